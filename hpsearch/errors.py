@@ -1,6 +1,6 @@
 """Errors that stop the program. A failed trial is not one of them: it is a verdict.
 
-A message has the form "where: rule (got value): remedy". Only `hpsearch.cli.main` turns these classes into exit codes.
+A message has the form "where: rule (got value): remedy". Only `hpsearch.cli.exit` turns these classes into exit codes.
 """
 
 import re

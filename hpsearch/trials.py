@@ -34,7 +34,7 @@ class Fate(StrEnum):
     """How a trial ended, or its present state, in the words of the report."""
 
     COMPLETE = "complete"
-    OUTRANKED = "pruned by rank"
+    OUTRANKED = "outranked"
     DIVERGED = "diverged"
     DYING = "dying"
     TOO_SLOW = "too slow"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,12 @@ import threadpoolctl
 
 import hpsearch
 
-TOP_LEVEL = {"LICENSE", "README.md", "hpsearch", "pyproject.toml", "storage", "studies", "tests"}
+FOLDERS = {"docs", "hpsearch", "storage", "studies", "tests"}
+FILES = re.compile(
+    r"(README|LICENSE|NOTICE|CHANGELOG|CONTRIBUTING|CODE_OF_CONDUCT|SECURITY|AUTHORS)(\.(md|rst|txt))?"
+    r"|CITATION\.cff|pyproject\.toml|uv\.lock|MANIFEST\.in|Dockerfile|Makefile|noxfile\.py|tox\.ini|mkdocs\.yml"
+)
+"""The files that a Python repository usually has at its top."""
 FIRST_LINE = (
     "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/hpsearch study run studies/digits.toml"
 )
@@ -64,10 +69,21 @@ def tracked(repository: Path) -> list[Path]:
     return [Path(name) for name in listing.split("\0") if name]
 
 
-def test_the_top_level_holds_what_the_design_names(tracked: list[Path]) -> None:
-    """The top level has the design's files and folders, dot-files, dot-folders, and nothing else."""
-    names = {path.parts[0] for path in tracked}
-    assert {name for name in names if not name.startswith(".")} - TOP_LEVEL == set()
+def strays(tracked: Iterable[Path]) -> set[str]:
+    """Return the names at the top level that a repository does not usually have."""
+    visible = [path for path in tracked if not path.parts[0].startswith(".")]
+    folders = {path.parts[0] for path in visible if len(path.parts) > 1}
+    files = {path.name for path in visible if len(path.parts) == 1}
+    return (folders - FOLDERS) | {name for name in files if not FILES.fullmatch(name)}
+
+
+def test_nothing_stray_is_at_the_top_level(tracked: list[Path]) -> None:
+    """The top level has our folders, the files that a repository usually has, and dot-files; no notes or results."""
+    assert strays(tracked) == set()
+    usual = ["CHANGELOG.md", "SECURITY.md", "uv.lock", ".github/x.yml", ".gitignore", "docs/index.md"]
+    assert strays(map(Path, usual)) == set()
+    stray = ["notes.md", "report.html", "README2.md", "scratch/x.py", "x.py", "LICENSE/x"]
+    assert strays(map(Path, stray)) == {"notes.md", "report.html", "README2.md", "scratch", "x.py", "LICENSE"}
 
 
 def test_nothing_that_was_made_is_kept(tracked: list[Path]) -> None:

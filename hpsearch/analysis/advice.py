@@ -11,16 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.analysis.audit import is_audited, wrong_stops
-from hpsearch.analysis.causes import common_remedy
 from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.verdict_summary import common_remedy, is_audited, wrong_stops
 from hpsearch.search.regions import (
     LARGEST_CHANCE,
-    DeadEnd,
-    best_part,
+    DeadRegion,
+    best_tenth,
     binomial_tail,
     can_move,
-    dead_ends,
+    dead_regions,
     is_at_edge,
     place,
     points,
@@ -62,10 +61,10 @@ def advice(
     has_more = len(counted) < len(trials)
     trials = counted
     ranges = [dimension for dimension in spec.search if isinstance(dimension, Range)]
-    ends = [end for dimension in ranges for end in dead_ends(dimension, trials)]
+    ends = [end for dimension in ranges for end in dead_regions(dimension, trials)]
     if ends:
         return _dead_end_words(max(ends, key=lambda end: len(end.dead)), audited_aside=has_more)
-    best = best_part(trials, maximize=maximize)
+    best = best_tenth(trials, maximize=maximize)
     edges = (words for dimension in ranges if (words := _edge_words(dimension, trials, best)))
     found = next(edges, None) or _costliest_words(spec.search, trials)
     return found or _next_words(spec, every, is_confirmed=is_confirmed)
@@ -90,14 +89,14 @@ def _clause(search: Sequence[Dimension], trials: Sequence[Trial]) -> str:
     return re.sub(r"^(For trial \d+: )?([A-Z][a-z]+\b)?", lambda start: start[0].lower(), remedy)
 
 
-def _dead_end_words(end: DeadEnd, *, audited_aside: bool) -> str:
+def _dead_end_words(end: DeadRegion, *, audited_aside: bool) -> str:
     name, count = end.dimension.name, len(end.dead)
     side, change, key = ("above", "lower", "high") if end.is_high else ("below", "raise", "low")
     is_slow = all(point.verdict is Cause.LR_TOO_LOW for point in end.dead)
     bound = format_number(end.bound, digits=_digits(end.bound))
-    aside = ", audited ones aside" if audited_aside else ""
+    aside = ", not counting audited ones" if audited_aside else ""
     return (
-        f"no trial with {_noun(name)} {side} {bound} {'got anywhere' if is_slow else 'survived'} "
+        f"no trial with {_noun(name)} {side} {bound} {'made progress' if is_slow else 'survived'} "
         f"(0 of {count:,}{aside}): {change} `{key_path('search', name, key)}`"
     )
 
@@ -113,20 +112,20 @@ def _noun(name: str) -> str:
 
 def _edge_words(dimension: Range, trials: Sequence[Trial], best: Sequence[Trial]) -> str | None:
     """Return a clause if most of the best trials are at a movable edge of the range, and not by chance; else None."""
-    everybody = [place(dimension, point.value) for point in points(dimension, trials)]
+    usual_places = [place(dimension, point.value) for point in points(dimension, trials)]
     places = [place(dimension, point.value) for point in points(dimension, best)]
     if not places:
         return None
     for key, name, change in (("high", "upper", "raise"), ("low", "lower", "lower")):
         is_high = key == "high"
-        there = sum(is_at_edge(where, is_high=is_high) for where in places)
-        usual = sum(is_at_edge(where, is_high=is_high) for where in everybody) / len(everybody)
+        there = sum(is_at_edge(one, is_high=is_high) for one in places)
+        usual = sum(is_at_edge(one, is_high=is_high) for one in usual_places) / len(usual_places)
         is_sound = (
             there >= EDGE_MAJORITY * len(places) and binomial_tail(there, len(places), usual) < LARGEST_CHANCE
         )
         if is_sound and can_move(dimension, is_high=is_high):
             path = key_path("search", dimension.name, key)
-            return f"the best trials sit at the {name} edge of {dimension.name}: {change} `{path}`"
+            return f"the best trials are at the {name} edge of {dimension.name}: {change} `{path}`"
     return None
 
 

@@ -46,7 +46,7 @@ def best_lines(
     confirmed = {one.number: one for one in found}
     return [
         f"Best-{rank} ({result_words(trial, confirmed.get(trial.number), metric)})"
-        f" | {setting_words(trial, study.spec)}{_told_words(trial, study)}"
+        f" | {setting_words(trial, study.spec)}{_foreign_words(trial, study)}"
         for rank, trial in enumerate(best, start=1)
     ]
 
@@ -111,9 +111,9 @@ def value_words(trial: Trial, study: StoredStudy) -> str:
     return f"{format_short_metric(metric)} {format_result(trial.value, metric)}"
 
 
-def _told_words(trial: Trial, study: StoredStudy) -> str:
-    is_strange = study.foreign is None and trial.is_foreign
-    return " (another Optuna client's trial)" if is_strange else ""
+def _foreign_words(trial: Trial, study: StoredStudy) -> str:
+    is_foreign = study.foreign is None and trial.is_foreign
+    return " (another Optuna client's trial)" if is_foreign else ""
 
 
 def setting_words(trial: Trial, spec: StudySpec) -> str:

@@ -219,7 +219,7 @@ def unconfirmed_words(study: StoredStudy, trials: Sequence[Trial]) -> str:
     """
     rows = [row for row in configuration_rows(study, trials) if row.values]
     has_seeds = any(len(row.values) > 1 for row in rows)
-    known = " ".join(_seeds_say(study, trials, rows)) if has_seeds else _once_words(trials)
+    known = " ".join(_seeds_sentences(study, trials, rows)) if has_seeds else _once_words(trials)
     command = f"hpsearch study confirm {shlex.quote(study.spec.name)}"
     return f"{known} `{command}` trains {_which(study, trials)} again with fresh seeds."
 
@@ -241,21 +241,23 @@ def _which(study: StoredStudy, trials: Sequence[Trial]) -> str:
     return _ALL[len(found)] if len(found) <= CONFIRMED else "the best five"
 
 
-def _seeds_say(study: StoredStudy, trials: Sequence[Trial], rows: Sequence[ConfigurationRow]) -> list[str]:
-    """Return sentences on the best mean, whether it differs from the next, and the luck of the best trial."""
+def _seeds_sentences(
+    study: StoredStudy, trials: Sequence[Trial], rows: Sequence[ConfigurationRow]
+) -> list[str]:
+    """Return sentences on the best mean, whether it differs from the next, and whether the best trial was lucky."""
     first, metric = rows[0], study.spec.metric
-    said = [f"{_named(first)} has {_best_of(len(rows))} {_mean_words(first, metric)}."]
+    sentences = [f"{_named(first)} has {_best_of(len(rows))} {_mean_words(first, metric)}."]
     if len(rows) > 1:
-        said.append(_told_apart(first, rows[1], metric, comparisons=len(rows) - 1))
+        sentences.append(_difference_sentence(first, rows[1], metric, comparisons=len(rows) - 1))
     best = best_configurations(trials, maximize=study.maximize, count=1)[0]
     name = configuration_name(study.spec, best.params)
     row = next((row for row in rows if row.name == name), None)
     if row is not None and len(row.values) > 1:
-        said.append(
+        sentences.append(
             f"Trial {best.number}, with {format_result(best.value, metric)}, is the luckiest seed of {_named(row)}:"
             f" expect the mean, {format_result(row.mean, metric)}."
         )
-    return said
+    return sentences
 
 
 def _best_of(count: int) -> str:
@@ -276,7 +278,9 @@ def _mean_words(row: ConfigurationRow, metric: str) -> str:
     return f"{seeds} (95 % interval {low} to {high})"
 
 
-def _told_apart(first: ConfigurationRow, second: ConfigurationRow, metric: str, *, comparisons: int) -> str:
+def _difference_sentence(
+    first: ConfigurationRow, second: ConfigurationRow, metric: str, *, comparisons: int
+) -> str:
     """Return whether the best mean is better than the next, at 95 % for all candidates (Bonferroni)."""
     next_one = f"the next, {_named(second)}, {_mean_words(second, metric)}"
     span = difference_interval(first.values, second.values, confidence=1 - (1 - CONFIDENCE) / comparisons)

@@ -40,9 +40,9 @@ MOST_GROUPS: Final = 12
 
 _METHOD: Final = (
     "How much of the variance of the trials' ranks each parameter explains alone (correlation ratio, corrected for"
-    f" chance), with {100 * CONFIDENCE:.0f} % intervals of {RESAMPLES} bootstrap resamples. Among all trials deaths"
-    " rank below every survivor, so the two need not agree; trials pruned by rank count with their last result."
-    " The rest, up to 1, is interaction and noise. The filter of fates changes nothing here."
+    f" chance), with {100 * CONFIDENCE:.0f} % intervals of {RESAMPLES} bootstrap resamples. Among all trials, deaths"
+    " rank below every survivor, so the two panels may differ; outranked trials count with their last result."
+    " The rest, up to 1, is interaction and noise. The filter of fates does not apply here."
 )
 
 IMPORTANCE_STREAM: Final = int.from_bytes(b"impt")
@@ -103,9 +103,9 @@ def importance(snapshot: Snapshot) -> ImportanceFigure:
         _group("survivors", [trial for trial in ended if not is_dead(trial)], snapshot),
         _group("all trials", ended, snapshot),
     )
-    told = [group for group in groups if not group.why_not]
-    panels = _ordered([_panel(group, search, seed=snapshot.study.spec.seed) for group in told])
-    return ImportanceFigure(panels=panels, caption=_caption(groups, snapshot, looked_at=len(ended)))
+    informative = [group for group in groups if not group.why_not]
+    panels = _ordered([_panel(group, search, seed=snapshot.study.spec.seed) for group in informative])
+    return ImportanceFigure(panels=panels, caption=_caption(groups, snapshot, evaluated=len(ended)))
 
 
 def explained(ranks: Floats, groups: NDArray[np.intp], weights: Floats) -> Floats:
@@ -222,17 +222,17 @@ def _ordered(panels: Sequence[ImportancePanel]) -> tuple[ImportancePanel, ...]:
 def _alone_words(search: Sequence[Dimension]) -> str:
     if not search:
         return "This study searches nothing, so no parameter has an importance."
-    return f"This study searches {search[0].name} alone: there is nothing to weigh it against."
+    return f"This study searches only {search[0].name}, so there is nothing to compare it with."
 
 
-def _caption(groups: Sequence[_Group], snapshot: Snapshot, *, looked_at: int) -> str:
+def _caption(groups: Sequence[_Group], snapshot: Snapshot, *, evaluated: int) -> str:
     sentences = [f"Not estimated for {group.why_not}." for group in groups if group.why_not]
     if len(sentences) == len(groups):
         return " ".join(sentences)
     sentences.insert(0, _METHOD)
     ended = sum(_is_known(trial, snapshot.study.spec.search) for trial in snapshot.trials)
-    if looked_at < ended:
+    if evaluated < ended:
         sentences.append(
-            f"{looked_at:,} of {format_count(ended, 'trial')} were used, spread evenly over their numbers."
+            f"{evaluated:,} of {format_count(ended, 'trial')} were used, spread evenly over their numbers."
         )
     return " ".join(sentences)

@@ -6,13 +6,16 @@ JSON has no NaN and no infinity. Such a number is `null`, with the reason in a f
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from hpsearch.analysis.study_state import state_of
+from hpsearch.analysis.advice import advice
+from hpsearch.analysis.configurations import configuration_rows, row_object
+from hpsearch.analysis.study_state import Decade, fates_by_decade, state_of
 from hpsearch.analysis.trial_facts import given_in_advance
-from hpsearch.storage.records import ForeignTrial, Listed, Progress, StoredStudy
+from hpsearch.analysis.verdict_summary import audit_of
+from hpsearch.storage.records import Evaluation, ForeignTrial, Listed, Progress, StoredStudy
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Finding
@@ -122,6 +125,41 @@ def unreadable_object(listed: Listed) -> dict[str, Any]:
         "trials": None,
         "finished": count[TrialState.COMPLETE] + count[TrialState.PRUNED],
         **{state.value: count[state] for state in TrialState},
+    }
+
+
+def summary_object(
+    study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()
+) -> dict[str, Any]:
+    """Return the additions to the counts of a study: `advice` is a sentence, or null.
+
+    `configurations` is empty if the study searches.
+    """
+    return {
+        "fates_by_decade": [_decade_object(row) for row in fates_by_decade(study.spec.search, trials)],
+        "advice": advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)),
+        "audit": _audit(study, trials),
+        "configurations": [row_object(row) for row in configuration_rows(study, trials)],
+    }
+
+
+def _decade_object(row: Decade) -> dict[str, Any]:
+    """Return the fates of the trials with a learning rate from `low` to `high`."""
+    fates = {fate.value: count for fate, count in row.fates.items()}
+    return {"low": row.low, "high": row.high, "trials": row.trials, "fates": fates}
+
+
+def _audit(study: StoredStudy, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Return the result of the audit; `share` is the study's own, `interval` holds the rate at 95 %."""
+    audit = audit_of(trials, maximize=study.maximize)
+    rate = audit.false_stop_rate
+    return {
+        "share": study.spec.pruning.audit,
+        "audited": audit.audited,
+        "in_best_tenth": audit.wrong,
+        "false_stop_rate": rate,
+        **({"false_stop_rate_reason": "none_audited"} if rate is None else {}),
+        "interval": list(audit.interval),
     }
 
 

@@ -57,7 +57,7 @@ def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
         high=high,
         is_estimate=False,
         words=(
-            f"The band is what seeds alone change ({_span(low, high, metric)} at 95 %):"
+            f"The band is the effect of seeds alone, {_span(low, high, metric)} at 95 %:"
             f" {count} {how}, {format_count(runs, 'run')}."
         ),
     )
@@ -87,9 +87,9 @@ def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
         high=high,
         is_estimate=True,
         words=(
-            f"The band is an estimate: {_span(low, high, snapshot.study.spec.metric)} is what about"
-            f" {format_count(examples, 'validation example')} leave open (Wilson, 95 %); no configuration was"
-            " trained again with fresh seeds."
+            f"The band is an estimate, {_span(low, high, snapshot.study.spec.metric)}: the 95 % interval (Wilson) for"
+            f" about {format_count(examples, 'validation example')}. No configuration was trained again with fresh"
+            " seeds."
         ),
     )
 

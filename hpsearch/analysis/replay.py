@@ -59,8 +59,8 @@ def nonfinite_sentence(recording: Recording) -> str:
     found = recording.nonfinite
     if found is None:
         return ""
-    where = "" if found.layer is None else f" of layer {found.layer + 1}"
-    return f"The first number that is not finite is in the {found.array}{where}, at step {found.step:,}."
+    layer = "" if found.layer is None else f" of layer {found.layer + 1}"
+    return f"The first number that is not finite is in the {found.array}{layer}, at step {found.step:,}."
 
 
 @final

@@ -81,17 +81,17 @@ def stability_boundary(trials: Sequence[Trial], x: Axis, y: Axis) -> Boundary | 
     """
     if "category" in (x.kind, y.kind):
         return NoBoundary(why="choices have no boundary between them")
-    told = [(place, _is_dead(trial)) for trial in trials if (place := _place(trial, x, y)) is not None]
-    deaths = sum(is_dead for _, is_dead in told)
-    survivors = len(told) - deaths
+    placed = [(place, _is_dead(trial)) for trial in trials if (place := _place(trial, x, y)) is not None]
+    deaths = sum(is_dead for _, is_dead in placed)
+    survivors = len(placed) - deaths
     if min(deaths, survivors) < LEAST:
         return NoBoundary(
-            why=f"it takes {LEAST} deaths and {LEAST} survivors, and there are {deaths} and {survivors}"
+            why=f"it needs {LEAST} deaths and {LEAST} survivors, and there are {deaths} and {survivors}"
         )
-    places = np.array([place for place, _ in told], dtype=np.float64)
-    fit = _fit(places, np.array([is_dead for _, is_dead in told], dtype=np.float64))
+    places = np.array([place for place, _ in placed], dtype=np.float64)
+    fit = _fit(places, np.array([is_dead for _, is_dead in placed], dtype=np.float64))
     if fit is None:
-        return NoBoundary(why="the fit of it did not settle")
+        return NoBoundary(why="the fit did not converge")
     return _boundary(fit, x, y, deaths=deaths, survivors=survivors)
 
 

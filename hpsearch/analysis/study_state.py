@@ -1,11 +1,16 @@
-"""The state of a study, in a word, in a sentence, and by the fates of its trials."""
+"""The state of a study: in a word, in a sentence, and by the fates of its trials, also per decade of learning rates."""
 
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
+from hpsearch.analysis.axes import learning_rate_of
 from hpsearch.analysis.formats import format_count
 from hpsearch.storage.records import Progress
-from hpsearch.trials import Fate
+from hpsearch.study.spec import Dimension, Range
+from hpsearch.trials import Fate, Trial
 
 StudyState: TypeAlias = Literal["finished", "paused", "stopped", "running", "open", "idle"]
 
@@ -69,3 +74,52 @@ def _state_counts(progress: Progress) -> str:
 
 def _sentence(clause: str) -> str:
     return clause[:1].upper() + clause[1:]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decade:
+    """The trials with a learning rate in [`low`, `high`): the number with each fate, in the order of `Fate`.
+
+    The last decade of the search space includes its upper end.
+    """
+
+    low: float
+    high: float
+    fates: Mapping[Fate, int]
+
+    @property
+    def trials(self) -> int:
+        """The number of trials."""
+        return sum(self.fates.values())
+
+
+def fates_by_decade(search: Sequence[Dimension], trials: Sequence[Trial]) -> tuple[Decade, ...]:
+    """Return the decades in which trials ended, lowest first; none if no range of learning rates is searched."""
+    dimension = learning_rate_of(search)
+    if dimension is None:
+        return ()
+    counts: dict[int, Counter[Fate]] = {}
+    for trial in trials:
+        exponent = _exponent(trial, dimension)
+        if exponent is not None and trial.state.is_final:
+            counts.setdefault(exponent, Counter())[trial.fate] += 1
+    return tuple(_decade(exponent, counts[exponent]) for exponent in sorted(counts))
+
+
+def _exponent(trial: Trial, dimension: Range) -> int | None:
+    """Return the decade's power of ten; None for a rate without one, which another program may have set."""
+    rate = trial.params.get(dimension.name)
+    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        return None
+    exponent = math.floor(math.log10(rate))
+    is_upper_end = rate == dimension.high == float(f"1e{exponent}")
+    return exponent - 1 if is_upper_end else exponent
+
+
+def _decade(exponent: int, counts: Mapping[Fate, int]) -> Decade:
+    return Decade(
+        low=float(f"1e{exponent}"),
+        high=float(f"1e{exponent + 1}"),
+        fates={fate: counts[fate] for fate in Fate if counts.get(fate)},
+    )

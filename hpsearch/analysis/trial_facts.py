@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from hpsearch.analysis.formats import format_parameter, format_result, format_time
 from hpsearch.storage.records import Foreign
 from hpsearch.study.messages import format_number
-from hpsearch.trials import FIXED, OTHERS, ParameterValue, Trial, TrialState
+from hpsearch.trials import FIXED, OTHERS, Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 
 OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
-"""Causes unrelated to any step of the optimizer."""
+"""Verdicts unrelated to any step of the optimizer."""
 
 
 def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
@@ -40,11 +40,15 @@ def suggested_facts(finding: Finding) -> list[tuple[str, str]]:
 
 
 def course_facts(trial: Trial) -> Iterator[tuple[str, str]]:
-    """Yield the trial's state, its training, worker and times; facts that are not yet available are left out."""
-    yield "state", trial.state.value
+    """Yield the trial's fate, its training, worker and times; facts that are not yet available are left out."""
+    yield "fate", trial.fate.value
     yield "epochs", f"{trial.epochs:,}"
     yield "steps", f"{trial.steps:,}"
     yield "attempts", f"{trial.attempts:,}"
+    yield from _times(trial)
+
+
+def _times(trial: Trial) -> Iterator[tuple[str, str]]:
     if trial.owner is not None:
         yield "worker", trial.owner
     if trial.started is not None:
@@ -61,7 +65,16 @@ def foreign_facts(trial: Trial, foreign: Foreign) -> Iterator[tuple[str, str]]:
     if trial.constraints:
         mark = " (violated)" if trial.is_infeasible else ""
         yield "constraints", f"{', '.join(format_result(c, 'constraint') for c in trial.constraints)}{mark}"
-    yield from (fact for fact in course_facts(trial) if fact[0] not in ("epochs", "steps", "attempts"))
+    yield "state", trial.state.value
+    yield from _times(trial)
+
+
+def end_words(trial: Trial) -> str:
+    """Return how the trial ended and why: `diverged, diverged_lr from step 132`; one of the two if both are equal."""
+    verdict = verdict_words(trial)
+    if trial.fate is Fate.OTHER:
+        return "given up by a user" if trial.verdict is Cause.STOPPED else f"stopped for {verdict}"
+    return verdict if verdict == trial.fate.value else f"{trial.fate}, {verdict}"
 
 
 def verdict_words(trial: Trial) -> str:
@@ -74,6 +87,6 @@ def verdict_words(trial: Trial) -> str:
 
 
 def cause_words(finding: Finding) -> str:
-    """Return `diverged_lr from step 132`, or the cause alone if it has no first step."""
+    """Return `diverged_lr from step 132`, or the verdict alone if it has no first step."""
     is_timeless = finding.cause in (*OUTSIDE, Cause.INCONCLUSIVE)
     return finding.cause.value if is_timeless else f"{finding.cause} from step {finding.first_step:,}"

@@ -27,4 +27,4 @@ def url_of(storage: str | None) -> str:
 def access_study(url: str, name: str) -> tuple[DatabaseAccess, StoredStudy]:
     """Return the database at `url`, and its study of that name. Raises StorageError, and StudyNotFoundError."""
     access = DatabaseAccess(url)
-    return access, access.store.any_study(name)
+    return access, access.store.studies.get_any(name)

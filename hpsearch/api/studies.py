@@ -1,6 +1,6 @@
 """Studies as objects: create, load, delete, run, and everything that the command line does with one."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations
 
 import getpass
 import socket
@@ -31,21 +31,19 @@ from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError,
 from hpsearch.installation import install_command
 from hpsearch.report.file import check_report_path
 from hpsearch.report.request import ReportRequest
-from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.settings import full_key
-from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec
+from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec, full_name
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
 from hpsearch.workflows.default_storage import is_unmade
-from hpsearch.workflows.enqueue import enqueue_values
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.snapshot import assemble_snapshot
+from hpsearch.workflows.trials import enqueue_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +209,7 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     if is_unmade(url):
         return []
     with open_store(url, foreign=True) as store:
-        return [listed.name for listed in store.listing()]
+        return [listed.name for listed in store.studies.listing()]
 
 
 @public
@@ -257,20 +255,22 @@ class Study:
             best = f", best {format_short_metric(metric)} {format_result(progress.best.value, metric)}"
         return f'<Study "{self.name}": {state_of(progress)}, {progress.finished:,}{budget} trials{best}>'
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         from hpsearch.api.notebook import study_card
 
-        study = self._current()
-        self._store.sweep(study)
-        snapshot = assemble_snapshot(self._store, study, self._store.trials(study), {})
+        try:
+            study = self._current()
+            snapshot = assemble_snapshot(self._store, study, self._store.trials.all(study), {})
+        except HpsearchError:
+            return None  # the notebook shows the text
         return study_card(snapshot, warnings=self._warnings)
 
     def _current(self) -> StoredStudy:
         """Return the study as it is stored now, also under another name."""
         self._study = (
-            self._store.any_study(self._study.name)
+            self._store.studies.get_any(self._study.name)
             if self._study.foreign is not None
-            else self._store.followed(self._study)
+            else self._store.studies.current(self._study)
         )
         return self._study
 
@@ -331,7 +331,7 @@ class Study:
         >>> study.progress.finished, study.progress.budget
         (40, 40)
         """
-        return self._store.progress(self._current())
+        return self._store.studies.progress(self._current())
 
     @property
     @public
@@ -405,12 +405,12 @@ class Study:
 
     def _trials(self) -> list[Trial]:
         study = self._current()
-        self._store.sweep(study)
-        return self._store.trials(study)
+        self._store.queue.sweep(study)
+        return self._store.trials.all(study)
 
     def _best(self, count: int | None = None) -> list[Trial]:
         trials = self._trials()
-        evaluations = self._store.evaluations(self._study)
+        evaluations = self._store.evaluations.all(self._study)
         return leading_trials(trials, self._study, evaluations, count=len(trials) if count is None else count)
 
     def _trial(self, trial: Trial) -> StudyTrial:
@@ -454,7 +454,7 @@ class Study:
         >>> [shown["number"] for shown in study.best_dicts(1)] == [study.best_trial.number]
         True
         """
-        return best_objects(self._best(count), self._study, self._store.evaluations(self._study))
+        return best_objects(self._best(count), self._study, self._store.evaluations.all(self._study))
 
     @public
     def run(
@@ -637,10 +637,10 @@ class Study:
 
         Raises UsageError if the study does not search such values.
         """
-        values = {full_key(name): raw_choice(value) for name, value in params.items()}
+        values = {full_name(name): raw_choice(value) for name, value in params.items()}
         made = enqueue_values(self._store, self._current().name, values)
         self._renew()
-        return self._trial(self._store.trial(self._study, made.number))
+        return self._trial(self._store.trials.get(self._study, made.number))
 
     @public
     def edit(self, *, trials: int | None = None, priority: int | None = None) -> None:
@@ -688,8 +688,8 @@ class Study:
         """
         before = self._current().name
         studies.check_name("rename", name)
-        edits.rename_named(self._store, before, name)
-        self._study = self._store.any_study(name)
+        self._store.studies.rename(before, name)
+        self._study = self._store.studies.get_any(name)
         self._renew(before=before)
 
     @public
@@ -700,7 +700,7 @@ class Study:
         True
         """
         studies.check_name("copy", name)
-        edits.copy_named(self._store, self._current().name, name)
+        self._store.studies.copy(self._current().name, name)
         return load_study(name, storage=self._access.url)
 
     @public

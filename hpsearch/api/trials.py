@@ -1,6 +1,6 @@
 """Trials and verdicts as objects."""
 
-from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_choice
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
-from hpsearch.storage import edits
+from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import StoredStudy
-from hpsearch.study.settings import full_key
+from hpsearch.study.spec import full_name
 from hpsearch.training.recording import Recording
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.replay import Replay, ReplayRequest
 from hpsearch.workflows.json_objects import JsonObject, trial_with_history
-from hpsearch.workflows.replay import read_trial, replay_trial
 from hpsearch.workflows.report import write_replay_page
+from hpsearch.workflows.trials import read_trial, replay_trial
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -141,9 +141,9 @@ class RecordedTraining:
         return figure_named(self._exhibits(), name)
 
     def _exhibits(self) -> tuple[Exhibit, ...]:
-        from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
+        from hpsearch.report.figures.replay_catalogue import ReplayRun, replay_exhibits
 
-        return replay_exhibits([Actor(heading="", recording=self._recording, finding=self._finding)])
+        return replay_exhibits([ReplayRun(heading="", recording=self._recording, finding=self._finding)])
 
 
 @final
@@ -169,7 +169,11 @@ class StudyTrial:
     def _repr_html_(self) -> str:
         from hpsearch.api.notebook import trial_card
 
-        return trial_card(self._study, self._trial, self.curves)
+        try:
+            curves = self.curves
+        except HpsearchError:  # such as a study that was deleted
+            curves = {}
+        return trial_card(self._study, self._trial, curves)
 
     @property
     def number(self) -> int:
@@ -263,7 +267,7 @@ class StudyTrial:
         >>> len(curves["training_loss"])
         3
         """
-        series = self._access.store.series(self._study, [self.number]).get(self.number)
+        series = self._access.store.trials.series(self._study, [self.number]).get(self.number)
         if not series and self._trial.curve:
             series = {self._study.spec.metric: list(self.intermediate_values.values())}
         return {name: [float(value) for value in values] for name, values in (series or {}).items()}
@@ -275,7 +279,7 @@ class StudyTrial:
         >>> study.best_trial.to_dict()["verdict"]
         'healthy'
         """
-        return trial_with_history(self._trial, self._access.store.attempts(self._study, self.number))
+        return trial_with_history(self._trial, self._access.store.trials.attempts(self._study, self.number))
 
     @public
     def fail(self) -> None:
@@ -285,7 +289,7 @@ class StudyTrial:
 
         Raises HpsearchError if it has finished, or a worker of hpsearch trains it.
         """
-        edits.fail_trial(self._access.store, self._study, self.number)
+        self._access.store.queue.fail(self._study, self.number)
 
     @public
     def retry(self) -> StudyTrial:
@@ -301,8 +305,8 @@ class StudyTrial:
         Raises HpsearchError if it is complete, or a worker of hpsearch trains it.
         """
         store = self._access.store
-        retried = edits.retry_trial(store, self._study, self.number)
-        return StudyTrial(self._access, self._study, store.trial(self._study, retried.number))
+        retried = store.queue.retry(self._study, self.number)
+        return StudyTrial(self._access, self._study, store.trials.get(self._study, retried.number))
 
     @public
     def replay(
@@ -317,7 +321,7 @@ class StudyTrial:
         True
         """
         listener = listener_of(progress=False)
-        asked = {full_key(name): raw_choice(value) for name, value in (settings or {}).items()}
+        asked = {full_name(name): raw_choice(value) for name, value in (settings or {}).items()}
         stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
         return TrialReplay(made, url=self._access.url)

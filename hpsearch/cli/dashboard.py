@@ -11,7 +11,7 @@ from hpsearch.cli.options import Storage
 from hpsearch.cli.output import answer, say
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
-EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress")
+EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress", "werkzeug")
 """The packages that the extra `dashboard` installs."""
 
 
@@ -55,8 +55,7 @@ def dashboard(
     Example: hpsearch dashboard --port 8080
     """
     check_extra()
-    from hpsearch.dashboard.options import Options
-    from hpsearch.dashboard.server import serve
+    from hpsearch.dashboard.server import Options, serve
 
     chosen = Options(
         url=storage,

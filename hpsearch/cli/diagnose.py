@@ -1,12 +1,26 @@
 """`hpsearch diagnose`: train one configuration until its fault is clear."""
 
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
+from hpsearch.analysis.formats import format_count, format_result, format_share
+from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
+from hpsearch.cli.output import answer, write_json
+from hpsearch.study.messages import toml_text
 from hpsearch.study.schema import MOST_SEED
+from hpsearch.study.spec import StudySpec
+from hpsearch.trials import ParameterValue
+from hpsearch.verdicts import Finding
+
+if TYPE_CHECKING:
+    from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 
 def diagnose(
@@ -49,10 +63,8 @@ def diagnose(
 
     Example: hpsearch diagnose digits --set learning_rate=30
     """
-    from hpsearch.cli.diagnose_rendering import Question, write_examination
-    from hpsearch.cli.output import write_json
     from hpsearch.cli.progress import TERMINAL
-    from hpsearch.study.settings import parse_settings
+    from hpsearch.study.reader import parse_settings
     from hpsearch.workflows.diagnosis import diagnose as train_until_clear
     from hpsearch.workflows.json_objects import diagnosis_object
 
@@ -71,3 +83,72 @@ def diagnose(
         write_json(diagnosis_object(diagnosed.diagnosis))
     else:
         write_examination(diagnosed.diagnosis, diagnosed.spec, question)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """The subject of an examination: a study file, and the values that replace its own."""
+
+    file: Path
+    settings: tuple[str, ...] = ()
+    data: str | None = None
+    seed: int | None = None
+    configuration: str | None = None
+
+    def with_remedy(self, suggested: Mapping[str, ParameterValue]) -> str:
+        """Return the same command with the `suggested` values."""
+        from hpsearch.study.spec import full_name
+
+        remedied = {full_name(name) for name in suggested}
+        kept = [text for text in self.settings if full_name(text.partition("=")[0].strip()) not in remedied]
+        settings = [*kept, *(f"{name}={_setting(value)}" for name, value in suggested.items())]
+        words = ["hpsearch", "diagnose", str(self.file)]
+        if self.configuration is not None:
+            words += ["--configuration", self.configuration]
+        if self.data is not None and "data.source" not in remedied:
+            words += ["--data", self.data]
+        if self.seed is not None:
+            words += ["--seed", str(self.seed)]
+        return shlex.join([*words, *(word for text in settings for word in ("--set", text))])
+
+
+def _setting(value: ParameterValue) -> str:
+    """Return a value as `--set` takes it: numbers with 3 digits, lists and tables as TOML, text unchanged."""
+    if isinstance(value, float):
+        return repr(float(f"{value:.3g}"))
+    if isinstance(value, str) and value.startswith(("[", "{")):
+        return toml_text(json.loads(value))
+    return value if isinstance(value, str) else toml_text(value)
+
+
+def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: Question) -> None:
+    """Write the verdict, its evidence, the remedy and the trained configuration to stdout."""
+    first, *others = examination.verdict.findings
+    answer(f"{spec.name}: {_finding_words(first)}")
+    for name, value in evidence_facts(first):
+        answer(f"  {name} {value}")
+    answer(f"Remedy: {first.remedy}")
+    if first.suggested:
+        answer(f"Try it: {question.with_remedy(first.suggested)}")
+    for other in others:
+        answer(f"Also found: {_finding_words(other)}: {other.remedy}")
+    for line in _training_lines(examination):
+        answer(line)
+
+
+def _finding_words(finding: Finding) -> str:
+    return f"{cause_words(finding)}, confidence {format_share(finding.confidence, 1)}"
+
+
+def _training_lines(examination: "TrialDiagnosis") -> Iterator[str]:
+    steps = f"{examination.steps:,} of {format_count(examination.steps_planned, 'step')}"
+    epochs = f"{examination.epochs:,} of {format_count(examination.epochs_planned, 'epoch')}"
+    yield f"Trained: {steps}, in {epochs}"
+    if (last := examination.last) is not None:
+        accuracy = last.validation_accuracy
+        reached = (
+            f", accuracy {format_result(accuracy, 'validation_accuracy')}" if accuracy is not None else ""
+        )
+        losses = (format_result(loss, "loss") for loss in (last.training_loss, last.validation_loss))
+        yield "Last finished epoch: training loss {}, validation loss {}".format(*losses) + reached

@@ -1,6 +1,7 @@
 """Groups of commands, options and arguments that several commands share, and the completion of studies' names."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
@@ -56,13 +57,13 @@ def trial_number(text: str) -> int:
 
 def complete_study_name(context: typer.Context, incomplete: str) -> Iterable[str]:
     """Return the names of the stored studies that begin with `incomplete`; none if that fails."""
-    names = _from_database(context, lambda store: [listed.name for listed in store.listing()])
+    names = _from_database(context, lambda store: [listed.name for listed in store.studies.listing()])
     return [name for name in names if name.startswith(incomplete)]
 
 
 def complete_worker(context: typer.Context, incomplete: str) -> Iterable[str]:
     """Return the workers whose names begin with `incomplete`; none if that fails."""
-    names = _from_database(context, lambda store: [worker.identity.name for worker in store.workers()])
+    names = _from_database(context, lambda store: [worker.identity.name for worker in store.workers.all()])
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -124,6 +125,7 @@ Priority: TypeAlias = Annotated[
 ]
 
 
+_NEGATIVE: Final = re.compile(r"-\d+$")
 _MOST_CHARACTERS: Final = 500
 """Maximum length of the first sentence of a command's help, so that lists of commands show it whole."""
 
@@ -137,11 +139,15 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command of the command line."""
+        words = [*getattr(ctx, "_protected_args", ()), *ctx.args]
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
             if (rule := _broken_rule(error.__cause__)) is not None:
                 error.message = rule
+            raise
+        except Exception as error:
+            _refuse_negative_number(error, words)
             raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -192,6 +198,22 @@ def _broken_rule(cause: Any) -> str | None:
     elif "null byte" in reason or "null character" in reason:
         reason = "must have no NUL character"
     return f"{reason} (got {got})"
+
+
+def _refuse_negative_number(error: Any, words: Iterable[str]) -> None:
+    """Raise BadParameter if `error` is an unknown option such as -1 in `words`, meant as the number of a trial."""
+    option = getattr(error, "option_name", None)
+    number = next(
+        (word for word in words if option and _NEGATIVE.match(word) and word.startswith(option)), None
+    )
+    if type(error).__name__ != "NoSuchOption" or number is None:
+        return
+    for parameter in error.ctx.command.params:
+        if parameter.name == "number":
+            try:
+                trial_number(number)
+            except typer.BadParameter as refused:
+                raise typer.BadParameter(refused.message, ctx=error.ctx, param=parameter) from error
 
 
 def _words(group: Any, *before: str) -> Iterator[tuple[str, ...]]:

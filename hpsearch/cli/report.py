@@ -74,11 +74,10 @@ def report(
 
     Example: hpsearch report digits --compare digits-wide --trials 3,17,42
     """
-    from hpsearch.report.figure_file import figure_file
-    from hpsearch.report.file import check_report_path, write_page
+    from hpsearch.report.file import check_report_path
     from hpsearch.report.request import parse_trials
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.report import default_report_path, request_report, write_report
+    from hpsearch.workflows.report import default_report_path, request_report, write_figure, write_report
 
     if figure is None and form is not FigureForm.HTML:
         raise UsageError(
@@ -88,7 +87,7 @@ def report(
         _check_publish(figure)
     numbers = () if trials is None else parse_trials(trials)
     if output is not None:
-        check_report_path(output)
+        check_report_path(output, where="--output")
     with open_store(storage, foreign=True) as store:
         # Only studies of ours have the data for publishing.
         snapshot, request = request_report(
@@ -100,10 +99,8 @@ def report(
         if publish:
             _publish(storage, snapshot)
         return
-    content = figure_file(snapshot, figure, form.value, request)
     path = output or path.with_name(f"{path.stem}-{figure}.{form}")
-    write_page(content, path)
-    answer(str(path))
+    answer(str(write_figure(snapshot, figure, form.value, path, request)))
 
 
 def _check_publish(figure: str | None) -> None:
@@ -150,7 +147,7 @@ def renew_report(store: "Store", name: str, *, url: str, before: str | None = No
 
 def _renew_published(store: "Store", study: "StoredStudy", url: str) -> None:
     """Publish figures and notes again if the study has a note of ours for servers of Optuna's own dashboard."""
-    from hpsearch.dashboard.stored_notes import is_published
+    from hpsearch.dashboard.notes import is_published
     from hpsearch.storage.optuna.storage import OptunaStorage
 
     storage = OptunaStorage(url)

@@ -11,9 +11,9 @@ from hpsearch.cli.options import MOST_INTEGER, MOST_WORKERS, Format, OutputForma
 from hpsearch.cli.output import Listing, say, write_listing
 
 if TYPE_CHECKING:
+    from hpsearch.reproduction.claims import Judged, Measured
     from hpsearch.reproduction.laboratory import Source
     from hpsearch.reproduction.page import Reproduction
-    from hpsearch.reproduction.records import Judged, Measured
 
 FOLDER: Final = Path("storage/reproduction")
 SEED: Final = 20261127
@@ -103,7 +103,7 @@ def _listing(shown: "Reproduction") -> Listing:
 
     In JSON `why` is the reason for the ranges, null if a claim has none.
     """
-    from hpsearch.reproduction.words import judgement_words, measured_words
+    from hpsearch.reproduction.claims import judgement_words, measured_words
 
     return Listing(
         objects=[_object(one, shown.lab.source) for one in shown.judged],

@@ -9,7 +9,7 @@ from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
-    from hpsearch.storage.check import Health
+    from hpsearch.storage.health import Health
     from hpsearch.storage.transfer import Copied
     from hpsearch.storage.upgrade import LocalTimes
 
@@ -41,7 +41,7 @@ def check(
 
     from hpsearch.analysis.formats import format_count
     from hpsearch.errors import StorageError
-    from hpsearch.storage.check import check as measured
+    from hpsearch.storage.health import check as measured
 
     health = measured(storage, full=full)
     match form:

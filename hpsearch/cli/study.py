@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import hpsearch
-from hpsearch.cli.exit_codes import INTERRUPTED
+from hpsearch.cli.exit import INTERRUPTED
 from hpsearch.cli.options import (
     MOST_INTEGER,
     MOST_WORKERS,
@@ -25,7 +25,7 @@ from hpsearch.cli.options import (
     trial_number,
 )
 from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
-from hpsearch.trials import TrialState
+from hpsearch.trials import Fate, TrialState
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def create(
     from hpsearch.workflows import studies
 
     if dry_run:
-        from hpsearch.cli.study_tables import write_plan
+        from hpsearch.cli.study_rendering import write_plan
 
         write_plan(studies.dry_run(file, name=name, trials=trials, listener=TERMINAL))
         return
@@ -122,7 +122,7 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
-    from hpsearch.cli.study_rendering import run_all_rounds, run_study
+    from hpsearch.cli.study_follow_up import run_all_rounds, run_study
     from hpsearch.workflows.run import RunOptions, found_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
@@ -138,7 +138,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
 
     Example: hpsearch study list --format json
     """
-    from hpsearch.cli.study_tables import studies_listing
+    from hpsearch.cli.study_rendering import studies_listing
     from hpsearch.storage.store import open_store
 
     if is_unmade(storage):
@@ -146,7 +146,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(studies_listing(store.listing()), form)
+        write_listing(studies_listing(store.studies.listing()), form)
 
 
 @app.command()
@@ -156,18 +156,17 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     Example: hpsearch study show digits
     """
     from hpsearch.cli.study_follow_up import tell_if_opened
-    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview
-    from hpsearch.cli.study_tables import write_parent
+    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview, write_parent
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.json_objects import study_summary
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
+        study = store.studies.get_any(name)
         if form is Format.TABLE:
             progress, found, evaluations = (
-                store.progress(study),
-                store.trials(study),
-                store.evaluations(study),
+                store.studies.progress(study),
+                store.trials.all(study),
+                store.evaluations.all(study),
             )
             if study.foreign is not None:
                 write_foreign_overview(study, progress, found)
@@ -202,14 +201,13 @@ def best(
     """
     from hpsearch.analysis.best_trials import leading_trials
     from hpsearch.cli.study_follow_up import tell_if_opened
-    from hpsearch.cli.study_rendering import write_best
-    from hpsearch.cli.study_tables import best_listing
+    from hpsearch.cli.study_rendering import best_listing, write_best
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        found, evaluations = store.trials(study), store.evaluations(study)
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
         tell_if_opened(store, study, say)
     if form is Format.TABLE and ranked:
@@ -217,7 +215,8 @@ def best(
         answer()
     if not ranked:
         say(f'No trial of "{name}" is complete with a finite result yet.')
-    write_listing(best_listing(ranked, study, evaluations), form)
+    if ranked or form is not Format.TABLE:
+        write_listing(best_listing(ranked, study, evaluations), form)
 
 
 @app.command()
@@ -231,16 +230,20 @@ def configurations(
     Example: hpsearch study configurations relu-learning-rates
     """
     from hpsearch.analysis.configurations import configuration_rows
-    from hpsearch.cli.study_tables import configurations_listing
+    from hpsearch.cli.study_rendering import configurations_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        rows = configuration_rows(study, store.trials(study))
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        rows = configuration_rows(study, store.trials.all(study))
     if not rows:
-        say(f'"{name}" searches, so it has no [[configurations]]: hpsearch study best {shlex.quote(name)}')
-    write_listing(configurations_listing(rows, study), form)
+        best = f"hpsearch study best {shlex.quote(name)}"
+        say(
+            f'Study "{name}" has a search space, not a list of [[configurations]]. List its best trials: {best}'
+        )
+    if rows or form is not Format.TABLE:
+        write_listing(configurations_listing(rows, study), form)
 
 
 @app.command()
@@ -248,7 +251,11 @@ def trials(
     name: StudyName,
     *,
     state: Annotated[
-        list[TrialState] | None, typer.Option("--state", help="Only these; may be given again.")
+        list[TrialState] | None,
+        typer.Option("--state", help="Only trials in this state of Optuna's; may be given again."),
+    ] = None,
+    fate: Annotated[
+        list[Fate] | None, typer.Option("--fate", help="Only trials of this fate; may be given again.")
     ] = None,
     limit: Annotated[
         int | None,
@@ -259,17 +266,21 @@ def trials(
     form: OutputFormat = Format.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """List the trials of a study by number, each with its verdict.
+    """List the trials of a study by number, each with its fate and its verdict.
 
-    Example: hpsearch study trials digits --state pruned --limit 20
+    Example: hpsearch study trials digits --fate dying --limit 20
     """
-    from hpsearch.cli.study_tables import trials_listing
+    from hpsearch.cli.study_rendering import trials_listing
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.any_study(name)
-        store.sweep(study)
-        chosen = [trial for trial in store.trials(study) if not state or trial.state in state]
+        study = store.studies.get_any(name)
+        store.queue.sweep(study)
+        chosen = [
+            trial
+            for trial in store.trials.all(study)
+            if (not state or trial.state in state) and (not fate or trial.fate in fate)
+        ]
     write_listing(trials_listing(chosen[:limit], study), form)
 
 
@@ -461,20 +472,21 @@ def narrow(
     """
     from hpsearch.cli.study_follow_up import write_follow_up, write_narrowing, write_remedy
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.narrowing import follow_up
-    from hpsearch.workflows.narrowing import narrow as propose
-    from hpsearch.workflows.studies import check_name
+    from hpsearch.workflows import narrowing
 
-    if new_name is not None:
-        check_name("--name", new_name)
     with open_store(storage, foreign=True) as store:
-        narrowing = propose(store, name)
-        write_narrowing(narrowing, form)
-        if yes:
-            made = follow_up(store, narrowing, name=new_name, trials=trials)
-            write_follow_up(narrowing, made, trials=trials, form=form, where=store.url_shown)
+        found = narrowing.narrow(
+            store,
+            name,
+            create=yes,
+            new_name=new_name,
+            trials=trials,
+            proposed=lambda proposal: write_narrowing(proposal, form),
+        )
+        if found.follow_up is not None:
+            write_follow_up(found, found.follow_up, trials=trials, form=form, where=store.url_shown)
         elif form is Format.TABLE:
-            write_remedy(narrowing, new_name)
+            write_remedy(found, new_name)
 
 
 @app.command()
@@ -502,13 +514,11 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
     Example: hpsearch study rename digits digits-2026
     """
     from hpsearch.cli.report import renew_report
-    from hpsearch.storage.edits import rename_named
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.studies import check_name
+    from hpsearch.workflows import studies
 
-    check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
-        rename_named(store, name, new)
+        studies.rename(store, name, new)
         answer(f'Study "{name}": renamed to "{new}"')
         renew_report(store, new, url=storage, before=name)
 
@@ -520,13 +530,11 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
     Example: hpsearch study copy digits digits-before
     """
     from hpsearch.analysis.formats import format_count
-    from hpsearch.storage.edits import copy_named
     from hpsearch.storage.store import open_store
-    from hpsearch.workflows.studies import check_name
+    from hpsearch.workflows import studies
 
-    check_name("NEW", new)
     with open_store(storage, foreign=True) as store:
-        trials = format_count(copy_named(store, name, new), "trial")
+        trials = format_count(studies.copy(store, name, new), "trial")
     answer(f'Study "{name}": copied to "{new}" with {trials}')
 
 

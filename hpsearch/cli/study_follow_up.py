@@ -1,8 +1,9 @@
-"""Results of fresh seeds, the sealed test part and narrowing, for people and for programs."""
+"""Runs of studies, and what follows: fresh seeds, the sealed test part, narrowing, and rounds."""
 
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.analysis.confirmation import (
@@ -19,18 +20,28 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_time,
 )
+from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import state_sentence
+from hpsearch.cli.dashboard import dashboard_command
+from hpsearch.cli.exit import DONE, INTERRUPTED
 from hpsearch.cli.options import AnswerFormat, Format
 from hpsearch.cli.output import Listing, answer, ask, say, write_json, write_listing, write_table
+from hpsearch.cli.progress import TERMINAL, busy, until_stopped
+from hpsearch.cli.report import renew_report
+from hpsearch.cli.study_rendering import write_advice, write_best, write_fates
+from hpsearch.errors import HpsearchError
 from hpsearch.search.narrowing import Proposal, Revision
 from hpsearch.storage.records import StoredStudy, Unsealing
-from hpsearch.storage.store import Store
+from hpsearch.storage.store import Store, open_store
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import ParameterValue, Trial
+from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows import report
 from hpsearch.workflows.confirmation import Confirmation
 from hpsearch.workflows.json_objects import opened_object, repeated_object
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
+from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
 
 
@@ -85,8 +96,8 @@ def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> 
 
 def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
     """Report the opening of the test part to `tell`, if it was opened."""
-    if (opened := store.unsealing(study)) is not None:
-        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations(study)))))
+    if (opened := store.evaluations.unsealing(study)) is not None:
+        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations.all(study)))))
 
 
 def approve(study: StoredStudy, chosen: Trial) -> None:
@@ -276,3 +287,110 @@ def _number(value: float) -> str:
 def _listed(trials: Sequence[Trial]) -> str:
     listed = ", ".join(str(trial.number) for trial in trials[:_MANY])
     return listed + (f" and {len(trials) - _MANY:,} more" if len(trials) > _MANY else "")
+
+
+def run_study(target: str, options: RunOptions) -> int:
+    """Run the study of `target`, a file or a name; return the exit code: 0, or 130 after a request to stop.
+
+    Raises HpsearchError if the study stopped before its budget was spent.
+    """
+    stop = StopRequest()
+    with until_stopped(last=_say_stopped) as listener:
+        done = run(target, options, stop=stop, listener=listener)
+        conclude(done.snapshot, url=options.url, output=options.report)
+    if done.problem is None:
+        return DONE
+    if stop.is_asked:
+        _say_stopped()
+        return INTERRUPTED
+    raise HpsearchError(done.problem)
+
+
+def _say_stopped() -> None:
+    say("Stopped: the same command continues from here")
+
+
+def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
+    """Write the result of a study to stdout, and its report to a file.
+
+    `output` is the path of the report; None is the default path.
+    """
+    study = snapshot.study
+    try:
+        _write_results(snapshot)
+    finally:  # the report is written even if stdout fails
+        with busy("Writing the report"):
+            path = report.write_report(snapshot, output or report.default_report_path(url, study.spec.name))
+    if output is not None:
+        with open_store(url, foreign=True) as store:
+            renew_report(store, study.spec.name, url=url)
+    answer(f"Report: {path}")
+    answer(f"Dashboard: {dashboard_command(url)}")
+
+
+def _write_results(snapshot: Snapshot) -> None:
+    """Write the best, the fates and the advice to stdout."""
+    study = snapshot.study
+    answer(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
+    answer()
+    write_best(study, snapshot.trials, snapshot.evaluations)
+    answer()
+    write_fates(snapshot.progress)
+    write_advice(study, snapshot.trials, snapshot.evaluations)
+    answer()
+
+
+def run_all_rounds(target: str, options: RunOptions, *, rounds: int) -> int:
+    """Run the study of `target` and its follow-ups, `rounds` studies in all; return the exit code."""
+    code = DONE
+
+    def run_one(target: str, options: RunOptions) -> bool:
+        nonlocal code
+        code = run_study(target, options)
+        return code == DONE
+
+    done = run_rounds(
+        target, options, rounds=rounds, run_one=run_one, next_round=_write_next, listener=TERMINAL
+    )
+    if done.is_done:
+        _write_best_of_rounds(done)
+    return code
+
+
+def _write_next(following: NextRound) -> None:
+    """Write the table of bounds of the next round to stdout, and whether it was created."""
+    answer()
+    if following.narrowing is None and following.study is None:
+        answer(f"No further round: {following.reason}")
+        return
+    if following.narrowing is not None and _is_proposed(following):
+        write_proposal(following.narrowing)
+    elif following.study is not None:  # its parent continued after its creation
+        write_listing_of(following.parent.spec.search, following.study.spec.search)
+    answer()
+    if following.study is None:
+        answer(f"No further round: {following.reason}")
+    elif following.created is not None:
+        write_created(following.created, following.where)
+        answer()
+
+
+def _is_proposed(following: NextRound) -> bool:
+    """Return True unless the next round's search space differs from the current suggestion of its parent's trials."""
+    study, narrowing = following.study, following.narrowing
+    return study is None or (narrowing is not None and narrowing.proposal.search == study.spec.search)
+
+
+def _write_best_of_rounds(rounds: Rounds) -> None:
+    """Write the best configurations over all rounds to stdout, each once, though a later round trained it again."""
+    answer()
+    if not rounds.best:
+        answer("No trial is complete with a finite result: there is no best of all rounds.")
+        return
+    answer(f"The best of {format_count(len(rounds.names), 'round')}:")
+    for rank, (study, trial) in enumerate(rounds.best, start=1):
+        result = f"{format_short_metric(rounds.metric)} {format_result(trial.value, rounds.metric)}"
+        params = format_parameters(trial.params, study.spec.search)
+        answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
+    answer()
+    answer(f"How much of that is luck: hpsearch study confirm {shlex.quote(rounds.best[0][0].spec.name)}")

@@ -1,14 +1,14 @@
-"""The progress of a study, the end of a run, and changes, for people."""
+"""Studies and their trials as listings, the progress of a study, and changes, for people and for programs."""
 
 import getpass
 import shlex
 import socket
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from hpsearch.analysis.advice import advice
-from hpsearch.analysis.audit import Audit, audit_of
 from hpsearch.analysis.best_trials import (
     best_lines,
     has_several_objectives,
@@ -19,37 +19,45 @@ from hpsearch.analysis.best_trials import (
     setting_words,
     value_words,
 )
-from hpsearch.analysis.configurations import configuration_rows
-from hpsearch.analysis.confirmation import confirmation, ranked_trials
+from hpsearch.analysis.configurations import (
+    ConfigurationRow,
+    configuration_rows,
+    row_cells,
+    row_heads,
+    row_object,
+)
+from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, repeat
 from hpsearch.analysis.formats import (
     format_count,
-    format_parameters,
+    format_parameter,
     format_result,
     format_share,
     format_short_metric,
     format_tick,
+    format_time,
 )
-from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.study_state import fate_rows, state_sentence
-from hpsearch.analysis.summary import Decade, fates_by_decade
-from hpsearch.cli.dashboard import dashboard_command
-from hpsearch.cli.exit_codes import DONE, INTERRUPTED
+from hpsearch.analysis.json_objects import study_object, trial_object, unreadable_object
+from hpsearch.analysis.study_state import (
+    MADE_BY_OPTUNA,
+    Decade,
+    fate_rows,
+    fates_by_decade,
+    state_of,
+    state_sentence,
+)
+from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
+from hpsearch.analysis.verdict_summary import Audit, audit_of
 from hpsearch.cli.options import Format
-from hpsearch.cli.output import answer, ask, say, write_listing, write_table
-from hpsearch.cli.progress import TERMINAL, busy, until_stopped
-from hpsearch.cli.report import renew_report
-from hpsearch.cli.study_follow_up import write_created, write_listing_of, write_proposal
-from hpsearch.cli.study_tables import configurations_listing
-from hpsearch.errors import HpsearchError
+from hpsearch.cli.output import Listing, answer, ask, say, write_listing, write_table
 from hpsearch.storage.foreign_trials import described, remedy
-from hpsearch.storage.records import Evaluation, Progress, StoredStudy
-from hpsearch.storage.store import open_store
+from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.messages import format_size
 from hpsearch.study.spec import fault_in_words
-from hpsearch.trials import Fate, Trial
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows import report
-from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run, run_rounds
-from hpsearch.workflows.studies import Deletion, Edited
+from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.workflows.json_objects import GONE, best_objects, existing, parent_name
+from hpsearch.workflows.studies import Deletion, DryRun, Edited
 
 
 def write_overview(
@@ -165,36 +173,6 @@ def write_ledger(progress: Progress) -> None:
     write_table(("ledger", "epochs", "share"), [*cells, total], right=frozenset({"epochs", "share"}))
 
 
-def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
-    """Write the result of a study to stdout, and its report to a file.
-
-    `output` is the path of the report; None is the default path.
-    """
-    study = snapshot.study
-    try:
-        _write_results(snapshot)
-    finally:  # the report is written even if stdout fails
-        with busy("Writing the report"):
-            path = report.write_report(snapshot, output or report.default_report_path(url, study.spec.name))
-    if output is not None:
-        with open_store(url, foreign=True) as store:
-            renew_report(store, study.spec.name, url=url)
-    answer(f"Report: {path}")
-    answer(f"Dashboard: {dashboard_command(url)}")
-
-
-def _write_results(snapshot: Snapshot) -> None:
-    """Write the best, the fates and the advice to stdout."""
-    study = snapshot.study
-    answer(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
-    answer()
-    write_best(study, snapshot.trials, snapshot.evaluations)
-    answer()
-    write_fates(snapshot.progress)
-    write_advice(study, snapshot.trials, snapshot.evaluations)
-    answer()
-
-
 def write_best(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation], count: int = 5
 ) -> None:
@@ -218,83 +196,6 @@ def why_nothing(trials: Sequence[Trial]) -> list[str]:
         remedy, count = remedies.most_common(1)[0]
         lines.append(f"Most common remedy ({count} of {len(ended)}): {remedy}")
     return lines
-
-
-def run_study(target: str, options: RunOptions) -> int:
-    """Run the study of `target`, a file or a name; return the exit code: 0, or 130 after a request to stop.
-
-    Raises HpsearchError if the study stopped before its budget was spent.
-    """
-    stop = StopRequest()
-    with until_stopped(last=_say_stopped) as listener:
-        done = run(target, options, stop=stop, listener=listener)
-        conclude(done.snapshot, url=options.url, output=options.report)
-    if done.problem is None:
-        return DONE
-    if stop.is_asked:
-        _say_stopped()
-        return INTERRUPTED
-    raise HpsearchError(done.problem)
-
-
-def _say_stopped() -> None:
-    say("Stopped: the same command continues from here")
-
-
-def run_all_rounds(target: str, options: RunOptions, *, rounds: int) -> int:
-    """Run the study of `target` and its follow-ups, `rounds` studies in all; return the exit code."""
-    code = DONE
-
-    def run_one(target: str, options: RunOptions) -> bool:
-        nonlocal code
-        code = run_study(target, options)
-        return code == DONE
-
-    done = run_rounds(
-        target, options, rounds=rounds, run_one=run_one, next_round=_write_next, listener=TERMINAL
-    )
-    if done.is_done:
-        _write_best_of_rounds(done)
-    return code
-
-
-def _write_next(following: NextRound) -> None:
-    """Write the table of bounds of the next round to stdout, and whether it was created."""
-    answer()
-    if following.narrowing is None and following.study is None:
-        answer(f"No further round: {following.reason}")
-        return
-    if following.narrowing is not None and _is_proposed(following):
-        write_proposal(following.narrowing)
-    elif following.study is not None:  # its parent continued after its creation
-        write_listing_of(following.parent.spec.search, following.study.spec.search)
-    answer()
-    if following.study is None:
-        answer(f"No further round: {following.reason}")
-    elif following.created is not None:
-        write_created(following.created, following.where)
-        answer()
-
-
-def _is_proposed(following: NextRound) -> bool:
-    """Return True unless the next round's search space differs from the current suggestion of its parent's trials."""
-    study, narrowing = following.study, following.narrowing
-    return study is None or (narrowing is not None and narrowing.proposal.search == study.spec.search)
-
-
-def _write_best_of_rounds(rounds: Rounds) -> None:
-    """Write the best configurations over all rounds to stdout, each once, though a later round trained it again."""
-    answer()
-    if not rounds.best:
-        answer("No trial is complete with a finite result: there is no best of all rounds.")
-        return
-    answer(f"The best of {format_count(len(rounds.names), 'round')}:")
-    for rank, (study, trial) in enumerate(rounds.best, start=1):
-        result = f"{format_short_metric(rounds.metric)} {format_result(trial.value, rounds.metric)}"
-        params = format_parameters(trial.params, study.spec.search)
-        answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
-    answer()
-    answer(f"How much of that is luck: hpsearch study confirm {shlex.quote(rounds.best[0][0].spec.name)}")
 
 
 def write_edited(edited: Edited) -> None:
@@ -353,3 +254,214 @@ def _in_training(deletion: Deletion) -> str:
     by = ", ".join(f"{worker} ({trials:,})" for worker, trials in deletion.workers.items() if trials)
     count = format_count(deletion.running, "trial")
     return f"{count} {'was' if deletion.running == 1 else 'were'} in training{f', by {by}' if by else ''}"
+
+
+_NUMBERS = frozenset({"trial", "epochs", "finished", "failed", "running", "best", "priority"})
+
+
+def studies_listing(studies: Sequence[Listed]) -> Listing:
+    """Return all studies of a database with their progress.
+
+    The study that they follow up has a column if any has one, and so have remarks on studies that hpsearch did not
+    make, or cannot read.
+    """
+    names = {one.study.key: one.name for one in studies if one.study is not None}
+    parents = [_parent(one, names) for one in studies]
+    family, noted = any(parents), any(one.study is None or one.study.foreign is not None for one in studies)
+    heads = ("study", "state", "finished", "failed", "running", "best", "metric", "priority", "created")
+    return Listing(
+        objects=[
+            _study_object(one) | {"parent": existing(parent)}
+            for one, parent in zip(studies, parents, strict=True)
+        ],
+        heads=(*heads, *(["follows up"] if family else []), *(["note"] if noted else [])),
+        rows=[
+            (*_study_cells(one), *([parent or ""] if family else []), *([_note(one)] if noted else []))
+            for one, parent in zip(studies, parents, strict=True)
+        ],
+        right=_NUMBERS,
+        fields=("name", "state", "trials", "finished"),
+    )
+
+
+def _parent(listed: Listed, names: Mapping[str, str]) -> str | None:
+    """Return the name of the study that this one follows up, None if there is none."""
+    if listed.study is None or listed.study.parent is None:
+        return None
+    return names.get(listed.study.parent, GONE)
+
+
+def _study_object(listed: Listed) -> dict[str, Any]:
+    if listed.study is None or listed.progress is None:
+        return unreadable_object(listed)
+    return study_object(listed.study, listed.progress)
+
+
+def _study_cells(listed: Listed) -> tuple[str, ...]:
+    study, progress, count = listed.study, listed.progress, listed.trials
+    finished = f"{count[TrialState.COMPLETE] + count[TrialState.PRUNED]:,}"
+    counts = (f"{count[TrialState.FAILED]:,}", f"{count[TrialState.RUNNING]:,}")
+    if study is None or progress is None:
+        return listed.name, "unreadable", finished, *counts, "", "", "", ""
+    is_ours, best = study.foreign is None, progress.best
+    return (
+        listed.name,
+        state_of(progress),
+        f"{finished} of {progress.budget:,}" if is_ours else finished,
+        *counts,
+        "" if best is None else format_result(best.value, study.spec.metric),
+        study.spec.metric if study.foreign is None else ", ".join(study.foreign.metrics),
+        str(study.priority) if is_ours else "",
+        format_time(study.created),
+    )
+
+
+def _note(listed: Listed) -> str:
+    if listed.unreadable is not None:
+        return listed.unreadable
+    return "" if listed.study is None or listed.study.foreign is None else MADE_BY_OPTUNA
+
+
+def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
+    """Return trials in the given order, with a column for each searched dimension and one for configurations.
+
+    A waiting trial shows its enqueued values there.
+    """
+    if study.foreign is not None:
+        return _foreign_trials(trials, study, study.foreign.metrics)
+    spec = study.spec
+    searched = [] if spec.configurations else [dimension.name for dimension in spec.search]
+    exact = ["configuration"] if spec.configurations else []
+    metric = study.spec.metric
+    return Listing(
+        objects=[trial_object(trial) for trial in trials],
+        heads=("trial", format_short_metric(metric), *exact, *searched, "fate", "verdict", "epochs"),
+        rows=[
+            (
+                str(trial.number),
+                "" if trial.value is None else format_result(trial.value, metric),
+                *(setting_words(trial, spec) for _ in exact),
+                *_searched_cells(trial, searched),
+                trial.fate.value,
+                _verdict_cell(trial),
+                f"{trial.epochs:,}",
+            )
+            for trial in trials
+        ],
+        right=_NUMBERS | {format_short_metric(metric), *searched},
+        fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
+    )
+
+
+def _verdict_cell(trial: Trial) -> str:
+    """Return the verdict, or nothing if that only repeats that the trial waits or runs."""
+    words = verdict_words(trial)
+    return "" if trial.finding is None and words == trial.fate.value else words
+
+
+def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:
+    """Return trials in the given order, with their results over fresh seeds if any were trained."""
+    metric, plain = study.spec.metric, trials_listing(trials, study)
+    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    if not any(one.values for one in found):
+        return plain
+    cells = [mean_words(one, metric) if one.values else "" for one in found]
+    return replace(
+        plain,
+        objects=best_objects(trials, study, evaluations),
+        heads=(plain.heads[0], "fresh seeds", *plain.heads[1:]),
+        rows=[(row[0], cell, *row[1:]) for row, cell in zip(plain.rows, cells, strict=True)],
+        right=plain.right | {"fresh seeds"},
+    )
+
+
+def _foreign_trials(trials: Sequence[Trial], study: StoredStudy, metrics: Sequence[str]) -> Listing:
+    """Return trials of a study that another Optuna client made: no verdicts, no epochs."""
+    searched = [dimension.name for dimension in study.spec.search]
+    return Listing(
+        objects=[trial_object(trial) for trial in trials],
+        heads=("trial", *metrics, *searched, "state"),
+        rows=[
+            (
+                str(trial.number),
+                *_value_cells(trial, metrics),
+                *_searched_cells(trial, searched),
+                trial.state.value + (", infeasible" if trial.is_infeasible else ""),
+            )
+            for trial in trials
+        ],
+        right=_NUMBERS | {*metrics, *searched},
+        fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
+    )
+
+
+def _value_cells(trial: Trial, metrics: Sequence[str]) -> list[str]:
+    values: Sequence[float | None] = trial.values or (() if len(metrics) > 1 else (trial.value,))
+    cells = [
+        "" if value is None else format_result(value, name)
+        for name, value in zip(metrics, values, strict=False)
+    ]
+    return [*cells, *[""] * (len(metrics) - len(cells))]
+
+
+def _searched_cells(trial: Trial, searched: Sequence[str]) -> list[str]:
+    known = {**given_in_advance(trial), **trial.params}
+    return [format_parameter(known[name]) if name in known else "" for name in searched]
+
+
+def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy) -> Listing:
+    """Return the exact configurations of a study with their results."""
+    heads = row_heads(format_short_metric(study.spec.metric))
+    return Listing(
+        objects=[row_object(row) for row in rows],
+        heads=heads,
+        rows=[row_cells(row, study.spec.metric) for row in rows],
+        right=frozenset({heads[1], "complete"}),
+        fields=("name", "params", "mean", "interval", "values", "ended", "verdicts"),
+    )
+
+
+def write_parent(store: Store, study: StoredStudy) -> None:
+    """Write the study that this one follows up to stdout, below an empty line; nothing if there is none."""
+    if study.parent is not None:
+        answer()
+        answer(f"Follows up: {parent_name(study, store.studies.all())}")
+
+
+def write_plan(dry_run: DryRun) -> None:
+    """Write the workers and rows that the study would run on this machine to stdout."""
+    for name, value in _lines(dry_run):
+        answer(f"{name:<22}{value}")
+
+
+def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
+    study, planned = dry_run.study, dry_run.plan
+    spec, data = study.spec, study.data
+    yield "study", planned.name
+    yield "trials", f"{planned.trials:,}"
+    yield "epochs per trial", f"{planned.epochs} at most"
+    yield "steps per epoch", str(planned.steps_per_epoch)
+    yield (
+        "parameters",
+        f"{planned.parameters} per network, {planned.inputs} inputs, {planned.outputs} outputs",
+    )
+    yield "metric", spec.metric
+    yield "data", data.origin
+    if spec.data.fault is not None:
+        yield "fault on purpose", fault_in_words(spec.data.fault)
+    yield "examples", _examples(study)
+    for line in planned.configurations:
+        yield "configuration", line
+    if not planned.configurations:
+        for line in planned.search or ("nothing: every trial is the same but for its seed",):
+            yield "search", line
+    yield "sampler", planned.sampler
+    yield "pruning", planned.pruning
+    yield "workers here", f"{dry_run.workers}, each with a cohort of {format_count(dry_run.rows, 'row')}"
+    yield "memory of a cohort", format_size(dry_run.bytes_per_row * dry_run.rows)
+
+
+def _examples(study: PreparedStudy) -> str:
+    data = study.data
+    test = "" if data.test is None else f", {len(data.test.inputs):,} sealed for testing"
+    return f"{len(data.training.inputs):,} to train on, {len(data.validation.inputs):,} to validate{test}"

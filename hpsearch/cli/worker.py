@@ -91,7 +91,7 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(_workers_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(_workers_listing(store.workers()), form)
+        write_listing(_workers_listing(store.workers.all()), form)
 
 
 @app.command()
@@ -113,7 +113,7 @@ def stop(
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.workers import stop_worker
 
-    with open_store(storage, create=False) as store:
+    with open_store(storage, foreign=True) as store:
         stop_worker(store, worker, wait=wait, notify=answer)
 
 

@@ -1,5 +1,6 @@
-"""Optuna's dashboard with additions: our pages take precedence, and guards check every request.
+"""Optuna's dashboard with our pages: guards check each request, and patches complete the responses of Optuna's part.
 
-The flow of a request: `headers`, then the guards `hosts`, `tokens`, `origins`, `read_only` and `limits`, then `routes`
-to our pages, or `stock`: Optuna's dashboard with the notes, figures and patches of `annotations`.
+A request passes `connections` (limits before its body is read), `guards` (headers, host, token, origin, read-only,
+size) and `application`, which selects a page of ours by its path: `pages` fill `templates` with data of `live`. All
+other paths go to Optuna's dashboard, after `request_checks` and with `patches`. `server` is the process.
 """

@@ -9,23 +9,23 @@ import time
 from collections import Counter
 from functools import partial
 from typing import Any, Final, final
-from wsgiref.types import WSGIEnvironment
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
+from werkzeug import Request, Response
 
-from hpsearch.dashboard.wsgi import Answer, Guard
+from hpsearch.dashboard.guards import Guard
 
 HEAD_S: Final = 10.0
 """Time limit for the head of a request, or for the first byte of a new connection."""
 
 BODY_BYTES_PER_S: Final = 20_000
-"""Minimum rate of a body: a telephone line of the nineties suffices."""
+"""Minimum rate of a body. Slow mobile connections reach twice this rate."""
 
-LOOK_EVERY_S: Final = 2
+CLEANUP_INTERVAL_S: Final = 2
 FREED_SHARE: Final = 10
-"""If no connection is free, one in this many is closed."""
+"""If no connection is free, one in this many is closed to make room."""
 
 
 @final
@@ -106,40 +106,41 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
         had_head = self.headers_finished
         used = int(super().received(data))
         if self.headers_finished and not had_head and not self.completed:
-            self._ask()
+            self._check()
         return used
 
-    def _ask(self) -> None:
-        environ = _environ(self, self._address)
-        answer = next(filter(None, (guard(environ) for guard in self._guards)), None)
-        if answer is not None:
-            self.error = _Refusal(answer)
+    def _check(self) -> None:
+        request = _request_of(self, self._address)
+        response = next(filter(None, (guard(request) for guard in self._guards)), None)
+        if response is not None:
+            self.error = _Refusal(response)
             self.expect_continue = False
             self.completed = True
 
 
 @final
 class _Refusal:
-    """A guard's answer in waitress's form for errors: the connection is closed after it."""
+    """A guard's response in waitress's form for errors: the connection is closed after it."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, response: Response) -> None:
+        self._response = response
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
         """Return status, headers and body."""
-        answer = self._answer
-        status = f"{answer.status.value} {answer.status.phrase}"
-        return status, [("Content-Type", answer.kind), *answer.headers], answer.body
+        response = self._response
+        return response.status, response.headers.to_wsgi_list(), response.get_data()
 
 
-def _environ(request: Any, address: str) -> WSGIEnvironment:
+def _request_of(parser: Any, address: str) -> Request:
     """Return the part of a request that guards read before its body arrives. A chunked body has no length."""
-    length = "chunked" if request.chunked else request.headers.get("CONTENT_LENGTH", "0")
-    return {
-        **{f"HTTP_{name}": value for name, value in request.headers.items()},
-        "REQUEST_METHOD": request.command,
-        "PATH_INFO": request.path,
-        "QUERY_STRING": request.query,
-        "CONTENT_LENGTH": length,
-        "REMOTE_ADDR": address,
-    }
+    length = "chunked" if parser.chunked else parser.headers.get("CONTENT_LENGTH", "0")
+    return Request(
+        {
+            **{f"HTTP_{name}": value for name, value in parser.headers.items()},
+            "REQUEST_METHOD": parser.command,
+            "PATH_INFO": parser.path,
+            "QUERY_STRING": parser.query,
+            "CONTENT_LENGTH": length,
+            "REMOTE_ADDR": address,
+        }
+    )

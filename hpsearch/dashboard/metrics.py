@@ -14,7 +14,7 @@ from hpsearch.errors import StorageError
 from hpsearch.storage.records import Progress, WorkerRecord
 from hpsearch.storage.store import Store
 
-KIND: Final = CONTENT_TYPE_LATEST
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _STATES: Final = ("complete", "pruned", "failed", "running", "waiting")
 _WORKER_STATES: Final = ("working", "idle", "stopping", "lost")
 
@@ -29,8 +29,8 @@ class DatabaseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the current values of all metrics."""
         try:
-            listed = self._store.listing()
-            workers = self._store.workers()
+            listed = self._store.studies.listing()
+            workers = self._store.workers.all()
         except StorageError:
             yield _gauge("hpsearch_database_up", "1 if the database answers.", {(): 0})
             return
@@ -41,8 +41,8 @@ class DatabaseCollector(Collector):
             {(one.name,): 1 for one in listed if one.unreadable is not None},
             ("study",),
         )
-        stand = [one.progress for one in listed if one.progress is not None]
-        yield from study_metrics([progress for progress in stand if not progress.is_foreign])
+        progresses = [one.progress for one in listed if one.progress is not None]
+        yield from study_metrics([progress for progress in progresses if not progress.is_foreign])
         yield worker_metrics(workers)
 
 
@@ -57,13 +57,13 @@ def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
     """Yield the metrics of the studies."""
     yield _gauge(
         "hpsearch_study_budget_trials",
-        "Trials that are to finish.",
+        "Budget: the number of trials to finish.",
         {(p.name,): p.budget for p in progresses},
         ("study",),
     )
     yield _gauge(
         "hpsearch_study_open",
-        "1 if the study still takes trials.",
+        "1 if the study still has trials to run.",
         {(p.name,): state_of(p) in ("open", "running") for p in progresses},
         ("study",),
     )
@@ -81,7 +81,7 @@ def study_metrics(progresses: list[Progress]) -> Iterator[Metric]:
     )
     yield _gauge(
         "hpsearch_study_epochs",
-        "Epochs that were begun, by outcome.",
+        "Started epochs by outcome.",
         {(p.name, cause): epochs for p in progresses for cause, epochs in p.ledger.items()},
         ("study", "cause"),
     )
@@ -108,6 +108,6 @@ def _gauge(
     name: str, help_text: str, values: dict[tuple[str, ...], float], labels: tuple[str, ...] = ()
 ) -> Metric:
     family = GaugeMetricFamily(name, help_text, labels=labels)
-    for of, value in values.items():
-        family.add_metric(of, float(value))
+    for label_values, value in values.items():
+        family.add_metric(label_values, float(value))
     return family

@@ -9,10 +9,11 @@ from optuna_dashboard import save_plotly_graph_object
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.figures import study_figures
-from hpsearch.dashboard.notes import published_study_note, published_trial_note
-from hpsearch.dashboard.stored_notes import (
+from hpsearch.dashboard.notes import (
     StoredNote,
     note_attributes,
+    published_study_note,
+    published_trial_note,
     signed,
     stored_note,
     version_key,
@@ -59,17 +60,17 @@ def _publish_figures(storage: OptunaStorage, snapshot: Snapshot) -> int:
 def _publish_notes(storage: OptunaStorage, snapshot: Snapshot, *, figures: int) -> Published:
     study_id = snapshot.study.study_id
     attributes = storage.get_study_system_attrs(study_id)
-    wanted = _notes(storage, snapshot)
-    before = {trial_id: stored_note(attributes, trial_id) for trial_id in wanted}
+    current = _notes(storage, snapshot)
+    before = {trial_id: stored_note(attributes, trial_id) for trial_id in current}
     free = {trial_id: note for trial_id, note in before.items() if note.is_free}
-    stale = [trial_id for trial_id, note in free.items() if note.body != wanted[trial_id]]
+    stale = [trial_id for trial_id, note in free.items() if note.body != current[trial_id]]
     written = 0
     for first in range(0, len(stale), AT_ONCE):
         part = {trial_id: free[trial_id] for trial_id in stale[first : first + AT_ONCE]}
-        written += _write(storage, study_id, part, wanted)
+        written += _write(storage, study_id, part, current)
     unchanged = len(free) - len(stale)
     return Published(
-        figures=figures, notes=written, unchanged=unchanged, users=len(wanted) - unchanged - written
+        figures=figures, notes=written, unchanged=unchanged, users=len(current) - unchanged - written
     )
 
 
@@ -90,7 +91,7 @@ def _write(
     storage: OptunaStorage,
     study_id: int,
     before: Mapping[int | None, StoredNote],
-    wanted: Mapping[int | None, str],
+    current: Mapping[int | None, str],
 ) -> int:
     """Write notes in one transaction and return how many; skip a note with a new version, which is now a user's."""
     written = 0
@@ -99,7 +100,7 @@ def _write(
         nonlocal written
         same = [i for i, note in before.items() if versions.get(version_key(i), 0) == note.version]
         written = len(same)
-        changes = (note_attributes(before[i], i, wanted[i]) for i in same)
+        changes = (note_attributes(before[i], i, current[i]) for i in same)
         return {key: value for change in changes for key, value in change.items()}
 
     storage.revise_study_system_attrs(study_id, [version_key(i) for i in before], revise)

@@ -22,10 +22,10 @@ from hpsearch.analysis.formats import format_count, format_metric, format_result
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.parts import piece
-from hpsearch.report.specification import specification_text, value_text
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
-from hpsearch.study.spec import SHORT_NAMES, Choices, Configuration, SamplerSpec, StudySpec, configure
+from hpsearch.study.spec import Choices, Configuration, SamplerSpec, StudySpec, configure, full_name
+from hpsearch.study.writer import specification_text, value_text
 from hpsearch.trials import ParameterValue, Trial
 
 FILE: Final = "best.toml"
@@ -138,21 +138,20 @@ def _json(spec: StudySpec, best: Trial, *, is_trainable: bool) -> str:
 
 def _commands(spec: StudySpec, best: Trial) -> tuple[Command, ...]:
     settings = [
-        shlex.quote(f"{SHORT_NAMES.get(name, name)}={value_text(name, value)}")
-        for name, value in best.params.items()
+        shlex.quote(f"{full_name(name)}={value_text(name, value)}") for name, value in best.params.items()
     ]
     given = "".join(f" --set {setting}" for setting in settings)
     return (
         Command(
-            purpose="The same training again, bit for bit, from the database",
+            purpose="Train it again from the database, bit for bit",
             line=f"hpsearch trial replay {shlex.quote(spec.name)} {best.number}",
         ),
         Command(
-            purpose=f"The same configuration with other initial weights, from the file below saved as {FILE}",
+            purpose=f"Train the configuration with other initial weights: save the file below as {FILE}",
             line=f"hpsearch study run {FILE}",
         ),
         Command(
-            purpose="What is wrong with it, if anything, from the study's own file",
+            purpose="Its diagnosis, with the study's own file",
             line=f"hpsearch diagnose STUDY.toml --seed {spec.seed}{given}",
         ),
     )
@@ -165,7 +164,7 @@ def _test_words(snapshot: Snapshot) -> str:
     opened = f"opened {format_time(unsealing.opened)} for trial {unsealing.number} by `{unsealing.command}`"
     chosen = next((trial for trial in snapshot.trials if trial.number == unsealing.number), None)
     if chosen is None:
-        return f"The test part was {opened}, which is not there any more."
+        return f"The test part was {opened}, but that trial no longer exists."
     found = repeat(chosen, snapshot.evaluations, part="test", metric=spec.metric)
     return f"The test part was {opened}: {_test_result(found, spec.metric)}."
 
@@ -176,9 +175,9 @@ def _unopened_words(spec: StudySpec) -> str:
     is_table = data.source in BUILTIN_SOURCES or data.source.endswith(PATH_SUFFIXES)
     has_own = data.sealed == "test" and (data.source == "mnist" or not is_table)
     if not data.test_fraction and not has_own:
-        return "The study keeps no test part back (data.test_fraction is 0)."
+        return "The study has no test part (data.test_fraction is 0)."
     name = shlex.quote(spec.name)
-    return f"The test part is sealed. `hpsearch study test {name}` opens it, once, when the search is over."
+    return f"The test part is sealed. `hpsearch study test {name}` opens it, once, after the search."
 
 
 def _test_result(found: Repeated, metric: str) -> str:
@@ -189,7 +188,7 @@ def _test_result(found: Repeated, metric: str) -> str:
     return f"test {noun} {mean_words(found, metric)}, the mean over {seeds}"
 
 
-_TITLE = "The best configuration, to take along"
+_TITLE = "Use the best configuration"
 
 
 def best_card_section(snapshot: Snapshot) -> Markup:

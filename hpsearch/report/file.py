@@ -7,30 +7,30 @@ from pathlib import Path
 from hpsearch.errors import HpsearchError
 
 
-def check_report_path(path: Path) -> None:
-    """Raise HpsearchError if a report cannot be written to `path`: better before a run than after it.
+def check_report_path(path: Path, *, where: str = "report") -> None:
+    """Raise HpsearchError, about `where`, if a report cannot be written to `path`: better before a run than after it.
 
     Only writing shows whether a folder is writable, so a file is created next to `path` and removed again.
     """
-    _check_place(path)
-    _write_beside("", path, replace=False)
+    _check_place(path, where)
+    _write_beside("", path, where, replace=False)
 
 
-def _check_place(path: Path) -> None:
+def _check_place(path: Path, where: str) -> None:
     """Raise HpsearchError if `path` has no folder, or is a folder or a device, which a file would replace."""
     try:
         has_folder, is_folder = path.parent.is_dir(), path.is_dir()
         is_device = path.exists() and not (is_folder or path.is_file())
     except OSError as error:  # for example, a name that is too long
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, where, error) from error
     if not has_folder:
         raise HpsearchError(
-            f"report: its folder must exist (got {path.parent}): make it, or name another file"
+            f"{where}: its folder must exist (got {path.parent}): make it, or name another file"
         )
     if is_folder:
-        raise HpsearchError(f"report: must be a file (got the folder {path}): name a file in it")
+        raise HpsearchError(f"{where}: must be a file (got the folder {path}): name a file in it")
     if is_device:
-        raise HpsearchError(f"report: must be a file (got the device or pipe {path}): name another file")
+        raise HpsearchError(f"{where}: must be a file (got the device or pipe {path}): name another file")
 
 
 def write_page(page: str | bytes, path: Path) -> None:
@@ -38,11 +38,11 @@ def write_page(page: str | bytes, path: Path) -> None:
 
     Raises HpsearchError if that is impossible.
     """
-    _check_place(path)
-    _write_beside(page, path, replace=True)
+    _check_place(path, "report")
+    _write_beside(page, path, "report", replace=True)
 
 
-def _write_beside(page: str | bytes, path: Path, *, replace: bool) -> None:
+def _write_beside(page: str | bytes, path: Path, where: str, *, replace: bool) -> None:
     """Write a page to a new file in the folder of `path`; replace `path` with it, or remove it again."""
     # Next to the target, since a rename is atomic within one file system only.
     unfinished = path.with_name(f".hpsearch-{secrets.token_hex(4)}")
@@ -54,12 +54,12 @@ def _write_beside(page: str | bytes, path: Path, *, replace: bool) -> None:
         if replace:
             unfinished.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, where, error) from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink()
 
 
-def _unwritable(path: Path, error: OSError) -> HpsearchError:
+def _unwritable(path: Path, where: str, error: OSError) -> HpsearchError:
     reason = error.strerror or str(error)
-    return HpsearchError(f"report: must be writable (got {path}: {reason}): name another file")
+    return HpsearchError(f"{where}: must be writable (got {path}: {reason}): name another file")

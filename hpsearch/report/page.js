@@ -14,7 +14,7 @@
   const CONFIG = {
     displaylogo: false,
     displayModeBar: isTouch ? false : "hover",
-    // These buttons and no others: one of Plotly's own sends the figure to its makers.
+    // Only these buttons: one of Plotly's own would send the figure to a server.
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
     plotlyServerURL: "",
     responsive: true,
@@ -22,7 +22,7 @@
     showTips: false,
   };
 
-  // Plotly writes into what it is given, so it gets a copy; the lists of numbers it leaves alone.
+  // Plotly changes its input, so it gets a copy, except of long lists, which it does not change.
   const painted = (value, colours) => {
     if (typeof value === "string") return colours[value] ?? value;
     if (Array.isArray(value)) return value.map((item) => painted(item, colours));
@@ -54,7 +54,7 @@
   const drawn = new Set();
   const pause = () => new Promise((next) => setTimeout(next));
 
-  // Ticks at powers of ten say nothing about less than a decade.
+  // Ticks at powers of ten are useless for less than a decade.
   const refineTicks = (place) => () => {
     const changes = {};
     for (const name of ["xaxis", "yaxis"]) {
@@ -78,13 +78,13 @@
     for (const place of drawn) {
       await Plotly.restyle(place, { visible: place.data.map((trace) => isShown(trace.meta ?? {})) });
       await pause();
-      if (turn !== latestTurn) return; // a later click knows more
+      if (turn !== latestTurn) return; // a later click replaces this one
     }
   };
 
-  // The clipboard may be closed to a file; a selection is not.
+  // A page from a file may have no access to the clipboard; a selection always works.
   const copy = async (event) => {
-    const { currentTarget } = event; // gone after the first wait
+    const { currentTarget } = event; // null after the first await
     const code = currentTarget.parentElement.querySelector("code");
     const label = currentTarget.textContent;
     try {
@@ -97,7 +97,7 @@
     setTimeout(() => { currentTarget.textContent = label; }, 1500);
   };
 
-  // On a server each trial has a page of its own, and a click on it in a figure leads there.
+  // On a server each trial has a page, which a click on the trial in a figure opens.
   const trials = document.querySelector("nav[data-trials]")?.dataset.trials;
   const openTrial = ({ points, event }) => {
     const number = /^trial (\d+)\b/m.exec(String(points[0]?.hovertext ?? "").replaceAll("<br>", "\n"))?.[1];
@@ -115,7 +115,7 @@
     return done;
   };
 
-  // What is near the reader's eyes is drawn first, the rest when nothing else is to do: a large study opens fast.
+  // Figures near the viewport are drawn first, the rest when the browser is idle, so a large study opens fast.
   const near = [];
   const next = () => near.shift() ?? places.find((place) => !drawn.has(place));
   const idle = () =>
@@ -149,10 +149,10 @@
   let closed = [];
   const print = (starts) => () => {
     isPrinting = starts;
-    if (starts) closed = [...document.querySelectorAll("details:not([open])")]; // what is folded cannot be unfolded there
+    if (starts) closed = [...document.querySelectorAll("details:not([open])")]; // nothing can be unfolded on paper
     for (const one of closed) one.open = starts;
     redraw();
-    if (starts) places.forEach(drawFirst); // paper has no scrolling
+    if (starts) places.forEach(drawFirst); // nothing can be scrolled into view on paper
   };
 
   const start = () => {
@@ -166,7 +166,7 @@
     addEventListener("beforeprint", print(true));
     addEventListener("afterprint", print(false));
     for (const place of places) watcher.observe(place);
-    setTimeout(drawOn, 300); // in a hidden tab nothing comes into view
+    setTimeout(drawOn, 300); // in a hidden tab nothing intersects the viewport
   };
   start();
 })();

@@ -15,11 +15,10 @@ from hpsearch.report import palette, parts, sections
 from hpsearch.report.best_card import best_card_section
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import asset
-from hpsearch.report.request import ReportRequest, origin_mark
+from hpsearch.report.request import ReportRequest, origin_text
 from hpsearch.trials import Fate
 
 _NOTHING_ASKED: Final = ReportRequest()
-_CHARSET: Final = '<meta charset="utf-8">'
 
 
 @final
@@ -47,8 +46,8 @@ def render(
     `drawn` is `exhibits(snapshot, request)` if the caller has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
-    page = document(_title(snapshot), _body(snapshot, shown, request), shown, serving)
-    return page.replace(_CHARSET, _CHARSET + origin_mark(snapshot, request), 1)
+    body = _body(snapshot, shown, request)
+    return document(_title(snapshot), body, shown, serving, origin=origin_text(snapshot, request))
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
@@ -62,13 +61,19 @@ def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
     return document(f"{snapshot.study.spec.name}: {shown.title}: hpsearch report", "\n".join(body), [shown])
 
 
-def document(
-    title: str, body: str, shown: Sequence[Exhibit], serving: Serving | None = None, *, navigation: str = ""
+def document(  # noqa: PLR0913  # the parts of a page
+    title: str,
+    body: str,
+    shown: Sequence[Exhibit],
+    serving: Serving | None = None,
+    *,
+    navigation: str = "",
+    origin: str = "",
 ) -> str:
     """Return an HTML page with the drawings of the exhibits that its `body` contains.
 
-    `title` is text, `body` is HTML, `navigation` is HTML above a page without `serving`. Without `serving` the page
-    needs no network.
+    `title` and `origin` are text, `body` is HTML, `navigation` is HTML above a page without `serving`. Without
+    `serving` the page needs no network.
     """
     drawing = [get_plotlyjs()] if shown and serving is None else []
     inline = [*drawing, *([asset("page.js")] if shown else []), *([serving.script] if serving else [])]
@@ -76,6 +81,7 @@ def document(
         "page.html",
         policy=_policy(inline, is_served=bool(serving)),
         title=title,
+        origin=origin,
         style=f"{_variables()}\n{asset('page.css')}",
         navigation=serving.navigation if serving else navigation,
         body=body,
@@ -99,7 +105,7 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) 
             "best_card": best_card_section(snapshot),
             "is_map_alone": not all(named[name].panels for name in ("search-map", "learning-rates")),
             "budget": sections.budget(snapshot),
-            "causes": sections.causes(snapshot),
+            "verdicts": sections.verdicts(snapshot),
             "comparison": sections.comparison(snapshot, request, named["comparison"]),
             "studies": sections.studies(snapshot, request, named["studies"]),
             "specification": sections.specification(snapshot),

@@ -1,12 +1,12 @@
-"""The template pieces that all pages share.
+"""Pages from Jinja2 templates.
 
-`render` and `piece` fill a template, which escapes every text that is not Markup. The other functions serve pages built
-from strings, such as those of the dashboard. They return `str`, because adding a string to Markup would escape it.
+`render` and `piece` fill a template, which escapes every text that is not Markup. A template of another package has
+that package's name before a colon: `hpsearch.reproduction:page.html`.
 """
 
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from importlib import resources
 from typing import Any, Final
 
@@ -16,14 +16,15 @@ from markupsafe import Markup
 from hpsearch.analysis.formats import format_count
 from hpsearch.report.palette import LOOKS, variable
 
+_PACKAGE: Final = "hpsearch.report"
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
-_OPTION: Final = re.compile(r"(?<!\S)--[\w-]+")
+_OPTION: Final = re.compile(r"(?<!\S)(--[\w-]+)")
 _HEADING: Final = re.compile(r'<h2 id="([\w-]+)-title">(.*?)</h2>')
 
 
 def asset(name: str) -> str:
-    """Return a file of the report: a template, the style sheet or the script."""
-    return resources.files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
+    """Return a file of the report, such as the style sheet or the script."""
+    return resources.files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def render(template: str, **values: Any) -> Markup:
@@ -37,68 +38,37 @@ def piece(template: str, macro: str, /, *args: Any, **values: Any) -> Markup:
     return made
 
 
-def text(raw: object) -> str:
-    """Return any text as HTML that displays it literally."""
-    return html.escape(str(raw), quote=True)
-
-
 def text_with_code(raw: str) -> Markup:
     """Return any text as HTML; parts between backquotes, such as a command, are set as code."""
-    parts = (text(part) for part in raw.split("`"))
-    return _trusted(
-        "".join(
-            f"<code>{whole_options(part)}</code>" if index % 2 else part for index, part in enumerate(parts)
-        )
-    )
+    return piece("parts.html", "text_with_code", raw.split("`"))
 
 
-def whole_options(code: str) -> str:
-    """Return a command, HTML, with options that do not break at their hyphens: `--trials`."""
-    return _OPTION.sub(r'<span class="option">\g<0></span>', code)
+def command_text(code: str) -> Markup:
+    """Return a command as HTML whose options do not break at their hyphens: `--trials`."""
+    return piece("parts.html", "command", _OPTION.split(code))
+
+
+def contents(sections: str) -> Markup:
+    """Return links to the sections, HTML from the macro `section`, in order."""
+    found = _HEADING.findall(sections)
+    return piece("parts.html", "contents", [(name, _trusted(title)) for name, title in found])
 
 
 def with_trial_links(page: str, link: Callable[[int], str]) -> str:
     """Return a page with links to `link(number)` on its trial numbers, which have a unique markup."""
-    return _TRIAL_NUMBER.sub(lambda found: f'<a href="{text(link(int(found[1])))}">{found[1]}</a>', page)
+    return _TRIAL_NUMBER.sub(lambda found: piece("parts.html", "link", link(int(found[1])), found[1]), page)
 
 
-def contents(sections: str) -> Markup:
-    """Return links to the sections, HTML from `section`, in order."""
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title in _HEADING.findall(sections))
-    return _trusted(f'<nav class="contents" aria-label="Contents">{links}</nav>')
-
-
-def section(name: str, title: str, content: str) -> str:
-    """Return a section of a page; `title` and `content` are HTML."""
-    return str(piece("parts.html", "section", name, _trusted(title), caller=lambda: _trusted(content)))
-
-
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return names with their values, both texts."""
-    return str(piece("parts.html", "facts", pairs))
-
-
-def table_of(caption: str, heads: Sequence[str], body: str) -> str:
-    """Return a table that scrolls if it is too wide; caption and heads are texts, `body` is the HTML of its rows.
-
-    The caption may be empty.
-    """
-    return str(piece("parts.html", "table", caption, heads, caller=lambda: _trusted(body)))
-
-
-def rows_of(rows: Iterable[Iterable[str]]) -> str:
-    """Return the HTML of a table's rows; cells are HTML."""
-    return str(piece("parts.html", "rows", [[_trusted(cell) for cell in row] for row in rows]))
-
-
-def empty(words: str) -> str:
-    """Return the message for an empty section; `words` are text, with commands between backquotes."""
-    return str(piece("parts.html", "empty", words))
+def _template(name: str) -> str:
+    """Return the source of a template: `page.html` of the report, or `PACKAGE:page.html`."""
+    package, _, file = name.rpartition(":")
+    folder = resources.files(package or _PACKAGE).joinpath("templates")
+    return folder.joinpath(file).read_text(encoding="utf-8")
 
 
 def _escaped(value: object) -> Markup:
-    """Escape a value as `text` does, so that quotes have one spelling in templates and in strings."""
-    return value if isinstance(value, Markup) else _trusted(text(value))
+    """Escape a value with `&#x27;` for an apostrophe, as the standard library does."""
+    return value if isinstance(value, Markup) else _trusted(html.escape(str(value), quote=True))
 
 
 def _trusted(made: str) -> Markup:
@@ -107,7 +77,7 @@ def _trusted(made: str) -> Markup:
 
 
 _TEMPLATES: Final = Environment(
-    loader=FunctionLoader(lambda name: asset(f"templates/{name}")),
+    loader=FunctionLoader(_template),
     autoescape=True,
     finalize=_escaped,
     undefined=StrictUndefined,
@@ -117,7 +87,7 @@ _TEMPLATES: Final = Environment(
 _TEMPLATES.filters |= {
     "code": text_with_code,
     "contents": contents,
-    "options": lambda raw: _trusted(whole_options(text(raw))),
+    "options": command_text,
     "thousands": format_count,
     "variable": variable,
 }

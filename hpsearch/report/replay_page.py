@@ -22,7 +22,7 @@ from hpsearch.analysis.replay import (
 )
 from hpsearch.analysis.trial_facts import cause_words, verdict_words
 from hpsearch.report.figures.catalogue import Exhibit
-from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
+from hpsearch.report.figures.replay_catalogue import ReplayRun, replay_exhibits
 from hpsearch.report.page import document
 from hpsearch.report.parts import render
 from hpsearch.verdicts import Finding
@@ -46,7 +46,7 @@ def render_replay(replay: Replay, *, taken: datetime, navigation: str = "") -> s
 
     `navigation` is HTML above the page, for a page that a server sends.
     """
-    shown = replay_exhibits(_actors(replay))
+    shown = replay_exhibits(_runs(replay))
     stored, recording = replay.stored, replay.original.recording
     trial, spec = stored.trial, stored.study.spec
     check, activation = check_sentence(replay.check), recording.subject.configuration.model.activation
@@ -71,19 +71,19 @@ def render_replay(replay: Replay, *, taken: datetime, navigation: str = "") -> s
     return document(title, body, shown, navigation=navigation)
 
 
-def _actors(replay: Replay) -> list[Actor]:
+def _runs(replay: Replay) -> list[ReplayRun]:
     trial = replay.stored.trial
     heading = f"trial {trial.number}" if replay.altered else ""
-    actors = [Actor(heading=heading, recording=replay.original.recording, finding=_finding(replay))]
+    runs = [ReplayRun(heading=heading, recording=replay.original.recording, finding=_finding(replay))]
     if replay.altered is not None:
-        actors.append(
-            Actor(
+        runs.append(
+            ReplayRun(
                 heading=f"with {settings_words(replay.settings)}",
                 recording=replay.altered.recording,
                 finding=replay.altered.verdict.primary,
             )
         )
-    return actors
+    return runs
 
 
 def _finding(replay: Replay) -> Finding:
@@ -97,7 +97,7 @@ def _facts(replay: Replay) -> list[tuple[str, str]]:
     configuration = recording.subject.configuration
     return [
         (format_metric(spec.metric).capitalize(), format_result(trial.value, spec.metric)),
-        ("State", trial.state.value),
+        ("Fate", trial.fate.value),
         ("Trained again", length_words(recording)),
         ("Network", "-".join(map(str, _widths(replay)))),
         ("Activation", configuration.model.activation),
@@ -138,11 +138,11 @@ def _rows(shown: Sequence[Exhibit], *, is_pair: bool) -> list[tuple[Exhibit, ...
     """Return the figures in order; those with one drawing in pairs."""
     named = {exhibit.name: exhibit for exhibit in shown}
     seconds = {} if is_pair else dict(_PAIRS)
-    beside = set(seconds.values())
+    placed = set(seconds.values())
     return [
         (one, named[seconds[one.name]]) if one.name in seconds else (one,)
         for one in shown
-        if one.name not in beside
+        if one.name not in placed
     ]
 
 

@@ -86,14 +86,14 @@ class Origin:
     others: tuple[str, ...]
 
 
-def origin_mark(snapshot: Snapshot, request: ReportRequest) -> str:
-    """Return the HTML that `origin_of` finds."""
+def origin_text(snapshot: Snapshot, request: ReportRequest) -> str:
+    """Return the text of the mark that `origin_of` finds in a report."""
     kept = {
         "study": snapshot.study.key,
         "trials": request.trials,
         "others": [other.study.key for other in request.others],
     }
-    return f'<meta name="hpsearch-report" content="{html.escape(json_text(kept), quote=True)}">'
+    return json_text(kept)
 
 
 def origin_of(path: Path) -> Origin | None:

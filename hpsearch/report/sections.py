@@ -5,7 +5,6 @@ from markupsafe import Markup
 from hpsearch import __version__
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
-from hpsearch.analysis.causes import cause_table
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
 from hpsearch.analysis.formats import (
@@ -18,15 +17,15 @@ from hpsearch.analysis.formats import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
+from hpsearch.analysis.verdict_summary import verdict_table
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.comparison import chosen_trials, compared_table
 from hpsearch.report.figures.ledger import ledger
 from hpsearch.report.figures.studies import differences
 from hpsearch.report.parts import piece
 from hpsearch.report.request import ReportRequest
-from hpsearch.report.specification import specification_text
 from hpsearch.study.spec import fault_in_words
-from hpsearch.trials import Fate
+from hpsearch.study.writer import specification_text
 
 
 def header(snapshot: Snapshot) -> Markup:
@@ -76,12 +75,12 @@ def budget(snapshot: Snapshot) -> Markup:
     return piece("sections.html", "budget", ledger(snapshot).facts)
 
 
-def causes(snapshot: Snapshot) -> Markup:
-    """Return the advice from the trials, and the table of causes."""
+def verdicts(snapshot: Snapshot) -> Markup:
+    """Return the advice from the trials, and the table of verdicts."""
     study = snapshot.study
     confirmed = bool(snapshot.evaluations)
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
-    return piece("sections.html", "causes", advised, cause_table(snapshot))
+    return piece("sections.html", "verdicts", advised, verdict_table(snapshot))
 
 
 def specification(snapshot: Snapshot) -> Markup:
@@ -93,11 +92,6 @@ def footer(snapshot: Snapshot) -> Markup:
     """Return the page's maker and date."""
     fingerprint = "" if snapshot.study.foreign is not None else snapshot.study.fingerprint
     return piece("sections.html", "footer", __version__, format_time(snapshot.taken), fingerprint)
-
-
-def symbol(fate: Fate) -> Markup:
-    """Return the symbol of a fate as a small drawing in its colour."""
-    return piece("parts.html", "symbol", fate)
 
 
 def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:

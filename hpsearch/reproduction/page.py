@@ -9,14 +9,21 @@ import plotly.graph_objects as go
 
 from hpsearch import __version__
 from hpsearch.analysis.formats import format_duration, format_time
-from hpsearch.report import sections
+from hpsearch.report import parts
 from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.page import document
-from hpsearch.report.parts import facts, section, text
-from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents
-from hpsearch.reproduction.laboratory import Lab
-from hpsearch.reproduction.records import Document, Judged, Judgement, Outcome, Picture
-from hpsearch.reproduction.words import judgement_words, measured_words, rule_words
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.charts import Picture
+from hpsearch.reproduction.claims import (
+    Document,
+    Judged,
+    Judgement,
+    documents,
+    judgement_words,
+    measured_words,
+    rule_words,
+)
+from hpsearch.reproduction.laboratory import Lab, Outcome
 from hpsearch.trials import Fate
 
 _FATES: Final[Mapping[Judgement, Fate]] = {
@@ -32,6 +39,15 @@ SOURCES: Final = {
     "digits": "digits, 1,797 images of scikit-learn, in place of MNIST",
 }
 
+_HEADS: Final[Mapping[str, int]] = {
+    "document": 8,
+    "claim": 22,
+    "stated configuration": 22,
+    "measured": 35,
+    "judgement": 13,
+}
+"""The columns of the table, with their widths in percent."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,28 +60,76 @@ class Reproduction:
     taken: datetime
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _MeasuredLine:
+    """One measurement in words, its condition's `rule`, and a `mark`: `not` if unmet, `undecided`, or empty."""
+
+    words: str
+    rule: str
+    mark: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ClaimRow:
+    """One claim in the table, as texts."""
+
+    name: str
+    document: str
+    text: str
+    study: str
+    stated: str
+    measured: tuple[_MeasuredLine, ...]
+    why: str
+    note: str
+    judgement: str
+    fate: Fate
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ShownStudy:
+    """The figures and the lines of text of one study."""
+
+    study: str
+    exhibits: tuple[Exhibit, ...]
+    lines: Mapping[str, Sequence[str]]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _DocumentSection:
+    """One document: all `studies` of its claims, and those `shown` here because no earlier document has them."""
+
+    anchor: str
+    title: str
+    about: str
+    studies: tuple[str, ...]
+    shown: tuple[_ShownStudy, ...]
+
+
 def render(shown: Reproduction) -> str:
     """Return the page as one self-contained file."""
-    by_study = {name: _exhibits(outcome) for name, outcome in shown.outcomes.items()}
-    body = [
-        _header(shown),
-        section("claims", "Claims and measurements", _table(shown.judged)),
-        "<noscript><p>The figures need JavaScript; it is inside this file.</p></noscript>",
-        *(_document(one, shown, by_study) for one in _shown_documents(shown.judged)),
-        _footer(shown),
-    ]
-    exhibits = [exhibit for some in by_study.values() for exhibit in some]
-    return document("hpsearch: reproduction", "\n".join(body), exhibits)
+    studies = {name: _study(outcome) for name, outcome in shown.outcomes.items()}
+    body = parts.render(
+        "hpsearch.reproduction:reproduction.html",
+        source=SOURCES[shown.lab.source],
+        pairs=_facts(shown),
+        heads=_HEADS,
+        rows=[_row(one) for one in shown.judged],
+        documents=_sections(shown.judged, studies),
+        version=__version__,
+        made=format_time(shown.taken),
+        command=_command(shown),
+    )
+    exhibits = [exhibit for study in studies.values() for exhibit in study.exhibits]
+    return document("hpsearch: reproduction", body, exhibits)
 
 
-def _shown_documents(judged: Sequence[Judged]) -> list[Document]:
-    names = {one.claim.document for one in judged}
-    return [one for one in documents() if one.name in names]
-
-
-def _header(shown: Reproduction) -> str:
+def _facts(shown: Reproduction) -> list[tuple[str, str]]:
     counts = {kind: sum(one.judgement is kind for one in shown.judged) for kind in Judgement}
-    pairs = [
+    return [
         ("Claims", f"{len(shown.judged):,}"),
         *((kind.value.capitalize(), f"{count:,}") for kind, count in counts.items()),
         ("Studies run", f"{len(shown.outcomes):,}"),
@@ -73,97 +137,57 @@ def _header(shown: Reproduction) -> str:
         ("Seed", str(shown.lab.seed)),
         ("Computing", format_duration(sum(one.seconds for one in shown.outcomes.values()))),
     ]
-    lead = f"Trained on {SOURCES[shown.lab.source]}."
-    return (
-        '<header><p class="kicker">hpsearch reproduce</p><h1>What the documents claim, and what we measured</h1>'
-        f'<p class="lead">{text(lead)} Numbers are medians over seeds with their range, shares have their 95 % '
-        "interval. A claim holds when each of its numbers lies in the range beside it, and in part when all but a "
-        "detail do. Below the numbers stands why their ranges were chosen.</p>"
-        f"{facts(pairs)}</header>"
-    )
 
 
-_HEADS: Final[Mapping[str, int]] = {
-    "document": 8,
-    "claim": 22,
-    "stated configuration": 22,
-    "measured": 35,
-    "judgement": 13,
-}
-"""The columns of the table, with their widths in percent."""
-
-
-def _table(judged: Sequence[Judged]) -> str:
-    head = "".join(f'<th scope="col" style="width:{width}%">{name}</th>' for name, width in _HEADS.items())
-    rows = "".join(_row(one) for one in judged)
-    return (
-        '<div class="scroll" tabindex="0"><table>'
-        "<caption>Study files are those below studies/</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _row(judged: Judged) -> str:
+def _row(judged: Judged) -> _ClaimRow:
     claim = judged.claim
-    cells = (
-        text(claim.document),
-        f"{text(claim.text)}<br><code>{text(claim.study)}.toml</code>",
-        text(claim.stated),
-        "<br>".join(_measured(judged)) or "&ndash;",
-        f'<span class="cause">{sections.symbol(_FATES[judged.judgement])}{text(judgement_words(judged))}</span>',
+    return _ClaimRow(
+        name=claim.name,
+        document=claim.document,
+        text=claim.text,
+        study=claim.study,
+        stated=claim.stated,
+        measured=tuple(_measured(judged)),
+        why=claim.why,
+        note=claim.note,
+        judgement=judgement_words(judged),
+        fate=_FATES[judged.judgement],
     )
-    inner = "".join(
-        f'<td data-head="{head}"><div>{cell}</div></td>' for head, cell in zip(_HEADS, cells, strict=True)
-    )
-    return f'<tr id="claim-{text(claim.name)}">{inner}</tr>'
 
 
-def _measured(judged: Judged) -> Iterator[str]:
+def _measured(judged: Judged) -> Iterator[_MeasuredLine]:
     for one in judged.measured:
-        rule = rule_words(one.condition)
-        missed = "" if one.is_met or not one.count else "undecided: " if one.is_undecided else "<b>not</b> "
-        yield text(measured_words(one)) + (f" ({missed}{text(rule)})" if rule else "")
-    if judged.measured and judged.claim.why:
-        yield f"<small>Why these ranges: {text(judged.claim.why)}</small>"
-    if judged.claim.note:
-        yield text(judged.claim.note)
+        mark = "" if one.is_met or not one.count else "undecided" if one.is_undecided else "not"
+        yield _MeasuredLine(words=measured_words(one), rule=rule_words(one.condition), mark=mark)
 
 
-def _document(of: Document, shown: Reproduction, by_study: Mapping[str, Sequence[Exhibit]]) -> str:
-    """Return the figures and lines of a document's studies; each is shown only once."""
-    name = of.name
-    studies = dict.fromkeys(one.claim.study for one in shown.judged if one.claim.document == name)
-    listed = ", ".join(f"<code>{text(study)}.toml</code>" for study in studies)
-    parts = [
-        section(
-            f"document-{name.replace(' ', '-')}",
-            text(name[:1].upper() + name[1:]),
-            f'<p class="lead">{text(of.about)}.</p><p>{listed}</p>',
-        )
-    ]
-    for study in _own(name, shown.judged):
-        parts += [sections.exhibit(exhibit) for exhibit in by_study.get(study, ())]
-        parts += _lines(shown.outcomes.get(study))
-    return "\n".join(parts)
-
-
-def _own(number: str, judged: Sequence[Judged]) -> list[str]:
-    """Return the studies that this document is the first to need."""
+def _sections(judged: Sequence[Judged], studies: Mapping[str, _ShownStudy]) -> list[_DocumentSection]:
+    """Return the sections of the documents with a judged claim; each study's figures are shown only once."""
     first: dict[str, str] = {}
     for one in judged:
         first.setdefault(one.claim.study, one.claim.document)
-    return [study for study, document_number in first.items() if document_number == number]
+    names = {one.claim.document for one in judged}
+    return [_section(of, judged, first, studies) for of in documents() if of.name in names]
 
 
-def _lines(outcome: Outcome | None) -> Iterator[str]:
-    for place, (title, lines) in enumerate(outcome.lines.items() if outcome else ()):
-        listed = "".join(f"<li>{text(line)}</li>" for line in lines)
-        name = f"{outcome.study}-lines-{place}" if outcome else ""
-        yield section(name, text(title), f'<ol class="lines">{listed}</ol>')
+def _section(
+    of: Document, judged: Sequence[Judged], first: Mapping[str, str], studies: Mapping[str, _ShownStudy]
+) -> _DocumentSection:
+    return _DocumentSection(
+        anchor=f"document-{of.name.replace(' ', '-')}",
+        title=of.name[:1].upper() + of.name[1:],
+        about=of.about,
+        studies=tuple(dict.fromkeys(one.claim.study for one in judged if one.claim.document == of.name)),
+        shown=tuple(studies[name] for name, own in first.items() if own == of.name and name in studies),
+    )
 
 
-def _exhibits(outcome: Outcome) -> list[Exhibit]:
-    return [_exhibit(picture, outcome.study) for picture in outcome.pictures]
+def _study(outcome: Outcome) -> _ShownStudy:
+    return _ShownStudy(
+        study=outcome.study,
+        exhibits=tuple(_exhibit(picture, outcome.study) for picture in outcome.pictures),
+        lines=outcome.lines,
+    )
 
 
 def _exhibit(picture: Picture, study: str) -> Exhibit:
@@ -175,11 +199,6 @@ def _exhibit(picture: Picture, study: str) -> Exhibit:
             Panel(name=one.name, label=one.label, figure=go.Figure(one.figure)) for one in picture.drawings
         ),
     )
-
-
-def _footer(shown: Reproduction) -> str:
-    made = f"made on {format_time(shown.taken)} by <code>{text(_command(shown))}</code>"
-    return f"<footer><p>hpsearch {text(__version__)}, {made}.</p></footer>"
 
 
 def _command(shown: Reproduction) -> str:

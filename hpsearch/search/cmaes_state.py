@@ -89,7 +89,7 @@ _UNREADABLE: Final = (
     pickle.PickleError,
     struct.error,
 )
-"""The exceptions of a pickle that is none."""
+"""The exceptions that reading a damaged pickle raises."""
 
 _FORMATS: Final = {"f8": "d", "i8": "q", "i4": "i", "b1": "?"}
 """NumPy's name of a type -> that of `struct`."""
@@ -308,7 +308,7 @@ def _encoded(text: object, encoding: object) -> bytes:
     return text.encode("latin1")
 
 
-_STANDINS: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
+_SUBSTITUTES: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
     ("cmaes._cma", "CMA"): _Fields,
     ("cmaes._sepcma", "SepCMA"): _Fields,
     ("cmaes._cmawm", "CMAwM"): _Fields,
@@ -326,9 +326,9 @@ _STANDINS: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the substitute of `name`. Raises UnpicklingError for a name that no optimizer uses."""
-        if (module, name) not in _STANDINS:
+        if (module, name) not in _SUBSTITUTES:
             raise pickle.UnpicklingError(f"pickle: no optimizer names {module}.{name}")
-        return _STANDINS[module, name]
+        return _SUBSTITUTES[module, name]
 
 
 def _unwrapped(value: object) -> object:

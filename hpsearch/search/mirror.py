@@ -38,7 +38,7 @@ class Mirror(BaseStorage):
     def put(self, trial: FrozenTrial) -> None:
         """Insert `trial`, or replace the one of its number."""
         index = bisect_left(self._numbers, trial.number)
-        if self._holds(index, trial.number):
+        if self._has(index, trial.number):
             self._trials[index] = trial
         else:
             self._numbers.insert(index, trial.number)
@@ -48,12 +48,12 @@ class Mirror(BaseStorage):
     def remove(self, number: int) -> None:
         """Remove trial `number`, if it exists."""
         index = bisect_left(self._numbers, number)
-        if self._holds(index, number):
+        if self._has(index, number):
             del self._numbers[index], self._trials[index]
             self._waiting.discard(number)
 
     def __contains__(self, number: int) -> bool:
-        return self._holds(bisect_left(self._numbers, number), number)
+        return self._has(bisect_left(self._numbers, number), number)
 
     def take_written(self, number: int) -> dict[str, Any]:
         """Return the system attributes that Optuna set on a trial since the last call, and clear them."""
@@ -83,7 +83,7 @@ class Mirror(BaseStorage):
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the one study's id. Raises KeyError for another name."""
         if study_name != self._name:
-            raise KeyError(f"study {study_name!r}: not in this picture of {self._name!r}")
+            raise KeyError(f"study {study_name!r}: not in this mirror of {self._name!r}")
         return STUDY_ID
 
     def get_study_name_from_id(self, study_id: int) -> str:
@@ -178,13 +178,13 @@ class Mirror(BaseStorage):
         else:
             self._waiting.discard(trial.number)
 
-    def _holds(self, index: int, number: int) -> bool:
+    def _has(self, index: int, number: int) -> bool:
         return index < len(self._numbers) and self._numbers[index] == number
 
     def _index(self, number: int) -> int:
         index = bisect_left(self._numbers, number)
-        if not self._holds(index, number):
-            raise KeyError(f"trial {number}: not in the picture of {self._name!r}")
+        if not self._has(index, number):
+            raise KeyError(f"trial {number}: not in the mirror of {self._name!r}")
         return index
 
     def _changed(self, number: int) -> FrozenTrial:

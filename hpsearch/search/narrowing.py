@@ -17,23 +17,23 @@ from hpsearch.search.regions import (
     LARGEST_CHANCE,
     LEAST_BEST,
     LEAST_DEAD,
-    DeadEnd,
+    DeadRegion,
     Values,
-    best_part,
+    allows,
+    best_tenth,
     binomial_tail,
     chance_of_deaths,
-    dead_ends,
+    contains,
+    dead_regions,
     ended_trials,
-    holds,
     is_at_edge,
-    may_hold,
     place,
     points,
     rounded_inward,
     rounded_outward,
     share,
 )
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import counted, format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import ParameterValue, Trial, best_trials
 
@@ -118,7 +118,7 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
             f'study "{spec.name}": must search ranges or choices to be narrowed (got a list of '
             f"{len(spec.configurations)} exact configurations): hpsearch study confirm finds the best of them"
         )
-    best = best_part(trials, maximize=maximize)
+    best = best_tenth(trials, maximize=maximize)
     if not best:
         ranked = sum(trial.is_ranked for trial in trials)
         raise CannotNarrowError(
@@ -133,7 +133,7 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
 
 def lies_inside(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> bool:
     """Return True if every searched parameter is set, and inside its dimension."""
-    return all(d.name in params and holds(d, params[d.name]) for d in search)
+    return all(d.name in params and contains(d, params[d.name]) for d in search)
 
 
 def warm_start(
@@ -169,7 +169,7 @@ class _Bound:
 
 def _range_revision(dimension: Range, trials: Sequence[Trial], best: Sequence[Trial]) -> Revision:
     values = sorted(point.value for point in points(dimension, best))
-    ends = {end.is_high: end for end in dead_ends(dimension, trials)}
+    ends = {end.is_high: end for end in dead_regions(dimension, trials)}
     limits = {side: _limit(dimension, ends.get(side), is_high=side) for side in (False, True)}
     span = _span(dimension, values, low=limits[False], high=limits[True])
     low, high = (
@@ -184,14 +184,14 @@ def _range_revision(dimension: Range, trials: Sequence[Trial], best: Sequence[Tr
     return Revision(before=dimension, after=after, reasons=(low.reason, high.reason))
 
 
-def _limit(dimension: Range, end: DeadEnd | None, *, is_high: bool) -> float:
+def _limit(dimension: Range, end: DeadRegion | None, *, is_high: bool) -> float:
     """Return the limit of the range on a side: its end, or the point after which all trials died."""
     if end is None:
         return dimension.high if is_high else dimension.low
     return rounded_inward(dimension, end.bound, is_high=is_high)
 
 
-def _dead_bound(end: DeadEnd, limit: float) -> _Bound:
+def _dead_bound(end: DeadRegion, limit: float) -> _Bound:
     causes = sorted({point.verdict for point in end.dead if point.verdict is not None})
     listed = f" ({', '.join(causes)})" if causes else ""
     side = "above" if end.is_high else "below"
@@ -259,28 +259,28 @@ def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is
         for point in points(dimension, trials)
     )
     if dead:
-        return _Bound(value=end, reason=f"kept: {seen}, but {_trials(dead)} there died")
-    wider = _wider(dimension, is_high=is_high)
+        return _Bound(value=end, reason=f"kept: {seen}, but {counted(dead, 'trial')} there died")
+    wider = _widened_bound(dimension, is_high=is_high)
     if wider is None:
-        return _Bound(value=end, reason=f"kept: {seen}, which is as far as the field may go")
+        return _Bound(value=end, reason=f"kept: {seen}, which is the limit of the field")
     return _Bound(value=wider, reason=f"{seen}, where no trial died")
 
 
-def _wider(dimension: Range, *, is_high: bool) -> float | None:
+def _widened_bound(dimension: Range, *, is_high: bool) -> float | None:
     """Return the bound further out, None if the field allows none."""
     if is_high and dimension.name in _BOUND_BY_DATA:
         return None
     least = math.log(LEAST_FACTOR) / math.log(dimension.high / dimension.low) if dimension.log else 0.0
     for by in (max(WIDENED_BY[0], least), *WIDENED_BY[1:]):
         bound = rounded_outward(dimension, 1 + by if is_high else -by, is_high=is_high)
-        if may_hold(dimension.name, int(bound) if dimension.integer else bound):
+        if allows(dimension.name, int(bound) if dimension.integer else bound):
             return bound
     return None
 
 
 def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequence[Trial]) -> Revision:
-    counted = [trial for trial in ended_trials(trials) if dimension.name in trial.params]
-    reasons = {choice: _why_drop(dimension, choice, counted, best) for choice in dimension.choices}
+    ended = [trial for trial in ended_trials(trials) if dimension.name in trial.params]
+    reasons = {choice: _removal_reason(dimension, choice, ended, best) for choice in dimension.choices}
     kept = tuple(choice for choice in dimension.choices if reasons[choice] is None) or dimension.choices
     if kept == dimension.choices:
         return Revision(before=dimension, after=dimension, reasons=("kept: no evidence against any",))
@@ -288,29 +288,25 @@ def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequenc
     return Revision(before=dimension, after=replace(dimension, choices=kept), reasons=dropped)
 
 
-def _why_drop(
-    dimension: Choices, choice: ParameterValue, counted: Sequence[Trial], best: Sequence[Trial]
+def _removal_reason(
+    dimension: Choices, choice: ParameterValue, ended: Sequence[Trial], best: Sequence[Trial]
 ) -> str | None:
     """Return the reason to remove a choice; None to keep it."""
-    mine = [trial for trial in counted if _has(trial, dimension, choice)]
+    mine = [trial for trial in ended if _has(trial, dimension, choice)]
     if any(_has(trial, dimension, choice) for trial in best):
         return None
-    deaths = sum(map(is_dead, counted))
+    deaths = sum(map(is_dead, ended))
     always_died = len(mine) >= LEAST_DEAD and all(map(is_dead, mine))
-    if always_died and chance_of_deaths(len(mine), deaths, len(counted) - deaths) < LARGEST_CHANCE:
+    if always_died and chance_of_deaths(len(mine), deaths, len(ended) - deaths) < LARGEST_CHANCE:
         return f"all {len(mine)} trials with it died"
-    if mine and (1 - len(mine) / len(counted)) ** len(best) < SPREAD_CHANCE:
-        return f"none of the best {len(best)} has it, of {_trials(len(mine))} that do"
+    if mine and (1 - len(mine) / len(ended)) ** len(best) < SPREAD_CHANCE:
+        return f"none of the best {len(best)} has it, of {counted(len(mine), 'trial')} that do"
     return None
 
 
 def _has(trial: Trial, dimension: Choices, choice: ParameterValue) -> bool:
     value = trial.params.get(dimension.name)
     return type(value) is type(choice) and value == choice
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'' if count == 1 else 's'}"
 
 
 def _number(value: float) -> str:

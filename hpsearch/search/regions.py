@@ -7,8 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, TypeAlias, final
 
 from hpsearch.search.ranking import is_dead
-from hpsearch.study.schema import SEARCHED
-from hpsearch.study.spec import SHORT_NAMES, Choices, Dimension, Range
+from hpsearch.study.schema import SEARCHABLE
+from hpsearch.study.spec import Choices, Dimension, Range, full_name
 from hpsearch.trials import ParameterValue, Trial, TrialState, best_trials
 from hpsearch.verdicts import Cause
 
@@ -16,7 +16,7 @@ Values: TypeAlias = Sequence[float]
 """Values of one range, rising."""
 
 
-def holds(dimension: Dimension, value: ParameterValue) -> bool:
+def contains(dimension: Dimension, value: ParameterValue) -> bool:
     """Return True for one of the choices, and for a number inside the range."""
     if isinstance(dimension, Choices):
         return any(type(value) is type(choice) and value == choice for choice in dimension.choices)
@@ -68,7 +68,7 @@ def _rounded(dimension: Range, value: float, *, up: bool) -> float:
 
 
 def _whole(number: Decimal, *, up: bool) -> Decimal:
-    """Return the next whole number; a number that rounding put a hair from one gives that one."""
+    """Return the next whole number; a number within rounding error of one gives that one."""
     nearest = number.to_integral_value()
     if abs(number - nearest) < Decimal("1e-9"):
         return nearest
@@ -100,7 +100,7 @@ class Point:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeadEnd:
+class DeadRegion:
     """A part of a range, beyond the last survivor, in which all of `dead` trials died.
 
     `is_high` is True for the upper part; `bound` lies between the last survivor and the first death.
@@ -117,14 +117,14 @@ def ended_trials(trials: Sequence[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
 
-def best_part(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
+def best_tenth(trials: Sequence[Trial], *, maximize: bool) -> list[Trial]:
     """Return the best tenth, at least 5 and at most 20; none if there are not twice as many."""
     ranked = sum(trial.is_ranked for trial in trials)
     count = min(MOST_BEST, max(LEAST_BEST, -(-ranked // BEST_OF)))
     return best_trials(trials, maximize=maximize, count=count) if ranked >= 2 * count else []
 
 
-def dead_ends(dimension: Range, trials: Sequence[Trial]) -> Iterator[DeadEnd]:
+def dead_regions(dimension: Range, trials: Sequence[Trial]) -> Iterator[DeadRegion]:
     """Yield the upper and the lower part of the range in which all trials died, and not by chance."""
     found = points(dimension, trials)
     survivors = [point.value for point in found if not point.is_dead]
@@ -138,7 +138,7 @@ def dead_ends(dimension: Range, trials: Sequence[Trial]) -> Iterator[DeadEnd]:
         deaths = sum(point.is_dead for point in found) - len(others)
         if len(dead) >= LEAST_DEAD and chance_of_deaths(len(dead), deaths, len(survivors)) < LARGEST_CHANCE:
             bound = _bound(dimension, dead, survivors, is_high=is_high)
-            yield DeadEnd(dimension=dimension, is_high=is_high, bound=bound, dead=dead)
+            yield DeadRegion(dimension=dimension, is_high=is_high, bound=bound, dead=dead)
 
 
 def points(dimension: Range, trials: Sequence[Trial]) -> list[Point]:
@@ -153,8 +153,8 @@ def points(dimension: Range, trials: Sequence[Trial]) -> list[Point]:
 
 def chance_of_deaths(drawn: int, deaths: int, survivors: int) -> float:
     """Return the probability that all `drawn` trials are dead, if deaths were spread at random."""
-    everybody = deaths + survivors
-    return math.prod((deaths - i) / (everybody - i) for i in range(drawn))
+    total = deaths + survivors
+    return math.prod((deaths - i) / (total - i) for i in range(drawn))
 
 
 def _bound(dimension: Range, dead: Sequence[Point], survivors: Sequence[float], *, is_high: bool) -> float:
@@ -192,10 +192,10 @@ def can_move(dimension: Range, *, is_high: bool) -> bool:
     beyond = end * 2.0**sign if dimension.log else end + sign * EDGE_SHARE * (dimension.high - dimension.low)
     if dimension.integer:
         beyond = min(math.floor(beyond), int(end) - 1) if sign < 0 else max(math.ceil(beyond), int(end) + 1)
-    return may_hold(dimension.name, beyond)
+    return allows(dimension.name, beyond)
 
 
-def may_hold(name: str, value: float) -> bool:
+def allows(name: str, value: float) -> bool:
     """Return True if the searched field allows that value, in whatever range it is searched."""
-    full = SHORT_NAMES.get(name, name)
-    return not SEARCHED[full].problems(full, value)
+    full = full_name(name)
+    return not SEARCHABLE[full].problems(full, value)

@@ -6,15 +6,22 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, final
 
-from optuna.pruners import NopPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+)
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection, load_study
 
 from hpsearch.search.cmaes_state import without_pickles
-from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.space import distributions
 from hpsearch.search.views import PrunerView, SamplerView
+from hpsearch.study.plan import epoch_span
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
 
@@ -96,7 +103,7 @@ class Searcher:
             self._given.add(number)
         self._outranked.pop(number, None)
         self._pruner_view.begin(number)
-        self._sampler_view.settle()
+        self._sampler_view.update_dead_values()
         self._sampler_view.ask(number, fixed)
         self._sampler_study.ask(self._space)
         params = self._sampler_view.mirror.get_trial(number).params
@@ -145,3 +152,27 @@ def _direction(spec: StudySpec) -> StudyDirection:
     if spec.metric == "auto":
         raise ValueError(f"metric: must be resolved before a search (got {spec.metric!r})")
     return StudyDirection.MAXIMIZE if spec.metric == "validation_accuracy" else StudyDirection.MINIMIZE
+
+
+def make_pruner(spec: StudySpec) -> BasePruner:
+    """Return the pruner that `spec.pruning.rank` names.
+
+    Its resource is a trial's age in epochs, so it must receive the value after epoch e (from 0) at step e + 1. Optuna's
+    docstring of `report` asks for steps from 0, but only ages make asha's and hyperband's rungs 1, r, r^2, ... epochs
+    as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al. 2018, JMLR 18:185), and let median and percentile
+    act as soon as a trial is `warmup_epochs` old.
+    """
+    pruning = spec.pruning
+    match pruning.rank:
+        case "none":
+            return NopPruner()
+        case "median":
+            return MedianPruner(pruning.startup_trials, pruning.warmup_epochs)
+        case "percentile":
+            return PercentilePruner(pruning.percentile, pruning.startup_trials, pruning.warmup_epochs)
+        case "asha":
+            return SuccessiveHalvingPruner(min_resource=1, reduction_factor=pruning.reduction_factor)
+        case "hyperband":
+            return HyperbandPruner(
+                min_resource=1, max_resource=epoch_span(spec).most, reduction_factor=pruning.reduction_factor
+            )

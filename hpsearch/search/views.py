@@ -49,8 +49,8 @@ class SamplerView:
       then by value. cmaes and gp, which ignore PRUNED, see them as COMPLETE with their last value, which judges a young
       trial a little too harshly, or not at all if they have none;
     * dead ones (`ranking.is_dead`) are shown to tpe as PRUNED without a curve and with a violated constraint, which
-      ranks them below all others. cmaes and gp see them as COMPLETE, with values below the worst survivor; `settle`
-      keeps these below as survivors arrive.
+      ranks them below all others. cmaes and gp see them as COMPLETE, with values below the worst survivor;
+      `update_dead_values` keeps these below as survivors arrive.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:
@@ -88,7 +88,7 @@ class SamplerView:
         elif value is not None:
             self._show_survivor(trial, params, value)
 
-    def settle(self) -> None:
+    def update_dead_values(self) -> None:
         """Move the values of dead trials below those of all survivors, in place."""
         edge, step = below_survivors(self._survivors.values(), maximize=self._maximize)
         for number, short in self._dead.items():
@@ -146,7 +146,7 @@ class PrunerView:
     """The trials in `mirror` as the study's pruner should see them: all of them, with their reports.
 
     Parameters are omitted, since no pruner reads them. A value after epoch e is at step e + 1, the trial's age (see
-    `pruners.make_pruner`); the database stores e.
+    `searcher.make_pruner`); the database stores e.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from sqlalchemy import Connection, Select, Table, bindparam, select
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import Target, upsert_rows
-from hpsearch.storage.driver_statements import DriverStatement, RawRow
 from hpsearch.storage.optuna_schema import number_of, stored_number
+from hpsearch.storage.statements import DriverStatement, RawRow, Target, write_rows
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue
 
@@ -200,16 +199,17 @@ def write_params(target: Target, params: Mapping[int, Iterable[StoredParameter]]
         for trial_id, stored in params.items()
         for name, value, text in stored
     ]
-    upsert_rows(target, _params, rows, key=("trial_id", "param_name"))
+    write_rows(target, _params, rows, key=("trial_id", "param_name"))
 
 
-def write_values(target: Target, values: Mapping[int, float]) -> None:
-    """Write final values by trial_id, replacing those of another Optuna client. None of them is NaN."""
+def write_values(target: Target, values: Mapping[int, Mapping[int, float]]) -> None:
+    """Write final values by trial_id and objective, replacing those of another Optuna client. None of them is NaN."""
     rows = []
-    for trial_id, number in values.items():
-        value, kind = stored_number(number)
-        rows.append({"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind})
-    upsert_rows(target, _values, rows, key=("trial_id", "objective"))
+    for trial_id, numbers in values.items():
+        for objective, number in numbers.items():
+            value, kind = stored_number(number)
+            rows.append({"trial_id": trial_id, "objective": objective, "value": value, "value_type": kind})
+    write_rows(target, _values, rows, key=("trial_id", "objective"))
 
 
 def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) -> None:
@@ -226,7 +226,7 @@ def write_reports(target: Target, reports: Mapping[int, Mapping[int, float]]) ->
                     "intermediate_value_type": kind,
                 }
             )
-    upsert_rows(target, _reports, rows, key=("trial_id", "step"))
+    write_rows(target, _reports, rows, key=("trial_id", "step"))
 
 
 def write_attributes(target: Target, table: Table, attributes: Mapping[int, Mapping[str, Any]]) -> None:
@@ -236,4 +236,4 @@ def write_attributes(target: Target, table: Table, attributes: Mapping[int, Mapp
         for trial_id, pairs in attributes.items()
         for key, value in pairs.items()
     ]
-    upsert_rows(target, table, rows, key=("trial_id", "key"))
+    write_rows(target, table, rows, key=("trial_id", "key"))

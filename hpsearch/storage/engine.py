@@ -16,10 +16,10 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, final
 
 from sqlalchemy import Connection, Dialect, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -28,8 +28,20 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from hpsearch.errors import HpsearchError, StorageError, StorageUnavailableError, mask
 from hpsearch.storage import drivers, fork_safety
 from hpsearch.storage.address import Address
-from hpsearch.storage.driver_statements import is_lost, run
-from hpsearch.storage.error_codes import UNCERTAIN, Kind, kind_of
+from hpsearch.storage.driver_errors import (
+    UNCERTAIN,
+    Kind,
+    Try,
+    TurnedReadOnlyError,
+    UncertainCommitError,
+    absent,
+    kind_of,
+    tries,
+)
+from hpsearch.storage.statements import is_lost, run
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 BUSY_TIMEOUT_S: Final = 30
 """How long a writer waits for another writer's lock."""
@@ -164,6 +176,55 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
             raise
 
 
+@final
+class Transactions:
+    """The transactions of a database. Each is repeated while it fails with errors that may pass.
+
+        for one_try, transaction in transactions.writing(durable=True):
+            with one_try, transaction as connection:
+                result = connection.execute(...)
+        return result
+
+    The loop ends after the first transaction that succeeds. It raises StorageUnavailableError if the database does not
+    answer, and StorageError for other errors. Without `has_theirs`, the database has no tables of Optuna's; without
+    `has_ours`, none of hpsearch.
+    """
+
+    def __init__(self, engine: Engine, address: Address, *, has_theirs: bool, has_ours: bool) -> None:
+        self.engine = engine
+        self.address = address
+        self.has_theirs = has_theirs
+        self.has_ours = has_ours
+
+    def reading(self) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+        """Yield transactions that read as of one moment, until one succeeds."""
+        for one_try in tries(self.address):
+            yield one_try, reading(self.engine)
+
+    def writing(self, *, durable: bool) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+        """Yield transactions that write, until one succeeds."""
+        for one_try in tries(self.address):
+            yield one_try, writing(self.engine, durable=durable)
+
+    def read(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return the result of `work`, a function of this package, in a transaction that reads."""
+        for one_try, transaction in self.reading():
+            with one_try, transaction as connection:
+                result = work(connection, *args, **kwargs)
+        return result
+
+    def write(
+        self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return the result of `work`, a function of this package, in a durable transaction."""
+        for one_try, transaction in self.writing(durable=True):
+            with one_try, transaction as connection:
+                result = work(connection, *args, **kwargs)
+        return result
+
+
 def use_wal(engine: Engine) -> None:
     """Put an SQLite file into WAL mode, in which readers and writers do not wait for each other."""
     if engine.dialect.name == "sqlite":
@@ -184,16 +245,6 @@ def _noting_writes(engine: Engine) -> Iterator[None]:
 
 
 _written: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
-
-
-@final
-class UncertainCommitError(Exception):
-    """The connection was lost while a transaction was committed: it may or may not be in the database."""
-
-
-@final
-class TurnedReadOnlyError(Exception):
-    """The database accepted writes earlier and refuses them now: a failover, or a standby that was promoted."""
 
 
 @contextmanager
@@ -222,13 +273,6 @@ def _no_longer_than(within_s: float, own: type[Exception], address: Address) -> 
         if time.monotonic() - began < within_s:
             raise
         raise absent(address, "no answer in time") from error
-
-
-def absent(address: Address, why: str) -> StorageUnavailableError:
-    """Return the error for a server that does not answer."""
-    return StorageUnavailableError(
-        f"{address.shown}: the server does not answer ({why}): check that it runs, its host and its port"
-    )
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

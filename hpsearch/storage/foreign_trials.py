@@ -4,9 +4,10 @@ Optuna stores no time of a trial's last report, and a client that was killed lea
 system attribute of the trial stores how much of it existed at the last check, and since when by the database's clock. A
 trial without a recent sign of life no longer counts against the budget. If it ends after all, it counts.
 
-Each function runs inside its caller's transaction.
+Each function runs inside its caller's transaction, except `note_all`.
 """
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,17 +29,18 @@ from sqlalchemy import (
     update,
 )
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, StorageReadOnlyError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import naive_utc, utc
 from hpsearch.storage.details import system_attributes_of, write_attributes
+from hpsearch.storage.engine import Transactions
 from hpsearch.storage.leases import NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import ForeignTrial
+from hpsearch.storage.stored_studies import LockedStudy
 from hpsearch.storage.stored_values import is_number, plain_json
-from hpsearch.storage.studies import LockedStudy
-from hpsearch.storage.trial_reads import no_such_trial
+from hpsearch.storage.trials import no_such_trial
 from hpsearch.trials import FIXED, OTHERS
 from hpsearch.verdicts import Cause, Finding
 
@@ -166,6 +168,15 @@ def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
     write_attributes(
         connection, _system, {trial_id: {schema.SEEN_ATTRIBUTE: due[trial_id]} for trial_id in ids}
     )
+
+
+def note_all(transactions: Transactions, trials: Sequence[ForeignTrial]) -> None:
+    """Store new signs of life, if there are any and the database may be written."""
+    if any(trial.note is not None for trial in trials):
+        with contextlib.suppress(StorageReadOnlyError):
+            for one_try, transaction in transactions.writing(durable=False):
+                with one_try, transaction as connection:
+                    note(connection, trials)
 
 
 def silent(connection: Connection, locked: LockedStudy) -> int:

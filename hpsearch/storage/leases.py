@@ -14,15 +14,15 @@ from typing import Any, Final, final, get_args
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from hpsearch.storage import optuna_schema, schema, workers
-from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
 from hpsearch.storage.details import write_attributes
 from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
 from hpsearch.storage.records import AttemptKind, ClaimedTrial
+from hpsearch.storage.statements import write_rows
+from hpsearch.storage.stored_studies import LockedStudy
 from hpsearch.storage.stored_values import is_number, is_whole
-from hpsearch.storage.studies import LockedStudy
 from hpsearch.verdicts import Cause, Finding
 
 CRASHES_MAX: Final = 3
@@ -199,22 +199,16 @@ def sweep(
         return []
     found = _leased(connection, locked, _ours.c.token.in_(list(ends)))
     rows = [row for row in found if row.lease_until == ends[row.token] and row.worker not in but]
-    return _take_back(connection, locked, rows, _expiries(connection, rows))
+    return take_back(connection, locked, rows, _expiries(connection, rows))
 
 
-def release(
-    connection: Connection,
-    locked: LockedStudy,
-    *,
-    worker: str,
-    numbers: Collection[int] | None,
-    ending: Ending,
-) -> list[int]:
-    """Take back the worker's running trials, all or those in `numbers`; return their numbers."""
+def held_by(
+    connection: Connection, locked: LockedStudy, *, worker: str, numbers: Collection[int] | None
+) -> Sequence[Any]:
+    """Return the rows of the worker's running trials, all or those in `numbers`, locked."""
     of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
     chosen = of_worker if numbers is None else and_(of_worker, _ours.c.number.in_(list(numbers)))
-    rows = _leased(connection, locked, chosen)
-    return _take_back(connection, locked, rows, {row.number: ending for row in rows})
+    return _leased(connection, locked, chosen)
 
 
 def release_all(
@@ -224,7 +218,7 @@ def release_all(
     leased = _ours.c.lease_until.is_not(None)
     chosen = leased if numbers is None else and_(leased, _ours.c.number.in_(list(numbers)))
     rows = _leased(connection, locked, chosen)
-    return _take_back(connection, locked, rows, {row.number: ending for row in rows})
+    return take_back(connection, locked, rows, {row.number: ending for row in rows})
 
 
 def forgive(connection: Connection, study_key: str, claims: Collection[ClaimedTrial]) -> None:
@@ -321,7 +315,7 @@ def _expired_before(connection: Connection, row: Any) -> int:
     ).scalar_one()
 
 
-def _take_back(
+def take_back(
     connection: Connection, locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]
 ) -> list[int]:
     """End the leases of trials (number -> ending): back to waiting, or failed with their third worker."""
@@ -329,7 +323,7 @@ def _take_back(
     running = [row for row in rows if row.state in (RUNNING, WAITING)]
     _end_leases(connection, locked, [row for row in rows if row.state not in (RUNNING, WAITING)])
     lost = _lost_with(connection, locked, [row for row in running if endings[row.number].crashed])
-    _write_history(connection, locked, running, endings)
+    write_rows(connection, _attempts, _history(locked, running, endings))
     for crashed in (False, True):
         these = [row for row in running if endings[row.number].crashed is crashed]
         _reset(connection, locked, these, crashed=crashed)
@@ -371,28 +365,23 @@ def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Any]
         )
 
 
-def _write_history(
-    connection: Connection, locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]
-) -> None:
-    insert_rows(
-        connection,
-        schema.attempts,
-        [
-            {
-                "study_key": locked.study.key,
-                "number": row.number,
-                "attempt": row.attempt,
-                "worker": row.worker,
-                "why": endings[row.number].why,
-                "crashed": endings[row.number].crashed,
-                "epochs": row.epochs,
-                "ended": locked.now_s,
-                "started": epoch_s(row.datetime_start),
-                "kind": endings[row.number].kind,
-            }
-            for row in rows
-        ],
-    )
+def _history(locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]) -> list[dict[str, Any]]:
+    """Return the rows of attempts that end."""
+    return [
+        {
+            "study_key": locked.study.key,
+            "number": row.number,
+            "attempt": row.attempt,
+            "worker": row.worker,
+            "why": endings[row.number].why,
+            "crashed": endings[row.number].crashed,
+            "epochs": row.epochs,
+            "ended": locked.now_s,
+            "started": epoch_s(row.datetime_start),
+            "kind": endings[row.number].kind,
+        }
+        for row in rows
+    ]
 
 
 def epoch_s(started: datetime | None) -> float | None:

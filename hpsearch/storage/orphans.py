@@ -1,11 +1,17 @@
-"""Rows left by other Optuna clients that deleted or renamed a study."""
+"""Rows left by other Optuna clients that deleted or renamed a study.
 
+Each function runs inside its caller's transaction, except `sweep_orphans`.
+"""
+
+import contextlib
 from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
-from hpsearch.storage import leases, optuna_schema, schema, studies
+from hpsearch.errors import StorageReadOnlyError
+from hpsearch.storage import leases, optuna_schema, schema, stored_studies
+from hpsearch.storage.engine import Transactions
 from hpsearch.storage.leases import SUPERSEDED, Ending
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import StoredStudy, UnreadableStudy
@@ -25,6 +31,18 @@ def renamed_sentence(before: StoredStudy, now: StoredStudy) -> str:
     return f'study "{before.spec.name}": was renamed to "{now.spec.name}"'
 
 
+def sweep_orphans(transactions: Transactions) -> bool:
+    """If the database may be written, follow studies that other clients renamed and forget those they deleted.
+
+    Return whether there was anything to sweep.
+    """
+    found = transactions.has_ours and transactions.read(has_orphans)
+    if found:
+        with contextlib.suppress(StorageReadOnlyError):
+            transactions.write(sweep)
+    return found
+
+
 def has_orphans(connection: Connection) -> bool:
     """Return True if a study of ours is no longer Optuna's under the same id."""
     return bool(_orphans(connection))
@@ -36,7 +54,7 @@ def sweep(connection: Connection) -> None:
     copies = _copies(connection) if orphans else {}
     for key in orphans:
         if (study_id := copies.get(key)) is None:
-            studies.forget(connection, key)
+            stored_studies.forget(connection, key)
         elif (study := _unfollowed(connection, key, study_id)) is not None:
             _follow(connection, study)
 
@@ -54,7 +72,7 @@ def _orphans(connection: Connection) -> set[str]:
             )
         )
     ).all()
-    return {row.study_key for row in rows if not studies.is_link(row.value_json, row.study_key)}
+    return {row.study_key for row in rows if not stored_studies.is_link(row.value_json, row.study_key)}
 
 
 def _copies(connection: Connection) -> dict[str, int]:
@@ -64,7 +82,7 @@ def _copies(connection: Connection) -> dict[str, int]:
         .where(_links.c.key == schema.LINK_ATTRIBUTE)
         .order_by(_links.c.study_id)
     )
-    keys = ((studies.link_of(row.value_json), row.study_id) for row in rows)
+    keys = ((stored_studies.link_of(row.value_json), row.study_id) for row in rows)
     return {key: study_id for key, study_id in keys if key is not None}
 
 
@@ -83,7 +101,7 @@ def _unfollowed(connection: Connection, key: str, study_id: int) -> StoredStudy 
     ).one_or_none()
     if name is None or row is None or row.study_id == study_id:
         return None
-    study = studies.read(row)
+    study = stored_studies.read(row)
     return None if isinstance(study, UnreadableStudy) else replace(study, study_id=study_id)
 
 
@@ -109,7 +127,7 @@ def _follow(connection: Connection, study: StoredStudy) -> None:
     _forget_unknown_trials(connection, study)
     _point_at_copies(connection, study)
     # Workers write under the old id, in vain; their trials are taken from them immediately.
-    leases.release_all(connection, studies.lock(connection, study), numbers=None, ending=RENAMED)
+    leases.release_all(connection, stored_studies.lock(connection, study), numbers=None, ending=RENAMED)
     _let_strays_wait(connection, study)
 
 

@@ -14,10 +14,8 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.claims import enough_for, failed_limit
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.details import IDS_MAX
-from hpsearch.storage.foreign_studies import every
 from hpsearch.storage.foreign_trials import every as every_foreign_trial
 from hpsearch.storage.foreign_trials import look as look_at_trials
 from hpsearch.storage.leases import kind_of
@@ -32,8 +30,16 @@ from hpsearch.storage.records import (
     UnreadableStudy,
     attempt_cause,
 )
-from hpsearch.storage.studies import check_there, linked, not_found, read, row_of, study_of
-from hpsearch.storage.trial_reads import by_id, trials
+from hpsearch.storage.stored_studies import (
+    check_there,
+    foreign_by_id,
+    linked,
+    not_found,
+    read,
+    row_of,
+    study_of,
+)
+from hpsearch.storage.trials import by_id, trials_of
 from hpsearch.trials import Fate, Trial, TrialState, best_trials, fate_of, ledger_key, ledger_of
 from hpsearch.verdicts import Cause, known_cause
 
@@ -42,8 +48,22 @@ _ours = schema.trials
 _theirs = optuna_schema.trials
 _values = optuna_schema.trial_values
 
+FAILED_SHARE: Final = 10
+FAILED_LEAST: Final = 3
+"""A study stops once a tenth of its budget has failed, or three trials if the budget is small."""
+
 _Entry: TypeAlias = tuple[str, int]
 """A ledger key and its epochs."""
+
+
+def failed_limit(budget: int) -> int:
+    """Return the number of failed trials that stop a study of that budget."""
+    return max(FAILED_LEAST, budget // FAILED_SHARE)
+
+
+def enough_for(failed: int) -> int:
+    """Return the smallest budget that this number of failed trials, three or more, does not stop."""
+    return FAILED_SHARE * (failed + 1)
 
 
 def progress(connection: Connection, study: StoredStudy) -> Progress:
@@ -84,7 +104,7 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
     }
     rows = {row.study_id: row for row in linked(connection)} if has_ours else {}
     ours = {study_id: read(row) for study_id, row in rows.items()}
-    foreign = every(connection, {i: name for i, name in names.items() if i not in ours})
+    foreign = foreign_by_id(connection, {i: name for i, name in names.items() if i not in ours})
     groups: dict[int, list[Row[Any]]] = {}
     for row in _groups(connection, has_ours=has_ours):
         groups.setdefault(row.study_id, []).append(row)
@@ -300,7 +320,9 @@ def _best_trials(
     found = by_id(connection, [first for _, first in chosen.values()], has_ours=has_ours)
     best = {study_id: found[first] for study_id, (_, first) in chosen.items() if first in found}
     return best | {
-        study_id: next(iter(best_trials(trials(connection, study), maximize=study.maximize, count=1)), None)
+        study_id: next(
+            iter(best_trials(trials_of(connection, study), maximize=study.maximize, count=1)), None
+        )
         for study_id, study in _constrained(connection, single).items()
     }
 

@@ -21,8 +21,8 @@ from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.engine import BUSY_TIMEOUT_S
+from hpsearch.storage.stored_studies import is_link
 from hpsearch.storage.stored_values import BLOB_MAX, shown_value
-from hpsearch.storage.studies import is_link
 
 _LEAST_S: Final = 20.0
 _BYTES_PER_S: Final = 2e6
@@ -122,14 +122,18 @@ def _integrity_problems(connection: Connection) -> list[str]:
     return [line for line in lines if not line.startswith("*** in database")] or lines
 
 
-def unlinked_problems(connection: Connection) -> list[str]:
-    """Return rows that belong to no trial or study: of Optuna's tables, and of ours."""
+def unlinked_problems(connection: Connection, *, with_leftovers: bool) -> list[str]:
+    """Return rows that belong to no trial or study: of Optuna's tables, and of ours.
+
+    `with_leftovers` includes our rows of studies that other Optuna clients deleted, which the next command that writes
+    sweeps.
+    """
     studies, trials = optuna_schema.studies.name, optuna_schema.trials.name
     links = [(table, "study_id", studies) for table in (*optuna_schema.STUDY_DETAILS, optuna_schema.trials)]
     links += [(table, "trial_id", trials) for table in optuna_schema.TRIAL_DETAILS]
     has_ours = _kinds(connection).get(schema.studies.name) == "table"
     if has_ours:
-        links.append((schema.studies, "study_id", studies))
+        links += [(schema.studies, "study_id", studies)] if with_leftovers else []
         links += [(table, "study_key", schema.studies.name) for table in schema.STUDY_DETAILS]
     found = [_unlinked_problem(connection, *link) for link in links]
     if has_ours and not any(found):
@@ -139,14 +143,12 @@ def unlinked_problems(connection: Connection) -> list[str]:
 
 def _lost_link_problem(connection: Connection) -> str | None:
     """Return the problem if a study of Optuna's lacks our key: it would be treated as a foreign one."""
-    key, attributes = schema.studies.c.study_key, optuna_schema.study_user_attributes
+    ours, theirs = schema.studies, optuna_schema.studies
+    attributes = optuna_schema.study_user_attributes
+    link = (attributes.c.study_id == ours.c.study_id) & (attributes.c.key == schema.LINK_ATTRIBUTE)
+    there = ours.join(theirs, theirs.c.study_id == ours.c.study_id)
     rows = connection.execute(
-        select(key, attributes.c.value_json).outerjoin_from(
-            schema.studies,
-            attributes,
-            (attributes.c.study_id == schema.studies.c.study_id)
-            & (attributes.c.key == schema.LINK_ATTRIBUTE),
-        )
+        select(ours.c.study_key, attributes.c.value_json).select_from(there.outerjoin(attributes, link))
     )
     lost = next((row for row in rows if not is_link(row.value_json, row.study_key)), None)
     if lost is None:

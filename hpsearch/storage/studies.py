@@ -1,51 +1,355 @@
-"""Create, find, compare, lock and delete studies. Each function runs inside its caller's transaction."""
+"""Studies: create each exactly once, for any number of concurrent calls; find, edit, rename, copy and delete them.
+
+Functions run inside their caller's transaction.
+"""
 
 import json
-import shlex
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, NoReturn, final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NoReturn, TypeVar, final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 import hpsearch
-from hpsearch.errors import StudyExistsError, StudyNotFoundError, StudyUnreadableError
-from hpsearch.storage import optuna_schema, schema
+from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
+from hpsearch.storage import foreign_trials, optuna_schema, orphans, progress, schema
 from hpsearch.storage.clock import EpochSeconds, utc
-from hpsearch.storage.driver_statements import DriverStatement
-from hpsearch.storage.drivers import working_long
-from hpsearch.storage.foreign_studies import FOREIGN_REMEDY, METRIC_NAMES, refuse
-from hpsearch.storage.records import Place, StoredStudy, UnreadableStudy, Unsealing
-from hpsearch.storage.stored_values import moment, shown_value, text_cell, whole
-from hpsearch.study.json_form import checked_spec, minor_version, spec_to_json
-from hpsearch.study.messages import did_you_mean
+from hpsearch.storage.engine import Transactions
+from hpsearch.storage.foreign_trials import note_all
+from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
+from hpsearch.storage.queue import Queue, write_waiting
+from hpsearch.storage.records import Listed, Place, Progress, StoredStudy
+from hpsearch.storage.stored_studies import (
+    METRIC_NAMES,
+    LockedStudy,
+    change,
+    current,
+    foreign_named,
+    foreign_names,
+    holder,
+    named,
+    not_found,
+    place_named,
+    readable_studies,
+    remove,
+    remove_strays,
+    row_named,
+)
+from hpsearch.storage.study_rows import (
+    Row,
+    StudyRows,
+    at_rest,
+    finish_study,
+    read_study,
+    read_trials,
+    write_study,
+    write_trials,
+)
+from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import StudySpec
+from hpsearch.trials import ParameterValue, TrialState
+
+_T = TypeVar("_T")
 
 _ours = schema.studies
 _theirs = optuna_schema.studies
-_links = optuna_schema.study_user_attributes
+_trials = optuna_schema.trials
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedStudy:
-    """A study whose row this transaction locks, so that no other transaction numbers or counts its trials.
+class Studies:
+    """The studies of a database: create, find, edit, rename, copy and delete them. Threads may share it.
 
-    `now_s` is the database's time; with `has_expired`, some lease has expired. Trials up to `settled_trial_id` have
-    ended; `settled` counts them by Optuna's name of their state.
+    Methods that take a study raise StudyNotFoundError if it was deleted. Methods that read also accept studies of other
+    Optuna clients; those that write raise ForeignStudyError.
     """
 
-    study: StoredStudy
-    now_s: float
-    budget: int
-    stopped: str | None
-    has_expired: bool
-    settled_trial_id: int
-    settled: Mapping[str, int]
+    def __init__(self, transactions: Transactions, queue: Queue) -> None:
+        self._transactions = transactions
+        self._queue = queue
+
+    def create(
+        self,
+        spec: StudySpec,
+        *,
+        fingerprint: str,
+        parent: StoredStudy | None = None,
+        enqueued: Sequence[Mapping[str, ParameterValue]] = (),
+    ) -> StoredStudy:
+        """Store a study whose `spec` is resolved, and return it. Of two concurrent calls exactly one creates it.
+
+        If the same search over the same data is already stored, return that study with its budget unchanged. `parent`
+        is the study that it follows up; a new study starts with the configurations in `enqueued`. Raises
+        StudyExistsError, naming the differences, if the name belongs to another study.
+        """
+        return self._transactions.write(_created, spec, fingerprint, parent=parent, enqueued=enqueued)
+
+    def get(self, name: str) -> StoredStudy:
+        """Return the study of that name.
+
+        Raises StudyUnreadableError if this version cannot read it, and StudyNotFoundError with the nearest names, or
+        with the hint that another Optuna client made the study.
+        """
+        self._check_tables(name)
+        return self._after_sweep(_find, name)
+
+    def get_any(self, name: str) -> StoredStudy:
+        """Return the study of that name, made by any client.
+
+        Raises StudyUnreadableError if this version cannot read it, and StudyNotFoundError with the nearest names.
+        """
+
+        def find(connection: Connection, name: str) -> StoredStudy:
+            found = named(connection, name) if self._transactions.has_ours else None
+            if found is None and (found := foreign_named(connection, name)) is None:
+                raise not_found(connection, name)
+            return found
+
+        if not self._transactions.has_theirs:
+            self._check_tables(name)
+        study = self._after_sweep(find, name)
+        is_copy = study.foreign is not None and self.sweep_orphans()
+        return self._transactions.read(find, name) if is_copy else study
+
+    def current(self, study: StoredStudy) -> StoredStudy:
+        """Return the study's current state, also under another name or, after another client's rename, another id.
+
+        Raises StudyNotFoundError if it was deleted.
+        """
+        self.sweep_orphans()
+        return self._transactions.read(current, study)
+
+    def all(self) -> list[StoredStudy]:
+        """Return all studies that hpsearch made and that can be read, oldest first."""
+        if not self._transactions.has_ours:
+            return []
+        self.sweep_orphans()
+        return self._transactions.read(readable_studies)
+
+    def foreign_names(self) -> list[str]:
+        """Return the names of the studies that other Optuna clients made."""
+        if self._transactions.has_ours:
+            return self._transactions.read(foreign_names)
+        return [listed.name for listed in self.listing()]
+
+    def listing(self) -> list[Listed]:
+        """Return all studies, made by any client, oldest first, with their progress.
+
+        If the database may be written, first sweep leases that are over and follow studies that other Optuna clients
+        renamed.
+        """
+        if not self._transactions.has_theirs:
+            return []
+        self.sweep_orphans()
+        self._queue.sweep_all()
+        found = self._transactions.read(progress.listing, has_ours=self._transactions.has_ours)
+        trials = [trial for one in found if one.progress is not None for trial in one.progress.foreign]
+        note_all(self._transactions, trials)
+        return found
+
+    def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
+        """Return the study's progress, after sweeping leases that are over if the database may be written.
+
+        Leases of workers in `living`, which the caller can see alive, are kept.
+        """
+        self._queue.sweep(study, living=living)
+        found = self._transactions.read(progress.progress, study)
+        note_all(self._transactions, found.foreign)
+        return found
+
+    def count_trials(self, name: str) -> dict[TrialState, int]:
+        """Return the number of trials in each state of the named study, made by any client, readable or not."""
+        if not self._transactions.has_theirs:
+            self._check_tables(name)
+        return self._transactions.read(progress.count_trials, name)
+
+    def set_budget(self, study: StoredStudy, trials: int) -> StoredStudy:
+        """Set the budget and return the updated study. Workers apply it from their next claim on.
+
+        A budget below the number of finished and running trials stops none of them. Raises ValueError below 1.
+        """
+        if trials < 1:
+            raise ValueError(f"trials: must be at least 1 (got {trials})")
+        return change(self._transactions, study, _set_budget, trials)
+
+    def set_priority(self, study: StoredStudy, priority: int) -> StoredStudy:
+        """Set the priority and return the updated study. Workers without a study of their own read it next."""
+        return change(self._transactions, study, _set_priority, priority)
+
+    def pause(self, study: StoredStudy, *, by: str) -> str:
+        """Pause the study: claims return no trials until it is resumed. Return who paused it and when.
+
+        Trials in training run to their end. A study that is already paused is unchanged.
+        """
+        return change(self._transactions, study, _pause, by)
+
+    def resume(self, study: StoredStudy) -> bool:
+        """Resume the study: claims return trials again. Return whether it was paused."""
+        return change(self._transactions, study, _resume)
+
+    def stop(self, study: StoredStudy) -> StoredStudy:
+        """End the study with its finished and running trials, and return it with their number as its budget.
+
+        A spent budget is unchanged. Raises HpsearchError if no trial has finished or is running.
+        """
+        self._queue.sweep(study)
+        return change(self._transactions, study, _stop)
+
+    def rename(self, old: str, name: str) -> None:
+        """Rename the study `old`, made by any client, readable or not. Its key and all dependent data are unchanged.
+
+        Raises StudyExistsError for a taken name, and HpsearchError while our workers, which use the old name, train
+        trials.
+        """
+        self._queue.sweep_all()
+        self._write_to(old, lambda connection, place: self._rename(connection, place, old, name))
+
+    def copy(self, old: str, name: str) -> int:
+        """Copy the study `old`, made by any client, readable or not, to another name; return its number of trials.
+
+        The copy has its own key if the study is ours, and its trials have the numbers and results of the original's;
+        running trials wait in the copy. An opened test part is open in the copy too. Raises StudyExistsError for a
+        taken name.
+        """
+        return self._write_to(old, lambda connection, place: self._copy(connection, place, name))
+
+    def delete(self, name: str) -> None:
+        """Delete the study of that name, made by any client, readable or not. Workers that train it lose their leases.
+
+        Raises StudyNotFoundError.
+        """
+
+        def work(connection: Connection, place: Place) -> None:
+            remove(connection, place)
+            if self._transactions.has_ours:
+                orphans.sweep(connection)
+
+        self._write_to(name, work)
+
+    def sweep_orphans(self) -> bool:
+        """If the database may be written, follow studies that other clients renamed and forget those they deleted.
+
+        Return whether there was anything to sweep.
+        """
+        return orphans.sweep_orphans(self._transactions)
+
+    def _after_sweep(self, find: Callable[[Connection, str], StoredStudy], name: str) -> StoredStudy:
+        """Return the result of `find`, if necessary after following studies that other Optuna clients renamed."""
+        try:
+            return self._transactions.read(find, name)
+        except StudyNotFoundError:
+            if not self.sweep_orphans():
+                raise
+            return self._transactions.read(find, name)
+
+    def _check_tables(self, name: str) -> None:
+        """Raise StudyNotFoundError if no tables exist that could hold a study of ours with that name."""
+        if not self._transactions.has_theirs:
+            shown = self._transactions.address.shown
+            raise StudyNotFoundError(
+                f'study "{name}": there is no such study: {shown} holds none, check the URL'
+            )
+        if not self._transactions.has_ours:
+            raise self._transactions.read(not_found, name)
+
+    def _write_to(self, name: str, work: Callable[[Connection, Place], _T]) -> _T:
+        """Return the result of `work` on the named study, made by any client, in one durable transaction.
+
+        Raises StudyNotFoundError with the nearest names.
+        """
+        if not self._transactions.has_theirs:
+            self._check_tables(name)
+        self.sweep_orphans()
+        for one_try, transaction in self._transactions.writing(durable=True):
+            with one_try, transaction as connection:
+                place = place_named(connection, name, has_ours=self._transactions.has_ours)
+                result = work(connection, place)
+        return result
+
+    def _rename(self, connection: Connection, place: Place, old: str, name: str) -> None:
+        taken_by = holder(connection, name)
+        if taken_by is not None and taken_by != old:
+            self._refuse_taken(connection, name, taken_by)
+        if running := _count_held(connection, place):
+            raise HpsearchError(
+                f'study "{old}": must have no trial in training to be renamed (got {running}): '
+                "stop its workers first, or let them end"
+            )
+        at = _theirs.c.study_id == place.study_id
+        connection.execute(update(_theirs).where(at).values(study_name=name))
+        if place.key is not None:
+            connection.execute(update(_ours).where(_ours.c.study_key == place.key).values(name=name))
+
+    def _copy(self, connection: Connection, origin: Place, name: str) -> int:
+        taken_by = holder(connection, name)
+        if taken_by is not None:
+            self._refuse_taken(connection, name, taken_by)
+        now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+        rows = read_study(connection, origin)
+        place = write_study(connection, _renamed(rows, name, key=str(uuid.uuid4()), now_s=now_s))
+        ids: list[int] = []
+        last: int | None = None
+        while trials := read_trials(connection, origin, after=last):
+            last = max(trials)
+            resting = [at_rest(one, now_s=now_s) for one in trials.values()]
+            ids += write_trials(connection, place, resting, after=max(ids, default=-1))
+        finish_study(connection, place, rows, ids=ids)
+        return len(ids)
+
+    def _refuse_taken(self, connection: Connection, name: str, taken_by: str) -> None:
+        """Raise StudyExistsError because `taken_by` has the name."""
+        is_ours = self._transactions.has_ours and row_named(connection, taken_by) is not None
+        if is_ours and taken_by == name:
+            raise StudyExistsError(
+                f'study "{name}": the name must be free (a study has it): choose another name'
+            )
+        _refuse_name(name, taken_by)
 
 
-def create(
+def _find(connection: Connection, name: str) -> StoredStudy:
+    if (study := named(connection, name)) is not None:
+        return study
+    raise not_found(connection, name)
+
+
+def _created(
+    connection: Connection,
+    spec: StudySpec,
+    fingerprint: str,
+    *,
+    parent: StoredStudy | None,
+    enqueued: Sequence[Mapping[str, ParameterValue]],
+) -> StoredStudy:
+    """Return the study, created unless it already exists; a new one starts with `enqueued`."""
+    if (stored := _same(connection, spec, fingerprint)) is not None:
+        return stored
+    try:
+        with connection.begin_nested():
+            made = _create(connection, spec, fingerprint, parent=None if parent is None else parent.key)
+            write_waiting(connection, made.study_id, enqueued)
+            return made
+    except IntegrityError:
+        # Another process created it between our read and our insert.
+        stored = _same(connection, spec, fingerprint)
+        if stored is None:
+            raise
+        return stored
+
+
+def _same(connection: Connection, spec: StudySpec, fingerprint: str) -> StoredStudy | None:
+    # In this order: a study created in the meantime is then seen by both reads or by the second.
+    taken_by = holder(connection, spec.name)
+    stored = named(connection, spec.name)
+    if stored is not None:
+        _check_same(stored, spec, fingerprint)
+    elif taken_by is not None:
+        _refuse_name(spec.name, taken_by)
+    return stored
+
+
+def _create(
     connection: Connection, spec: StudySpec, fingerprint: str, *, parent: str | None = None
 ) -> StoredStudy:
     """Write a new study. Raises IntegrityError if the name is taken, also by a concurrent creation."""
@@ -100,7 +404,7 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
         "hpsearch:version": hpsearch.__version__,
     }
     connection.execute(
-        insert(_links),
+        insert(optuna_schema.study_user_attributes),
         [
             {"study_id": study.study_id, "key": key, "value_json": json.dumps(value)}
             for key, value in attributes.items()
@@ -108,325 +412,7 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
     )
 
 
-def find(connection: Connection, name: str) -> StoredStudy:
-    """Return the study of that name.
-
-    Raises StudyUnreadableError if this version cannot read it, and StudyNotFoundError with the nearest names, or with
-    the hint that another Optuna client made the study.
-    """
-    if (study := named(connection, name)) is not None:
-        return study
-    raise not_found(connection, name)
-
-
-def not_found(connection: Connection, name: str) -> StudyNotFoundError:
-    """Return the error for a name without a study of hpsearch, with the nearest names."""
-    names = list(connection.execute(select(_theirs.c.study_name).order_by(_theirs.c.study_id)).scalars())
-    if name in names:
-        return StudyNotFoundError(
-            f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
-            f"{FOREIGN_REMEDY}"
-        )
-    hint = did_you_mean(name, names, otherwise="`hpsearch study list` shows what there is")
-    return StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
-
-
-def named(connection: Connection, name: str) -> StoredStudy | None:
-    """Return our study of exactly that name, or None. Raises StudyUnreadableError."""
-    row = row_named(connection, name)
-    return None if row is None else study_of(row)
-
-
-def row_named(connection: Connection, name: str) -> Row[Any] | None:
-    """Return the row of our study of exactly that name, readable or not; None if there is none."""
-    # Some databases treat other spellings as the same name.
-    rows = linked(connection, _theirs.c.study_name == name)
-    return next((row for row in rows if row.study_name == name), None)
-
-
-def current(connection: Connection, study: StoredStudy) -> StoredStudy:
-    """Return the study of the same key, under its present name and id.
-
-    Raises StudyNotFoundError if it was deleted.
-    """
-    rows = [row for row in linked(connection) if row.study_key == study.key]
-    return study_of(_first(rows, study))
-
-
-def every(connection: Connection) -> list[StoredStudy]:
-    """Return all readable studies of ours, in order of creation."""
-    return [study for study in listed(connection) if isinstance(study, StoredStudy)]
-
-
-def listed(connection: Connection) -> list[StoredStudy | UnreadableStudy]:
-    """Return all studies of ours, in order of creation."""
-    return [read(row) for row in linked(connection)]
-
-
-def foreign(connection: Connection) -> list[str]:
-    """Return the names of the studies that other Optuna clients made, by id."""
-    ours = {study_id for study_id, _ in links(connection)}
-    rows = connection.execute(select(_theirs).order_by(_theirs.c.study_id))
-    return [row.study_name for row in rows if row.study_id not in ours]
-
-
-def linked(connection: Connection, *conditions: Any) -> Iterator[Row[Any]]:
-    """Yield the rows of our studies that still exist in Optuna's tables, with the `study_name` there."""
-    for row in connection.execute(_linked().where(*conditions).order_by(_ours.c.study_id)):
-        if is_link(row.value_json, row.study_key):
-            yield row
-
-
-def links(connection: Connection) -> list[tuple[int, str]]:
-    """Return (study_id, key) of our studies that still exist in Optuna's tables."""
-    rows = connection.execute(
-        _linked().with_only_columns(_ours.c.study_id, _ours.c.study_key, _links.c.value_json)
-    )
-    return [(row.study_id, row.study_key) for row in rows if is_link(row.value_json, row.study_key)]
-
-
-def is_link(value_json: object, key: object) -> bool:
-    """Return True if the attribute of Optuna's study holds our key of it, and nothing else."""
-    return value_json == json.dumps(key) or link_of(value_json) == key
-
-
-def link_of(value_json: object) -> str | None:
-    """Return the key that an attribute holds, or None if it holds anything else."""
-    try:
-        key = json.loads(str(value_json))
-    except (ValueError, RecursionError):
-        return None
-    return key if isinstance(key, str) else None
-
-
-def _linked() -> Select[Any]:
-    return (
-        select(_ours, _theirs.c.study_name, _links.c.value_json)
-        .join(_theirs, _theirs.c.study_id == _ours.c.study_id)
-        .join(_links, _links.c.study_id == _ours.c.study_id)
-        .where(_links.c.key == schema.LINK_ATTRIBUTE)
-    )
-
-
-def read(row: Row[Any]) -> StoredStudy | UnreadableStudy:
-    """Return the study of a row from `linked` or `row_of`, or the reason why it cannot be read."""
-    try:
-        return _stored(row)
-    except (ValueError, RecursionError) as error:
-        return UnreadableStudy(
-            key=row.study_key,
-            study_id=row.study_id,
-            name=row.study_name,
-            version=str(row.hpsearch_version),
-            reason=_why_unreadable(row, error),
-        )
-
-
-def study_of(row: Row[Any]) -> StoredStudy:
-    """Return the study of a row from `linked` or `row_of`. Raises StudyUnreadableError."""
-    study = read(row)
-    if isinstance(study, UnreadableStudy):
-        raise unreadable(study)
-    return study
-
-
-def unreadable(study: UnreadableStudy) -> StudyUnreadableError:
-    """Return the error with the reason why a study cannot be read, and the remedy."""
-    return StudyUnreadableError(f'study "{study.name}": {study.reason}')
-
-
-def _stored(row: Row[Any]) -> StoredStudy:
-    """Return the study of a row. Raises ValueError if this version cannot read it."""
-    spec = checked_spec(text_cell(row.spec, "spec"))
-    unsealing_of(row.unsealing)
-    for name in ("settled_trial_id", "settled_complete", "settled_pruned", "settled_failed"):
-        whole(getattr(row, name), name, low=-1)
-    return StoredStudy(
-        key=row.study_key,
-        study_id=row.study_id,
-        spec=replace(spec, name=row.study_name, trials=whole(row.budget, "budget", low=1)),
-        fingerprint=text_cell(row.fingerprint, "fingerprint"),
-        created=moment(row.created, "created"),
-        version=text_cell(row.hpsearch_version, "hpsearch_version"),
-        priority=whole(row.priority, "priority"),
-        parent=None if row.parent is None else text_cell(row.parent, "parent"),
-    )
-
-
-def unsealing_of(stored: object) -> Unsealing | None:
-    """Return how a sealed test part was opened, None if it never was. Raises ValueError for any other value."""
-    if stored is None:
-        return None
-    found = json.loads(text_cell(stored, "unsealing"))
-    if not isinstance(found, dict):
-        raise ValueError(f"unsealing: must be a JSON object (got {shown_value(stored)})")  # noqa: TRY004  # damage, no bug
-    seeds = found.get("seeds")
-    return Unsealing(
-        number=whole(found.get("number"), "unsealing.number", low=0),
-        command=text_cell(found.get("command"), "unsealing.command"),
-        opened=moment(found.get("opened"), "unsealing.opened"),
-        seeds=None if seeds is None else whole(seeds, "unsealing.seeds", low=1),
-    )
-
-
-def _why_unreadable(row: Row[Any], error: Exception) -> str:
-    """Return the reason why a study cannot be read, and the remedy."""
-    if minor_version(row.hpsearch_version) > minor_version(hpsearch.__version__):
-        return (
-            f"was made by hpsearch {row.hpsearch_version}, which this one, {hpsearch.__version__}, "
-            f"cannot read ({error}): use that version or a newer one"
-        )
-    name = shlex.quote(row.study_name)
-    return (
-        f"its row in {_ours.name} cannot be read ({error}): restore it from a backup, "
-        f"or remove it with `hpsearch study delete {name}`"
-    )
-
-
-_LOCK: Final = DriverStatement(
-    select(_theirs.c.study_id).where(_theirs.c.study_id == bindparam("at_study_id")).with_for_update()
-)
-
-_ROW: Final = (
-    _linked()
-    .add_columns(
-        EpochSeconds().label("now_s"),
-        # A clock in its own subquery is read once; next to a column it would keep PostgreSQL from using the index.
-        exists()
-        .where(
-            schema.trials.c.study_key == bindparam("at_key"),
-            schema.trials.c.lease_until < select(EpochSeconds()).scalar_subquery(),
-        )
-        .label("has_expired"),
-    )
-    .where(_ours.c.study_key == bindparam("at_key"))
-)
-
-_LOCKED_ROW: Final = DriverStatement(_ROW)
-
-
-def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
-    """Lock the study's row, as every Optuna client does to number trials, and read it.
-
-    Raises StudyNotFoundError if the study was deleted, even if its id was reused for another one.
-    """
-    refuse(study)
-    _LOCK.rows(connection, {"at_study_id": study.study_id})
-    row = _checked(_LOCKED_ROW.named(connection, {"at_key": study.key}), study)
-    return LockedStudy(
-        study=study,
-        now_s=row.now_s,
-        budget=row.budget,
-        stopped=row.stopped,
-        has_expired=bool(row.has_expired),
-        settled_trial_id=row.settled_trial_id,
-        settled={
-            optuna_schema.COMPLETE: row.settled_complete,
-            optuna_schema.PRUNED: row.settled_pruned,
-            optuna_schema.FAIL: row.settled_failed,
-        },
-    )
-
-
-def check_there(connection: Connection, study: StoredStudy) -> None:
-    """Raise StudyNotFoundError if the study, made by any client, was deleted."""
-    if study.foreign is None:
-        row_of(connection, study)
-        return
-    same = select(_theirs.c.study_name).where(_theirs.c.study_id == study.study_id)
-    if connection.execute(same).scalar_one_or_none() != study.name:
-        raise StudyNotFoundError(f'study "{study.name}": it was deleted: make it again with Optuna')
-
-
-def row_of(connection: Connection, study: StoredStudy) -> Any:
-    """Return our row of the study, with the database's time as `now_s`.
-
-    Raises StudyNotFoundError if the study was deleted, even if its id was reused for another one.
-    """
-    return _checked(connection.execute(_ROW, {"at_key": study.key}).all(), study)
-
-
-def _checked(rows: Sequence[Any], study: StoredStudy) -> Any:
-    """Return the row if it exists and belongs to the study. Raises StudyNotFoundError otherwise."""
-    return _first(
-        [row for row in rows if is_link(row.value_json, study.key) and row.study_id == study.study_id],
-        study,
-    )
-
-
-def _first(rows: Sequence[Any], study: StoredStudy) -> Any:
-    if not rows:
-        raise StudyNotFoundError(f'study "{study.spec.name}": it was deleted: create it again')
-    return rows[0]
-
-
-def set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:
-    """Write a new budget and return the updated study."""
-    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(budget=trials))
-    return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
-
-
-def set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:
-    """Write a new priority and return the updated study."""
-    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(priority=priority))
-    return replace(locked.study, priority=priority)
-
-
-def pause(connection: Connection, locked: LockedStudy, by: str) -> str:
-    """Make claims return no trials; return who paused the study and when. The first pause is kept."""
-    if locked.stopped is not None:
-        return locked.stopped
-    why = f"paused by {by} at {utc(locked.now_s):%Y-%m-%d %H:%M} UTC"
-    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=why))
-    return why
-
-
-def resume(connection: Connection, locked: LockedStudy) -> bool:
-    """Make claims return trials again; return whether the study was paused."""
-    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=None))
-    return locked.stopped is not None
-
-
-def remove(connection: Connection, place: Place) -> None:
-    """Delete all rows of a study: Optuna's and, if the study is ours, ours."""
-    remove_theirs(connection, place.study_id)
-    if place.key is not None:
-        forget(connection, place.key)
-
-
-def remove_theirs(connection: Connection, study_id: int) -> None:
-    """Delete Optuna's rows of a study."""
-    with working_long(connection):
-        _remove_details(connection, study_id)
-        connection.execute(delete(_theirs).where(_theirs.c.study_id == study_id))
-
-
-def remove_strays(connection: Connection, study_id: int) -> None:
-    """Delete the rows that a deleted study left under the id that a new study received.
-
-    SQLite reuses ids. Other Optuna clients do not enforce foreign keys there, so a trial that a worker started while
-    they deleted its study remains, and would count in the new study.
-    """
-    if connection.dialect.name == "sqlite":
-        _remove_details(connection, study_id)
-
-
-def _remove_details(connection: Connection, study_id: int) -> None:
-    trial_ids = select(optuna_schema.trials.c.trial_id).where(optuna_schema.trials.c.study_id == study_id)
-    for table in optuna_schema.TRIAL_DETAILS:
-        connection.execute(delete(table).where(table.c.trial_id.in_(trial_ids)))
-    for table in (optuna_schema.trials, *optuna_schema.STUDY_DETAILS):
-        connection.execute(delete(table).where(table.c.study_id == study_id))
-
-
-def forget(connection: Connection, key: str) -> None:
-    """Delete our rows of a study."""
-    with working_long(connection):
-        for table in (*schema.STUDY_DETAILS, _ours):
-            connection.execute(delete(table).where(table.c.study_key == key))
-
-
-def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
+def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`."""
     common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
@@ -442,36 +428,6 @@ def check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
             f'study "{spec.name}": exists with another specification: {"; ".join(differences)}: '
             "choose another name, or delete that study"
         )
-
-
-def holder(connection: Connection, name: str) -> str | None:
-    """Return the name of the study, made by any client, whose name the database treats as equal to this one."""
-    taken = select(_theirs.c.study_name).where(_theirs.c.study_name == name)
-    return connection.execute(taken).scalars().first()
-
-
-def place_named(connection: Connection, name: str, *, has_ours: bool = True) -> Place:
-    """Return the place of the named study, made by any client, readable or not, and lock it against other writers.
-
-    Raises StudyNotFoundError with the nearest names. Without `has_ours`, the database has no tables of hpsearch.
-    """
-    same = select(_theirs).where(_theirs.c.study_name == name)
-    found = next((row for row in connection.execute(same) if row.study_name == name), None)
-    if found is None:
-        raise not_found(connection, name)
-    _LOCK.rows(connection, {"at_study_id": found.study_id})
-    row = row_named(connection, name) if has_ours else None
-    return Place(study_id=found.study_id, key=None if row is None else row.study_key)
-
-
-def refuse_name(name: str, taken_by: str) -> NoReturn:
-    """Raise StudyExistsError because the name belongs to a study that is not ours or is spelled differently."""
-    why = (
-        "another Optuna client made a study of that name"
-        if taken_by == name
-        else f'this database takes it for "{taken_by}"'
-    )
-    raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
 
 
 def _parts(spec: StudySpec) -> set[str]:
@@ -513,3 +469,76 @@ def _flat(raw: Any, prefix: str = "") -> dict[str, Any]:
 
 def _text(values: Mapping[str, Any], key: str) -> str:
     return json.dumps(values[key]) if key in values else "nothing"
+
+
+def _refuse_name(name: str, taken_by: str) -> NoReturn:
+    """Raise StudyExistsError because the name belongs to a study that is not ours or is spelled differently."""
+    why = (
+        "another Optuna client made a study of that name"
+        if taken_by == name
+        else f'this database takes it for "{taken_by}"'
+    )
+    raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
+
+
+def _set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(budget=trials))
+    return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
+
+
+def _set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(priority=priority))
+    return replace(locked.study, priority=priority)
+
+
+def _pause(connection: Connection, locked: LockedStudy, by: str) -> str:
+    if locked.stopped is not None:
+        return locked.stopped
+    why = f"paused by {by} at {utc(locked.now_s):%Y-%m-%d %H:%M} UTC"
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=why))
+    return why
+
+
+def _resume(connection: Connection, locked: LockedStudy) -> bool:
+    connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(stopped=None))
+    return locked.stopped is not None
+
+
+def _stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
+    study = locked.study
+    made = _count(connection, study.study_id, COMPLETE, PRUNED, RUNNING)
+    made -= foreign_trials.silent(connection, locked)
+    if not made:
+        raise HpsearchError(
+            f'study "{study.spec.name}": must have a trial that has finished or runs to be ended (got none): '
+            "pause it, or delete it"
+        )
+    return _set_budget(connection, locked, min(made, locked.budget))
+
+
+def _count_held(connection: Connection, place: Place) -> int:
+    """Return the number of trials that workers of ours train."""
+    if place.key is None:
+        return 0
+    now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
+    others = foreign_trials.look(connection, place.key, now_s)
+    return _count(connection, place.study_id, RUNNING) - len(others)
+
+
+def _count(connection: Connection, study_id: int, *states: str) -> int:
+    counted = select(func.count()).where(_trials.c.study_id == study_id, _trials.c.state.in_(states))
+    return int(connection.execute(counted).scalar_one())
+
+
+def _renamed(rows: StudyRows, name: str, *, key: str, now_s: float) -> StudyRows:
+    """Return a study's rows under another name and, if the study is ours, under a new key."""
+    if rows.ours is None:
+        return replace(rows, name=name)
+    links = optuna_schema.study_user_attributes.name
+    details: Mapping[str, Any] = {**rows.details, links: [_linked(row, key) for row in rows.details[links]]}
+    ours = {**rows.ours, "study_key": key, "name": name, "created": now_s}
+    return replace(rows, name=name, details=details, ours=ours)
+
+
+def _linked(row: Row, key: str) -> Row:
+    return {**row, "value_json": json.dumps(key)} if row["key"] == schema.LINK_ATTRIBUTE else row

@@ -4,10 +4,16 @@ Rows are mappings from columns' names to values. They omit links between rows: i
 and the study's key and the trial's number if the context gives them. They also omit heartbeats of other Optuna clients,
 which concern running trials. In a copy no trial runs, and no worker holds a lease: see `at_rest`.
 
+A trial's data of Optuna's dashboard, its note and old artifacts, is among the attributes of its study. Their keys
+contain the trial's id: `dashboard:17:note_ver`, `dashboard:17:note_str:0`, `dashboard:artifacts:17:...`. In a copy
+these ids would refer to other trials, so such attributes are read as dashboard notes, by the trial's place in its
+study.
+
 Each function runs inside its caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias, final
@@ -15,18 +21,12 @@ from typing import Any, Final, TypeAlias, final
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
 
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import insert_rows
-from hpsearch.storage.dashboard_notes import (
-    DashboardNote,
-    is_dashboard_note,
-    read_dashboard_notes,
-    write_dashboard_notes,
-)
 from hpsearch.storage.leases import HANDED_BACK, NO_TOKEN, epoch_s
 from hpsearch.storage.optuna_schema import RUNNING, WAITING
 from hpsearch.storage.records import Place
+from hpsearch.storage.statements import write_rows
+from hpsearch.storage.stored_studies import remove_strays
 from hpsearch.storage.stored_values import broken_row, checked_row, raw_columns
-from hpsearch.storage.studies import remove_strays
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -38,6 +38,20 @@ _TRIAL_DETAILS: Final = tuple(
     table for table in optuna_schema.TRIAL_DETAILS if table is not optuna_schema.trial_heartbeats
 )
 _LINKS: Final = frozenset({"study_id", "study_key", "trial_id", "number"})
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class DashboardNote:
+    """One attribute that refers to a trial: the one at `place` among all of its study, by id and from 0.
+
+    Its key is `head`, the trial's id, and `tail`.
+    """
+
+    place: int
+    head: str
+    tail: str
+    value_json: str | None
 
 
 @final
@@ -117,7 +131,7 @@ def write_study(connection: Connection, rows: StudyRows) -> Place:
     study_id = connection.execute(same_name).scalar_one()
     remove_strays(connection, study_id)
     for table in optuna_schema.STUDY_DETAILS:
-        insert_rows(connection, table, [{**row, "study_id": study_id} for row in rows.details[table.name]])
+        write_rows(connection, table, [{**row, "study_id": study_id} for row in rows.details[table.name]])
     if rows.ours is None:
         return Place(study_id=study_id, key=None)
     connection.execute(insert(schema.studies).values(**rows.ours, study_id=study_id, settled_trial_id=-1))
@@ -130,7 +144,7 @@ def write_trials(
     """Append trials, at most a few hundred; return their ids, which are greater than `after`."""
     ids: list[int] = []
     for chunk in _without_doubles(trials):
-        insert_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
+        write_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
         made = connection.execute(
             select(_trials.c.number, _trials.c.trial_id).where(
                 _trials.c.study_id == place.study_id, _trials.c.trial_id > max(ids, default=after)
@@ -241,7 +255,7 @@ def _insert_details(
     connection: Connection, table: Table, details: Sequence[Sequence[Row]], ids: Sequence[int]
 ) -> None:
     rows = [{**row, "trial_id": trial_id} for trial_id, own in zip(ids, details, strict=True) for row in own]
-    insert_rows(connection, table, rows)
+    write_rows(connection, table, rows)
 
 
 def _insert_ours(connection: Connection, key: str, trials: Sequence[TrialRows], ids: Sequence[int]) -> None:
@@ -251,7 +265,7 @@ def _insert_ours(connection: Connection, key: str, trials: Sequence[TrialRows], 
             links = {"study_key": key, "number": own.trial["number"], "trial_id": trial_id}
             links = {name: value for name, value in links.items() if name in table.c}
             rows += [{**row, **links} for row in own.ours.get(table.name, ())]
-        insert_rows(connection, table, rows)
+        write_rows(connection, table, rows)
 
 
 WHY: Final = "copied to another database"
@@ -262,7 +276,7 @@ _attempt_rows = schema.attempts.name
 
 
 def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
-    """Return the trial without a lease; a running one as if it had been handed back: see `leases.release`."""
+    """Return the trial without a lease; a running one as if it had been handed back: see `Queue.release`."""
     if rows.trial["state"] != RUNNING:
         kept = {_our_trials: [{**row, "lease_until": None} for row in rows.ours.get(_our_trials, ())]}
         return replace(rows, ours={**rows.ours, **kept} if rows.ours else {})
@@ -309,3 +323,51 @@ def _cut(row: Mapping[str, Any]) -> Row:
         name: value.replace(microsecond=0) if isinstance(value, datetime) else value
         for name, value in row.items()
     }
+
+
+_attributes = optuna_schema.study_system_attributes
+_trials = optuna_schema.trials
+
+_KEY: Final = re.compile(r"(dashboard:(?:artifacts:)?)([0-9]{1,18})(:.*)", re.DOTALL)
+
+
+def is_dashboard_note(key: str) -> bool:
+    """Return True for the key of a study's attribute that refers to one trial by its id."""
+    return _KEY.fullmatch(key) is not None
+
+
+def read_dashboard_notes(connection: Connection, study_id: int) -> list[DashboardNote]:
+    """Return all notes of a study, sorted. Omits those that refer to a trial that the study does not have."""
+    rows = connection.execute(
+        select(_attributes.c.key, _attributes.c.value_json).where(
+            _attributes.c.study_id == study_id, _attributes.c.key.startswith("dashboard:")
+        )
+    )
+    found = [(match, row.value_json) for row in rows if (match := _KEY.fullmatch(row.key))]
+    places = _places(connection, study_id) if found else {}
+    return sorted(
+        DashboardNote(place=places[trial_id], head=match[1], tail=match[3], value_json=value)
+        for match, value in found
+        if (trial_id := int(match[2])) in places
+    )
+
+
+def write_dashboard_notes(
+    connection: Connection, study_id: int, dashboard_notes: Iterable[DashboardNote], *, ids: Sequence[int]
+) -> None:
+    """Write notes of the trials with these ids, which are in order of their places."""
+    rows = [
+        {
+            "study_id": study_id,
+            "key": f"{one.head}{ids[one.place]}{one.tail}",
+            "value_json": one.value_json,
+        }
+        for one in dashboard_notes
+    ]
+    write_rows(connection, _attributes, rows)
+
+
+def _places(connection: Connection, study_id: int) -> dict[int, int]:
+    """Return trial_id -> place of all trials of a study."""
+    ids = select(_trials.c.trial_id).where(_trials.c.study_id == study_id).order_by(_trials.c.trial_id)
+    return {trial_id: place for place, trial_id in enumerate(connection.scalars(ids))}

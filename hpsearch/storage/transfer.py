@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.engine import URL
@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.search.cmaes_state import with_plain_pickles, without_pickles
-from hpsearch.storage import migration, optuna_schema, orphans, studies
+from hpsearch.storage import migration, optuna_schema, orphans, stored_studies
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.driver_errors import attempt, translated
@@ -61,14 +61,14 @@ def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, 
     with reading(engine) as connection:
         ours = {}
         if migration.revisions(connection).hpsearch is not None:
-            ours = {row.study_id: row.study_key for row in studies.linked(connection)}
+            ours = {row.study_id: row.study_key for row in stored_studies.linked(connection)}
         rows = connection.execute(
             select(optuna_schema.studies).order_by(optuna_schema.studies.c.study_id)
         ).all()
         _refuse_doubles([row.study_name for row in rows], address)
         places = {row.study_name: Place(study_id=row.study_id, key=ours.get(row.study_id)) for row in rows}
         for name in selection.names:
-            _require(name, places)
+            _require(name, places, address)
         wanted = {name: place for name, place in places.items() if _is_chosen(name, place, selection)}
         if not wanted:
             remedy = "copy those with --all" if places else "check the URL"
@@ -95,10 +95,15 @@ def _is_chosen(name: str, place: Place, selection: Selection) -> bool:
     return place.key is not None or selection.foreign
 
 
-def _require(name: str, places: Mapping[str, Place]) -> None:
+_MOST_NAMED: Final = 10
+"""Maximum number of studies that an error lists."""
+
+
+def _require(name: str, places: Mapping[str, Place], address: Address) -> None:
     if name not in places:
-        hint = did_you_mean(name, places, otherwise="`hpsearch study list` shows what there is")
-        raise StudyNotFoundError(f'study "{name}": there is no such study: {hint}')
+        listed = ", ".join(list(places)[:_MOST_NAMED]) + (", ..." if len(places) > _MOST_NAMED else "")
+        hint = did_you_mean(name, places, otherwise=f"choose one of {listed}" if places else "check the URL")
+        raise StudyNotFoundError(f'study "{name}": there is no such study in {address.shown}: {hint}')
 
 
 def refuse_running(connection: Connection, places: Mapping[str, Place], address: Address) -> None:
@@ -121,9 +126,9 @@ def running_trials(connection: Connection, place: Place) -> int:
 def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) -> None:
     """Raise StudyExistsError if the target already has a study of the same name, or the study under another name."""
     with reading(engine) as connection:
-        known = {row.study_key: row.study_name for row in studies.linked(connection)}
+        known = {row.study_key: row.study_name for row in stored_studies.linked(connection)}
         taken = {
-            name: known[place.key] if place.key in known else studies.holder(connection, name)
+            name: known[place.key] if place.key in known else stored_studies.holder(connection, name)
             for name, place in places.items()
         }
     listed = ", ".join(
@@ -133,8 +138,8 @@ def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) 
     )
     if listed:
         raise StudyExistsError(
-            f"{address.shown}: must not have what is copied (got {listed}): "
-            "delete it there, or choose studies with --study"
+            f"{address.shown}: must not have the studies yet (got {listed}): "
+            "delete them there, or choose others with --study"
         )
 
 
@@ -158,50 +163,55 @@ Kind: TypeAlias = Literal["copy", "export", "import"]
 """The purpose of a copy. An export copies every stored value, and an import checks every value."""
 
 
-def copy_studies(
-    source: str,
-    target: str,
-    selection: Selection,
-    *,
-    tell: Callable[[Copied], None],
-    kind: Kind = "copy",
-) -> list[Copied]:
-    """Copy studies from the database `source` into `target`, one transaction each; report each one once it is copied.
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transfer:
+    """A copy of studies from the database at the URL `source` into `target`, each completely or not at all.
 
     Ids are new. Numbers, keys, parameters, values, reports, attributes, series, attempts, counts and times are kept;
-    this is verified by reading both databases before the transaction ends. Tables that the target lacks are created.
-    The source is read as of one moment per study and is not changed; workers there continue. Before the target is
-    opened, every row is checked against `stored_values` and `invariants`. A study that violates them is exported with
+    this is verified by reading both databases before a study's transaction ends. Tables that the target lacks are
+    created. The source is read as of one moment per study and is not changed; workers there continue. Before the target
+    is opened, every row is checked against `stored_values` and `integrity`. A study that violates them is exported with
     its `faults`, makes an import fail as a whole, and is omitted from a copy, which includes the others.
-
-    Raises UsageError if both databases are the same, StudyNotFoundError, StudyExistsError if the target already has a
-    study, and StorageError for running trials, for databases that cannot be used, for a copy that differs, and for
-    studies that violate a rule: at the end, after the others are copied.
     """
-    here, there = parse_address(source), parse_address(target)
-    if _identity(here) == _identity(there):
-        command = "study import" if kind == "import" else "storage copy"
-        raise UsageError(f"{command}: source and target must be two databases (got {here.shown} twice)")
-    with _source(here, kind) as reads:
-        places = attempt(lambda: chosen(reads, here, selection), here)
-        broken = attempt(lambda: _broken(reads, places), here)
-        if kind == "import" and broken:
-            raise broken_studies(here, broken, remedy=f"nothing was imported: {REMEDY}")
-        refused = {} if kind == "export" else broken
-        good = {name: place for name, place in places.items() if name not in refused}
-        if not good:
-            raise _left_out(here, refused)
-        with _target(there) as writes:
-            attempt(lambda: refuse_taken(writes, good, there), there)
-            done = []
-            for name, place in good.items():
-                origin = _Origin(engine=reads, address=here, place=place, running=selection.running)
-                copied = attempt(partial(_copy, origin, writes, there), there)
-                done.append(replace(copied, faults=tuple(broken.get(name, ()))))
-                tell(done[-1])
-            if refused:
+
+    source: str
+    target: str
+    selection: Selection
+    kind: Kind = "copy"
+
+    def run(self, *, notify: Callable[[Copied], None]) -> list[Copied]:
+        """Copy the studies, one transaction each. `notify` gets each one once it is copied.
+
+        A study whose transaction fails with an error that may pass, in either database, is copied again. Raises
+        UsageError if both databases are the same, StudyNotFoundError, StudyExistsError if the target already has a
+        study, and StorageError for running trials, for databases that cannot be used, for a copy that differs, and for
+        studies that violate a rule: at the end, after the others are copied.
+        """
+        here, there = parse_address(self.source), parse_address(self.target)
+        if _identity(here) == _identity(there):
+            command = "study import" if self.kind == "import" else "storage copy"
+            raise UsageError(f"{command}: source and target must be two databases (got {here.shown} twice)")
+        with _source(here, self.kind) as reads:
+            places = attempt(lambda: chosen(reads, here, self.selection), here)
+            broken = attempt(lambda: _broken(reads, places), here)
+            if self.kind == "import" and broken:
+                raise broken_studies(here, broken, remedy=f"nothing was imported: {REMEDY}")
+            refused = {} if self.kind == "export" else broken
+            good = {name: place for name, place in places.items() if name not in refused}
+            if not good:
                 raise _left_out(here, refused)
-            return done
+            with _target(there) as writes:
+                attempt(lambda: refuse_taken(writes, good, there), there)
+                done = []
+                for name, place in good.items():
+                    origin = _Origin(engine=reads, address=here, place=place, running=self.selection.running)
+                    copied = attempt(partial(_copy_again, origin, writes, there), here)
+                    done.append(replace(copied, faults=tuple(broken.get(name, ()))))
+                    notify(done[-1])
+                if refused:
+                    raise _left_out(here, refused)
+                return done
 
 
 def _broken(engine: Engine, places: Mapping[str, Place]) -> dict[str, list[str]]:
@@ -245,7 +255,7 @@ def _source(address: Address, kind: Kind) -> Iterator[Engine]:
 
 def _refuse_unlinked(engine: Engine, address: Address) -> None:
     with reading(engine) as connection:
-        problems = unlinked_problems(connection)
+        problems = unlinked_problems(connection, with_leftovers=True)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise StorageError(f"{address.shown}: every row must belong to a study:\n{listed}")
@@ -272,7 +282,7 @@ def _target(address: Address) -> Iterator[Engine]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Origin:
-    """A study in the source. Its errors are raised as errors of the source and end the copy."""
+    """A study in the source. Errors of its driver are raised as _SourceError, to tell them from the target's."""
 
     engine: Engine
     address: Address
@@ -301,15 +311,24 @@ class _Origin:
             )
 
 
+@final
+class _SourceError(Exception):
+    """An error of the source's driver while a study is copied."""
+
+    def __init__(self, cause: DBAPIError | PoolTimeoutError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
 @contextmanager
 def _blaming(address: Address) -> Iterator[None]:
-    """Turn an error of a driver, or of a row, into the StorageError of the database at `address`."""
+    """Turn an error of a row into the StorageError of the database at `address`, one of a driver into _SourceError."""
     try:
         yield
     except StorageError as error:
         raise StorageError(f"{address.shown}: {str(error).removeprefix(f'{address.shown}: ')}") from error
     except (DBAPIError, PoolTimeoutError) as error:
-        raise translated(error, address) from error
+        raise _SourceError(error) from error
 
 
 @final
@@ -353,6 +372,14 @@ def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
     texts = {key: text for key, text in stored.items() if key not in attributes or key in kept} | new
     listed = [{"key": key, "value_json": text} for key, text in texts.items()]
     return replace(rows, details={**rows.details, table: listed})
+
+
+def _copy_again(origin: _Origin, engine: Engine, address: Address) -> Copied:
+    """Copy one study, again while the target fails with errors that may pass. Errors of the source pass through."""
+    try:
+        return attempt(partial(_copy, origin, engine, address), address)
+    except _SourceError as error:
+        raise error.cause from None
 
 
 def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:

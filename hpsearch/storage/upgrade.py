@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import fork_safety, optuna_schema, schema, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
-from hpsearch.storage.driver_errors import attempt, is_transient, translated
-from hpsearch.storage.engine import BUSY_TIMEOUT_S, UncertainCommitError, make_engine, reading, writing
+from hpsearch.storage.driver_errors import UncertainCommitError, attempt, is_transient, translated
+from hpsearch.storage.engine import BUSY_TIMEOUT_S, make_engine, reading, writing
 from hpsearch.storage.migration import (
     Revisions,
     alone,

@@ -1,18 +1,19 @@
 """The registry of workers: their identity, when they were last seen, and requests to stop.
 
-Each function runs inside its caller's transaction. A worker writes its own row, and any process may set its
+Functions run inside their caller's transaction. A worker writes its own row, and any process may set its
 `should_stop`. A vanished worker stays listed as lost for a day.
 """
 
 import contextlib
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, final
 
 from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, select, update
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.engine import Transactions
 from hpsearch.storage.expiry import Life
 from hpsearch.storage.records import WorkerIdentity, WorkerRecord
 from hpsearch.storage.stored_values import is_number, moment, seconds, text_cell, whole
@@ -26,6 +27,51 @@ FORGET_AFTER_S: Final = 86_400.0
 _workers = schema.workers
 _ours = schema.trials
 _theirs = optuna_schema.studies
+
+
+@final
+class WorkerRegistry:
+    """The registry of a database's workers. Threads may share it.
+
+    `sweep` is called before workers are listed: it takes back trials whose lease is over.
+    """
+
+    def __init__(self, transactions: Transactions, sweep: Callable[[], None]) -> None:
+        self._transactions = transactions
+        self._sweep = sweep
+
+    def register(self, identity: WorkerIdentity) -> None:
+        """Add a worker, replacing one of the same name."""
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
+                enter(connection, identity)
+
+    def unregister(self, name: str) -> None:
+        """Remove a worker that ends."""
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
+                connection.execute(delete(_workers).where(_workers.c.worker == name))
+
+    def all(self) -> list[WorkerRecord]:
+        """Return all registered workers, in order of their start.
+
+        If the database may be written, first sweep leases that are over.
+        """
+        if not self._transactions.has_ours:
+            return []
+        self._sweep()
+        return self._transactions.read(_every)
+
+    def ask_to_stop(self, name: str) -> None:
+        """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
+        if not self._transactions.has_ours:
+            shown = self._transactions.address.shown
+            raise WorkerNotFoundError(
+                f'worker "{name}": there is no such worker: {shown} has never had any, check the URL'
+            )
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
+                _ask_to_stop(connection, name)
 
 
 def enter(connection: Connection, identity: WorkerIdentity) -> None:
@@ -86,24 +132,17 @@ def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
     return seen.rowcount > 0
 
 
-def leave(connection: Connection, name: str) -> None:
-    """Delete the row of an ending worker."""
-    connection.execute(delete(_workers).where(_workers.c.worker == name))
-
-
-def ask_to_stop(connection: Connection, name: str) -> None:
-    """Ask a worker to stop at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
+def _ask_to_stop(connection: Connection, name: str) -> None:
     names = [
         found for found in connection.execute(select(_workers.c.worker)).scalars() if isinstance(found, str)
     ]
     if name not in names:
-        hint = did_you_mean(name, names, otherwise="`hpsearch worker list` shows who there is")
+        hint = did_you_mean(name, names, otherwise="`hpsearch worker list` lists the workers")
         raise WorkerNotFoundError(f'worker "{name}": there is no such worker: {hint}')
     connection.execute(update(_workers).where(_workers.c.worker == name).values(should_stop=True))
 
 
-def every(connection: Connection) -> list[WorkerRecord]:
-    """Return all workers, in order of their start."""
+def _every(connection: Connection) -> list[WorkerRecord]:
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
     holds: dict[str, list[Row[Any]]] = {}
     for row in _holdings(connection):

@@ -45,7 +45,7 @@ _KEY: Final = re.compile(r"""\s*\[*\s*(?P<key>[\w."' -]*[\w"'])\s*[]=]""")
 """The key, or the table's name, at the start of a line."""
 
 
-_QUIET: Final = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""")
+_TEXT_OR_COMMENT: Final = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""")
 """Text and comments on one line; brackets and digits inside them are not TOML syntax."""
 
 _DIGITS: Final = re.compile(r"[0-9][0-9_]*")
@@ -117,7 +117,7 @@ def _fault(message: str, lines: list[str]) -> Problem:
 def _too_deep(text: str) -> Problem:
     """Return the problem of brackets nested too deep, at the line of the innermost one."""
     depth, deepest, line = 0, 0, 1
-    for number, content in enumerate(_QUIET.sub("", text).split("\n"), start=1):
+    for number, content in enumerate(_TEXT_OR_COMMENT.sub("", text).split("\n"), start=1):
         for character in content:
             depth += (character in "[{") - (character in "]}")
             if depth > deepest:
@@ -128,7 +128,7 @@ def _too_deep(text: str) -> Problem:
 
 def _too_long(text: str) -> Problem:
     """Return the problem of the longest whole number, which has more digits than Python reads, at its line."""
-    lines = enumerate(_QUIET.sub("", text).split("\n"), start=1)
+    lines = enumerate(_TEXT_OR_COMMENT.sub("", text).split("\n"), start=1)
     digits = [(number, found) for number, line in lines for found in _DIGITS.findall(line)]
     number, longest = max(digits, key=lambda found: len(found[1]))
     rule = f"a whole number must not have thousands of digits (got {longest[:20]}..., {len(longest)} long)"

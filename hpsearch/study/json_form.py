@@ -7,7 +7,7 @@ older version then ignores unknown keys; without `oldest_reader` it refuses them
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from functools import lru_cache
 from typing import Any, Final
@@ -15,10 +15,8 @@ from typing import Any, Final
 import hpsearch
 from hpsearch.errors import Problem
 from hpsearch.study.reader import document_problems
-from hpsearch.study.rules import Text, is_number, violation
-from hpsearch.study.schema import SECTIONS, SET_EXACTLY, STUDY
+from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
-    SHORT_NAMES,
     Choices,
     DataSpec,
     Dimension,
@@ -31,6 +29,7 @@ from hpsearch.study.spec import (
     SamplerSpec,
     StudySpec,
     TrainingSpec,
+    full_name,
 )
 from hpsearch.verdicts import Cause
 
@@ -85,9 +84,8 @@ def spec_from_json(text: str) -> StudySpec:
     if not isinstance(raw, dict):
         raise ValueError(f"it must be a JSON object (got {text[:_SHOWN]})")  # noqa: TRY004  # as all damage
     oldest = raw.pop(_OLDEST_READER, None)
-    if oldest is not None and (0, 0) < minor_version(oldest) <= minor_version(hpsearch.__version__):
-        raw = _without_unknown(raw)
-    return _spec(raw)
+    is_readable = oldest is not None and (0, 0) < minor_version(oldest) <= minor_version(hpsearch.__version__)
+    return _spec(raw, _known_record if is_readable else _record)
 
 
 _OLDEST_READER: Final = "oldest_reader"
@@ -95,37 +93,55 @@ _SHOWN: Final = 40
 """Characters of a text that a message shows."""
 
 
-def _without_unknown(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `raw` without the keys, at any level, that are unknown to this version."""
-    kept = _known(StudySpec, raw)
-    for name, section in SECTIONS.items():
-        kept[name] = _known(section.kind, kept[name])
-    kept["search"] = [_known(_kind_of(one), one) for one in kept["search"]]
-    kept["configurations"] = [_known(ExactConfiguration, one) for one in kept.get("configurations", ())]
-    return kept
+def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]], Any]) -> StudySpec:
+    """Return the specification in `raw`, whose tables become records by `record`.
 
-
-def _known(kind: type[Any], raw: Mapping[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(kind)}
-    return {key: value for key, value in raw.items() if key in names}
-
-
-def _kind_of(dimension: Mapping[str, Any]) -> type[Dimension]:
-    return Choices if "choices" in dimension else Range
-
-
-def _spec(raw: Mapping[str, Any]) -> StudySpec:
-    read = {
-        "data": _data(raw["data"]),
-        "model": _model(raw["model"]),
-        "training": _record(TrainingSpec, raw["training"]),
-        "search": tuple(_dimension(dimension) for dimension in raw["search"]),
-        "sampler": _record(SamplerSpec, raw["sampler"]),
-        "pruning": _pruning(raw["pruning"]),
-        "configurations": tuple(_exact(exact) for exact in raw.get("configurations", ())),
-    }
-    study: StudySpec = _record(StudySpec, {**raw, **read})
+    Studies of older versions have no faults, no configurations, and no lists of causes.
+    """
+    data, model, pruning = raw["data"], raw["model"], raw["pruning"]
+    fault = data.get("fault")
+    causes = {key: tuple(map(Cause, pruning[key])) for key in ("fatal", "expected") if key in pruning}
+    network = {"hidden": tuple(model["hidden"]), "initializer": record(Initializer, model["initializer"])}
+    study: StudySpec = record(
+        StudySpec,
+        {
+            **raw,
+            "data": record(DataSpec, {**data, "fault": None if fault is None else record(Fault, fault)}),
+            "model": record(ModelSpec, {**model, **network}),
+            "training": record(TrainingSpec, raw["training"]),
+            "search": tuple(
+                record(Choices, {**one, "choices": tuple(one["choices"])})
+                if "choices" in one
+                else record(Range, one)
+                for one in raw["search"]
+            ),
+            "sampler": record(SamplerSpec, raw["sampler"]),
+            "pruning": record(PruningSpec, {**pruning, **causes}),
+            "configurations": tuple(
+                record(
+                    ExactConfiguration,
+                    {**one, "params": tuple((name, value) for name, value in one["params"])},
+                )
+                for one in raw.get("configurations", ())
+            ),
+        },
+    )
     return study
+
+
+def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    if not isinstance(raw, dict):
+        raise TypeError(f"{kind.__name__}: must be a JSON object (got {str(raw)[:_SHOWN]})")
+    unknown = set(raw) - {field.name for field in fields(kind)}
+    if unknown:
+        raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
+    return kind(**raw)
+
+
+def _known_record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
+    """Return the record without the keys of `raw` that are unknown to this version."""
+    names = {field.name for field in fields(kind)}
+    return kind(**{key: value for key, value in raw.items() if key in names})
 
 
 def spec_problems(text: str) -> list[Problem]:
@@ -212,49 +228,6 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
     return {key: int(value) if key in whole and value == int(value) else value for key, value in raw.items()}
 
 
-def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
-    if not isinstance(raw, dict):
-        raise TypeError(f"{kind.__name__}: must be a JSON object (got {str(raw)[:_SHOWN]})")
-    unknown = set(raw) - {field.name for field in fields(kind)}
-    if unknown:
-        raise ValueError(f"{kind.__name__}: unknown keys {sorted(unknown)}")
-    return kind(**raw)
-
-
-def _data(raw: Mapping[str, Any]) -> DataSpec:
-    """Read the data's record; studies of older versions have no faults."""
-    fault = raw.get("fault")
-    data: DataSpec = _record(DataSpec, {**raw, "fault": None if fault is None else _record(Fault, fault)})
-    return data
-
-
-def _model(raw: Mapping[str, Any]) -> ModelSpec:
-    initializer = _record(Initializer, raw["initializer"])
-    model: ModelSpec = _record(ModelSpec, {**raw, "hidden": tuple(raw["hidden"]), "initializer": initializer})
-    return model
-
-
-def _pruning(raw: Mapping[str, Any]) -> PruningSpec:
-    """Read the pruning's record; studies of older versions have no lists of causes."""
-    listed = {key: tuple(map(Cause, raw[key])) for key in ("fatal", "expected") if key in raw}
-    pruning: PruningSpec = _record(PruningSpec, {**raw, **listed})
-    return pruning
-
-
-def _exact(raw: Mapping[str, Any]) -> ExactConfiguration:
-    params = tuple((name, value) for name, value in raw["params"])
-    exact: ExactConfiguration = _record(ExactConfiguration, {**raw, "params": params})
-    return exact
-
-
-def _dimension(raw: Mapping[str, Any]) -> Dimension:
-    if "choices" in raw:
-        choices: Choices = _record(Choices, {**raw, "choices": tuple(raw["choices"])})
-        return choices
-    dimension: Range = _record(Range, raw)
-    return dimension
-
-
 _OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
 """Keys whose missing value is None in the record."""
 
@@ -313,4 +286,4 @@ def _exact_problems(exact: ExactConfiguration) -> Iterator[Problem]:
 
 
 def _is_field(name: object) -> bool:
-    return isinstance(name, str) and SHORT_NAMES.get(name, name) in SET_EXACTLY
+    return isinstance(name, str) and full_name(name) in CONFIGURABLE

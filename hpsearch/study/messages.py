@@ -89,6 +89,11 @@ def format_size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} bytes"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 trial`, `3 trials`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 _LIKENESS = 0.65
 """Words with at least this difflib ratio count as a misspelling: "val_accuracy" does, "patience" does not."""
 

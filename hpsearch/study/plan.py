@@ -8,7 +8,7 @@ from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.configurations import exact_configurations
-from hpsearch.study.messages import toml_excerpt
+from hpsearch.study.messages import counted, toml_excerpt
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
     Choices,
@@ -199,12 +199,12 @@ def _sampler_in_words(sampler: SamplerSpec) -> str:
     if sampler.name == "none":
         return "none: the configurations in turn, each trial with a seed of its own"
     if sampler.name in LEARNING_SAMPLERS:
-        return f"{sampler.name}, after {_count(sampler.startup_trials, 'random trial')}"
+        return f"{sampler.name}, after {counted(sampler.startup_trials, 'random trial')}"
     return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name
 
 
 def _pruning_in_words(pruning: PruningSpec) -> str:
-    after = f"after {_count(pruning.startup_trials, 'trial')} and {_count(pruning.warmup_epochs, 'epoch')}"
+    after = f"after {counted(pruning.startup_trials, 'trial')} and {counted(pruning.warmup_epochs, 'epoch')}"
     rank = {
         "none": "",
         "median": f"median {after}",
@@ -222,7 +222,3 @@ def _diagnosis_in_words(pruning: PruningSpec) -> str:
         return ""
     audited = f", {100 * pruning.audit:g} percent of them audited" if pruning.audit else ""
     return f"fatal verdicts ({', '.join(fatal)}){audited}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,22 +1,50 @@
-"""Read a study file into a specification: check the TOML once, here, and report every problem together."""
+"""Read a study file into a specification: check the TOML once, here, and report every problem together.
+
+Settings, `KEY=VALUE`, replace values of the file before it is checked.
+"""
 
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from hpsearch.errors import Problem, StudyFileError
-from hpsearch.study.configurations_reader import exact_problems, repeated_problems, with_configurations
+from hpsearch.errors import Problem, StudyFileError, UsageError
+from hpsearch.study.configurations import (
+    configuration_problems,
+    duplicate_problems,
+    exact_network_problems,
+    with_configurations,
+)
 from hpsearch.study.files import parse_document, read_text
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
-from hpsearch.study.networks import exact_network_problems, network_problems
-from hpsearch.study.rules import suggestion, unknown_key, violation
-from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL
-from hpsearch.study.search_space import search_problems, search_space
-from hpsearch.study.settings import with_settings
-from hpsearch.study.spec import Configuration, DataSpec, Dimension, ModelSpec, StudySpec, task_problems
+from hpsearch.study.schema import (
+    BUILTIN_SOURCES,
+    PATH_SUFFIXES,
+    SECTIONS,
+    STUDY,
+    TOP_LEVEL,
+    suggestion,
+    unknown_key,
+    violation,
+)
+from hpsearch.study.search_space import (
+    network_problems,
+    search_problems,
+    search_space,
+)
+from hpsearch.study.spec import (
+    Configuration,
+    DataSpec,
+    Dimension,
+    ModelSpec,
+    StudySpec,
+    full_name,
+    task_problems,
+)
 
 Locate: TypeAlias = Callable[[str], str | None]
 """Return the place of the file or folder that a source names, or None if there is none."""
@@ -28,7 +56,7 @@ _DEFAULT_DATA: Final = DataSpec(source="digits")
 _TRAINED: Final = ("model", "training")
 """The tables that a trial's configuration comes from."""
 
-_NOTHING: Final[_Document] = MappingProxyType({})
+_EMPTY: Final[_Document] = MappingProxyType({})
 
 _LAST_STEP: Final = re.compile(r"(\[\d+\]|\.[^.]*|^[^.\[]+)$")
 """The last step of a key path: an index, or a key."""
@@ -44,17 +72,17 @@ def read_study(
     *,
     name: str | None = None,
     trials: int | None = None,
-    settings: Mapping[str, Any] = _NOTHING,
+    settings: Mapping[str, Any] = _EMPTY,
 ) -> StudySpec:
     """Return the study that the file `path` describes, with `name`, `trials` and `settings` replacing its own.
 
-    `settings` are key paths with raw values, as `settings.parse_settings` returns them. A `data.source` that is a
+    `settings` are key paths with raw values, as `parse_settings` returns them. A `data.source` that is a
     relative path and exists next to the file becomes an absolute one. Raises StudyFileError, with every problem, if
     there is no such study.
     """
-    asked = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
+    options = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
     document = with_settings(parse_document(read_text(path), source=str(path)), settings)
-    return _study({**document, **asked}, source=str(path), locate=_beside(path), asked=asked)
+    return _study({**document, **options}, source=str(path), locate=_next_to(path), options=options)
 
 
 def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> StudySpec:
@@ -62,19 +90,19 @@ def parse_study(text: str, *, source: str, locate: Locate = find_nothing) -> Stu
 
     Raises StudyFileError with every problem.
     """
-    return _study(parse_document(text, source=source), source=source, locate=locate, asked={})
+    return _study(parse_document(text, source=source), source=source, locate=locate, options={})
 
 
 def study_from_document(
-    document: _Document, *, source: str, folder: Path | None = None, asked: _Document = _NOTHING
+    document: _Document, *, source: str, folder: Path | None = None, options: _Document = _EMPTY
 ) -> StudySpec:
     """Return the study that a parsed document describes; `source` names it in messages.
 
-    Relative paths are looked up in `folder` first. Keys in `asked` are named as options of the command line are.
+    Relative paths are looked up in `folder` first. Keys in `options` are named as options of the command line are.
     Raises StudyFileError with every problem.
     """
-    locate = _beside((folder or Path()) / "study.toml")
-    return _study({**document, **asked}, source=source, locate=locate, asked=asked)
+    locate = _next_to((folder or Path()) / "study.toml")
+    return _study({**document, **options}, source=source, locate=locate, options=options)
 
 
 def changed_configuration(
@@ -82,7 +110,7 @@ def changed_configuration(
 ) -> Configuration:
     """Return `configuration` with `settings` replacing its own values; `source` names it in messages.
 
-    `settings` are key paths with raw values, as `settings.parse_settings` returns them. Raises StudyFileError, with
+    `settings` are key paths with raw values, as `parse_settings` returns them. Raises StudyFileError, with
     every problem, also for a key that is no field of [model] or [training].
     """
     tables = {name: table for name, table in with_settings({}, settings).items() if name in _TRAINED}
@@ -91,19 +119,21 @@ def changed_configuration(
         problem
         for key, raw in settings.items()
         if key.partition(".")[0] not in _TRAINED
-        for problem in _strange_setting(key, raw)
+        for problem in _unknown_setting(key, raw)
     ]
     if problems:
         raise StudyFileError(source, problems)
     own = {name: getattr(configuration, name) for name in _TRAINED}
-    made = Configuration(**{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own})
+    changed = Configuration(
+        **{name: replace(own[name], **_values(name, tables.get(name, {}))) for name in own}
+    )
     # A search may contain networks that no fixed study allows: report only problems that the settings cause.
-    if not network_problems(configuration.model, ()) and (problems := network_problems(made.model, ())):
+    if not network_problems(configuration.model, ()) and (problems := network_problems(changed.model, ())):
         raise StudyFileError(source, problems)
-    return made
+    return changed
 
 
-def _strange_setting(key: str, raw: object) -> list[Problem]:
+def _unknown_setting(key: str, raw: object) -> list[Problem]:
     """Return the problem of a setting that is in no table of a trial's configuration: it may be misspelt."""
     fields = {field: f"{name}.{field}" for name in _TRAINED for field in SECTIONS[name].rules}
     section, dot, field = key.partition(".")
@@ -116,26 +146,26 @@ def _strange_setting(key: str, raw: object) -> list[Problem]:
 
 def document_problems(document: _Document) -> list[Problem]:
     """Return all problems of a parsed study file, except the path of its source."""
-    return _problems(document, locate=lambda source: source, asked={})
+    return _problems(document, locate=lambda source: source, options={})
 
 
-def _study(document: _Document, *, source: str, locate: Locate, asked: _Document) -> StudySpec:
-    if problems := _problems(document, locate=locate, asked=asked):
+def _study(document: _Document, *, source: str, locate: Locate, options: _Document) -> StudySpec:
+    if problems := _problems(document, locate=locate, options=options):
         raise StudyFileError(source, _in_file_order(problems, document))
     spec = _specification(document, locate)
-    if problems := [*repeated_problems(spec), *exact_network_problems(spec)]:
+    if problems := [*duplicate_problems(spec), *exact_network_problems(spec)]:
         raise StudyFileError(source, problems)
     return spec
 
 
-def _problems(document: _Document, *, locate: Locate, asked: _Document) -> list[Problem]:
+def _problems(document: _Document, *, locate: Locate, options: _Document) -> list[Problem]:
     return [
         *_unknown_keys(document),
-        *_top_problems(document, asked),
+        *_top_problems(document, options),
         *(problem for name in SECTIONS for problem in _section_problems(name, document.get(name, {}))),
         *_source_problems(document, locate),
         *search_problems(document.get("search", {})),
-        *exact_problems(document, asked),
+        *configuration_problems(document, options),
         *_cross_problems(document),
     ]
 
@@ -143,7 +173,7 @@ def _problems(document: _Document, *, locate: Locate, asked: _Document) -> list[
 def _specification(document: _Document, locate: Locate) -> StudySpec:
     """Return the study of a document without problems."""
     sections = {name: _record(name, document.get(name, {})) for name in SECTIONS if name != "data"}
-    data = {**document["data"], "source": _located(document["data"]["source"], locate)}
+    data = {**document["data"], "source": _resolved_source(document["data"]["source"], locate)}
     spec = StudySpec(
         **{key: rule.value(document[key]) for key, rule in STUDY.items() if key in document},
         **sections,
@@ -167,13 +197,13 @@ def _unknown_keys(document: _Document) -> Iterator[Problem]:
             yield unknown_key(key_path(key), TOP_LEVEL, near=_near(key, TOP_LEVEL))
 
 
-def _top_problems(document: _Document, asked: _Document) -> Iterator[Problem]:
-    """Yield the problems at the top level of the file; keys in `asked` are set by command-line options."""
+def _top_problems(document: _Document, options: _Document) -> Iterator[Problem]:
+    """Yield the problems at the top level of the file; keys in `options` are set by command-line options."""
     if "name" not in document:
         yield Problem(where="name", message='must be given: name = "..." at the top')
     for key, rule in STUDY.items():
         if key in document:
-            yield from rule.problems(f"--{key}" if key in asked else key, document[key])
+            yield from rule.problems(f"--{key}" if key in options else key, document[key])
 
 
 def _section_problems(name: str, table: object) -> Iterator[Problem]:
@@ -227,11 +257,11 @@ def _looks_like_a_path(source: str) -> bool:
     return "/" in source or "\\" in source or source.lower().endswith(PATH_SUFFIXES)
 
 
-def _located(source: str, locate: Locate) -> str:
+def _resolved_source(source: str, locate: Locate) -> str:
     return source if source in BUILTIN_SOURCES else locate(source) or source
 
 
-def _beside(path: Path) -> Locate:
+def _next_to(path: Path) -> Locate:
     """Return a function that finds sources next to the study file `path`, or else below the current folder."""
 
     def locate(source: str) -> str | None:
@@ -247,29 +277,29 @@ def _beside(path: Path) -> Locate:
 
 def _cross_problems(document: _Document) -> list[Problem]:
     """Return the contradictions among values that are each valid alone."""
-    task = _right_value(document, "data", "task", _DEFAULT_DATA.task)
-    loss = _right_value(document, "model", "loss", ModelSpec().loss)
+    task = _valid_value(document, "data", "task", _DEFAULT_DATA.task)
+    loss = _valid_value(document, "model", "loss", ModelSpec().loss)
     problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
     problems += _sealed_problems(document)
-    validation = _right_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
-    test = _right_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
-    is_sealed = _right_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
+    validation = _valid_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
+    test = _valid_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
+    is_sealed = _valid_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
     if validation + test >= 1 and not is_sealed:
         rule = f"must leave examples to train on after the validation fraction {validation}"
         problems += violation("data.test_fraction", rule, test, "lower one of them")
     if "configurations" in document:  # whose networks are checked if there is no other problem
         return problems
-    return problems + network_problems(_right_model(document), _right_search(document))
+    return problems + network_problems(_valid_model(document), _valid_search(document))
 
 
-def _right_model(document: _Document) -> ModelSpec:
+def _valid_model(document: _Document) -> ModelSpec:
     """Return the fixed network, with the default of every key that is missing or wrong."""
     default = ModelSpec()
     keys = SECTIONS["model"].rules
-    return ModelSpec(**{key: _right_value(document, "model", key, getattr(default, key)) for key in keys})
+    return ModelSpec(**{key: _valid_value(document, "model", key, getattr(default, key)) for key in keys})
 
 
-def _right_search(document: _Document) -> Sequence[Dimension]:
+def _valid_search(document: _Document) -> Sequence[Dimension]:
     """Return the searched dimensions; none if the search has a problem."""
     raw = document.get("search", {})
     return () if search_problems(raw) else search_space(raw)
@@ -284,7 +314,7 @@ def _sealed_problems(document: _Document) -> list[Problem]:
     return violation("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
 
 
-def _right_value(document: _Document, section: str, key: str, default: Any) -> Any:
+def _valid_value(document: _Document, section: str, key: str, default: Any) -> Any:
     """Return the value of `section.key`, or `default` if it is missing or wrong."""
     table = document.get(section, {})
     if not isinstance(table, dict) or key not in table:
@@ -312,3 +342,78 @@ def _paths(table: _Document, *above: str) -> Iterator[str]:
         yield key_path(*above, key)
         if isinstance(value, dict) and len(above) < 3:
             yield from _paths(value, *above, key)
+
+
+_SETTING: Final = "setting"
+"""The key under which tomllib reads the value of a setting."""
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Return key path -> raw value of `KEY=VALUE` texts.
+
+    Short names become key paths of the study file. A value is TOML, or text if it is not valid TOML. Raises UsageError
+    for a text without a key, for a key that is set twice, and for the search, which has no values.
+    """
+    settings: dict[str, Any] = {}
+    texts_of: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        key = full_name(name.strip())
+        if not equals or not key:
+            raise UsageError(
+                f"--set: must be KEY=VALUE (got {toml_excerpt(text)}): write training.learning_rate=0.1"
+            )
+        if key.partition(".")[0] == "search":
+            raise UsageError(
+                f"--set: must set a value that is fixed (got {toml_excerpt(text)}): [search] is ignored; "
+                "name the field of [model] or [training] itself"
+            )
+        if key in settings:
+            raise UsageError(
+                f"--set: must set each key once (got {toml_excerpt(texts_of[key])} and {toml_excerpt(text)}): "
+                "leave one of them out"
+            )
+        settings[key], texts_of[key] = _setting_value(value.strip()), text
+    return settings
+
+
+@contextmanager
+def settings_as_usage_errors(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Convert a StudyFileError about one of the `settings` to a UsageError."""
+    try:
+        yield
+    except StudyFileError as error:
+        if any(_is_about(problem.where, key) for problem in error.problems for key in settings):
+            raise UsageError(str(error)) from error
+        raise
+
+
+def _is_about(where: str, key: str) -> bool:
+    """Return True if the key path `where` is that of a setting, or lies below it."""
+    section, dot, field = key.partition(".")
+    path = key_path(section, field) if dot else key_path(key)
+    return where == path or where.startswith((f"{path}.", f"{path}["))
+
+
+def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document of a study file with every setting applied.
+
+    A value that should be a table is unchanged: the reader reports it.
+    """
+    changed = dict(document)
+    for path, value in settings.items():
+        section, dot, key = path.partition(".")
+        if not dot:
+            changed[path] = value
+        elif isinstance(changed.get(section, {}), Mapping):
+            changed[section] = {**changed.get(section, {}), key: value}
+    return changed
+
+
+def _setting_value(text: str) -> Any:
+    try:
+        read = tomllib.loads(f"{_SETTING} = {text}")
+    except (ValueError, RecursionError):
+        return text
+    # A text of several lines could contain keys of its own.
+    return read[_SETTING] if set(read) == {_SETTING} else text

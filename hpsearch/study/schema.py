@@ -1,27 +1,278 @@
-"""The table of all keys of a study file and their rules.
+"""The rules of a study file: one rule per kind of value, each with its own messages, and the table of all keys.
+
+A rule checks a value that tomllib read. `problems` returns all its problems; `value` converts a raw value without
+problems to its form in the specification.
 
 The keys are the fields of the records in `spec`, and the words of a choice are those of its `Literal`, so neither is
 written twice.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, final, get_args
+from typing import Any, Final, Protocol, TypeGuard, final, get_args
 
+from hpsearch.errors import Problem
 from hpsearch.study import spec
-from hpsearch.study.rules import (
-    Causes,
-    Faults,
-    Flag,
-    InitialWeights,
-    Number,
-    Rule,
-    Text,
-    WholeNumber,
-    Widths,
-    Word,
+from hpsearch.study.messages import nearest, toml_excerpt
+from hpsearch.study.spec import (
+    DIAGNOSED_CAUSES,
+    DataSpec,
+    Fault,
+    Initializer,
+    ModelSpec,
+    PruningSpec,
+    SamplerSpec,
+    TrainingSpec,
 )
-from hpsearch.study.spec import DataSpec, ModelSpec, PruningSpec, SamplerSpec, TrainingSpec
+from hpsearch.verdicts import Cause
+
+
+class Rule(Protocol):
+    """A rule for one key of a study file."""
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, the value of the key `where`; none if it is valid."""
+
+    def value(self, raw: Any) -> Any:
+        """Return the specification's value for `raw`, which has no problems."""
+
+
+def violation(where: str, rule: str, raw: object, remedy: str = "") -> list[Problem]:
+    """Return the one problem "rule (got raw): remedy" at `where`."""
+    return [Problem(where=where, message=f"{rule} (got {toml_excerpt(raw)}){': ' if remedy else ''}{remedy}")]
+
+
+def is_number(raw: object) -> TypeGuard[float]:
+    """Return True for integers and floats; true and false are no numbers."""
+    return isinstance(raw, int | float) and not isinstance(raw, bool)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """A finite number from `low` to `high`, inclusive unless `above` or `below` excludes them."""
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`. NaN is outside every range."""
+        return [] if is_number(raw) and self._holds(raw) else violation(where, self._rule(), raw)
+
+    def value(self, raw: float) -> float:
+        """Return `raw` as a float."""
+        return float(raw)
+
+    def _holds(self, raw: Any) -> bool:
+        inside: bool = self.low <= raw <= self.high
+        return inside and not (self.above and raw == self.low) and not (self.below and raw == self.high)
+
+    def _rule(self) -> str:
+        if not (self.above or self.below):
+            return f"must be a number from {self.low:g} to {self.high:g}"
+        low = f"{'above' if self.above else 'at least'} {self.low:g}"
+        return f"must be a number {low} and {'below' if self.below else 'at most'} {self.high:g}"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeNumber:
+    """An integer from `low` to `high`, both inclusive. 1.0 is none."""
+
+    low: int
+    high: int
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`."""
+        if isinstance(raw, int) and not isinstance(raw, bool) and self.low <= raw <= self.high:
+            return []
+        return violation(where, f"must be a whole number from {self.low} to {self.high}", raw)
+
+    def value(self, raw: int) -> int:
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`."""
+        return [] if isinstance(raw, bool) else violation(where, "must be true or false", raw)
+
+    def value(self, raw: bool) -> bool:  # noqa: FBT001 - the value itself, not a switch
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """One of `words`."""
+
+    words: Sequence[str]
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, with the most similar word."""
+        if isinstance(raw, str) and raw in self.words:
+            return []
+        return violation(where, f"must be one of {', '.join(self.words)}", raw, suggestion(raw, self.words))
+
+    def value(self, raw: str) -> str:
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """One line of 1 to `longest` characters without spaces around it."""
+
+    longest: int
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`."""
+        if isinstance(raw, str) and 1 <= len(raw) <= self.longest and raw == raw.strip() and _is_line(raw):
+            return []
+        rule = f"must be 1 to {self.longest} characters of text, no control characters, no spaces around it"
+        return violation(where, rule, raw)
+
+    def value(self, raw: str) -> str:
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Widths:
+    """The widths of the hidden layers, input side first. An empty list makes a linear model."""
+
+    width: WholeNumber = WholeNumber(low=1, high=100_000)
+    most: int = 50
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, item by item if it is a list."""
+        if not isinstance(raw, list) or len(raw) > self.most:
+            remedy = "" if self.width.problems(where, raw) else f"write [{raw}]"
+            return violation(where, f"must be a list of at most {self.most} whole numbers", raw, remedy)
+        return [p for i, item in enumerate(raw) for p in self.width.problems(f"{where}[{i}]", item)]
+
+    def value(self, raw: list[int]) -> tuple[int, ...]:
+        """Return the widths."""
+        return tuple(raw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Causes:
+    """A list of causes that diagnosis can find in a network, without duplicates. Their order has no meaning."""
+
+    known: Sequence[Cause] = DIAGNOSED_CAUSES
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, item by item if it is a list."""
+        if not isinstance(raw, list):
+            remedy = f"write [{toml_excerpt(raw)}]" if raw in self.known else ""
+            return violation(where, "must be a list of causes", raw, remedy)
+        return [p for i in range(len(raw)) for p in self._item_problems(f"{where}[{i}]", raw[: i + 1])]
+
+    def value(self, raw: list[str]) -> tuple[Cause, ...]:
+        """Return the causes in the order of the catalogue."""
+        return tuple(cause for cause in self.known if cause in raw)
+
+    def _item_problems(self, where: str, raw: list[object]) -> list[Problem]:
+        """Return the problems of the last item of `raw`, at the path `where`."""
+        *before, item = raw
+        if item not in self.known:
+            # A cause of another kind is no misspelling.
+            near = "" if item in list(Cause) else suggestion(item, self.known)
+            remedy = near or f"known are {', '.join(self.known)}"
+            return violation(where, "must be a cause that diagnosis can find in a network", item, remedy)
+        return violation(where, "must not be repeated", item, "keep one") if item in before else []
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NameOrTable:
+    """The name of a `record`, or a table that gives one its number: `he`, or `{ normal = 0.01 }`.
+
+    `names` take no number. Those of `examples` take one, in the record's field `field`; the examples are for messages,
+    `example` for the remedy of a name without its number.
+    """
+
+    record: Callable[..., Initializer | Fault]
+    names: Sequence[str]
+    field: str
+    number: Number | WholeNumber
+    examples: Mapping[str, float]
+    example: float
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`."""
+        match raw:
+            case str() if raw in self.names:
+                return []
+            case dict() if len(raw) == 1 and set(raw) <= set(self.examples):
+                return [p for key, item in raw.items() for p in self.number.problems(f"{where}.{key}", item)]
+            case _:
+                tables = (f"{{ {name} = {number} }}" for name, number in self.examples.items())
+                rule = f"must be one of {', '.join([*self.names, *tables])}"
+                return violation(where, rule, raw, self._remedy(raw))
+
+    def value(self, raw: str | Mapping[str, Any]) -> Initializer | Fault:
+        """Return the record that `raw` describes."""
+        if isinstance(raw, str):
+            return self.record(name=raw)
+        ((name, number),) = raw.items()
+        return self.record(**{"name": name, self.field: self.number.value(number)})
+
+    def _remedy(self, raw: object) -> str:
+        if isinstance(raw, str) and raw in self.examples:
+            return f"give it a {self.field}, such as {{ {raw} = {self.example} }}"
+        return suggestion(raw, self.names)
+
+
+INITIAL_WEIGHTS: Final = NameOrTable(
+    record=Initializer,
+    names=("he", "xavier", "lecun"),
+    field="scale",
+    number=Number(low=0.0, high=1e6),
+    examples={"normal": 0.01, "uniform": 0.05},
+    example=0.05,
+)
+"""The distribution of initial weights."""
+
+FAULT: Final = NameOrTable(
+    record=Fault,
+    names=("labels_shuffled", "validation_labels_shuffled", "constant_inputs"),
+    field="number",
+    number=WholeNumber(low=2, high=65_536),
+    examples={"integer_division": 255, "byte_product": 255},
+    example=255,
+)
+"""A deliberate mistake in the data."""
+
+
+def suggestion(raw: object, words: Sequence[str]) -> str:
+    """Return `did you mean "relu"?` if one of `words` is similar to `raw`, else the empty text."""
+    near = nearest(raw, words) if isinstance(raw, str) else None
+    return "" if near is None else f"did you mean {toml_excerpt(near)}?"
+
+
+def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:
+    """Return the problem of an unknown key: its similar one in `near`, else all that are `known`."""
+    remedy = f"known are {', '.join(known)}" if near is None else f"did you mean {near}?"
+    return Problem(where=where, message=f"unknown key; {remedy}")
+
+
+def _is_line(text: str) -> bool:
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
 
 MOST_TRIALS: Final = 10_000_000
 MOST_EPOCHS: Final = 1_000_000
@@ -82,7 +333,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
-            "fault": Faults(),
+            "fault": FAULT,
         },
     ),
     "model": Section(
@@ -90,7 +341,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
         rules={
             "hidden": Widths(),
             "activation": Word(words=words(spec.Activation)),
-            "initializer": InitialWeights(),
+            "initializer": INITIAL_WEIGHTS,
             "batch_norm": Flag(),
             "batch_norm_affine": Flag(),
             "batch_norm_epsilon": Number(low=1e-12, high=1.0),
@@ -139,7 +390,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
         },
     ),
 }
-"""Keys of each table but [search], which `search_space` reads, and [[configurations]], which `exact_reader` does."""
+"""Keys of each table but [search], and [[configurations]], which the modules of these names read."""
 
 SEEDS: Final = WholeNumber(low=1, high=MOST_TRIALS)
 """The number of trials of each exact configuration. It is no field of a study: it sets `trials`."""
@@ -157,19 +408,19 @@ TOP_LEVEL: Final = (
 )
 """All keys at the top of the file."""
 
-UNSEARCHED: Final[Mapping[str, str]] = {
+UNSEARCHABLE: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",
     "training.precision": "it sets how exactly to compute, not what to train: make one study for each",
 }
 """Fields of [model] and [training] that cannot be searched, and why."""
 
-SEARCHED: Final[Mapping[str, Rule]] = {
+SEARCHABLE: Final[Mapping[str, Rule]] = {
     name: rule
     for section in ("model", "training")
     for key, rule in SECTIONS[section].rules.items()
-    if (name := f"{section}.{key}") not in UNSEARCHED
+    if (name := f"{section}.{key}") not in UNSEARCHABLE
 }
 """The rule of every field that can be searched, by its full dotted name."""
 
-SET_EXACTLY: Final[Mapping[str, Rule]] = {**SEARCHED, "model.loss": SECTIONS["model"].rules["loss"]}
+CONFIGURABLE: Final[Mapping[str, Rule]] = {**SEARCHABLE, "model.loss": SECTIONS["model"].rules["loss"]}
 """The rule of every field that an exact configuration can set, by its full dotted name."""

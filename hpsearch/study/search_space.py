@@ -1,15 +1,34 @@
-"""The table [search] of a study file: the searched fields and their ranges or choices."""
+"""The table [search] of a study file: the searched fields and their ranges or choices, and the networks they allow."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
 from hpsearch.study.messages import key_path, nearest, toml_excerpt
-from hpsearch.study.rules import Flag, Number, Rule, WholeNumber, is_number, unknown_key, violation
-from hpsearch.study.schema import SEARCHED, SECTIONS, UNSEARCHED
-from hpsearch.study.spec import DEFAULT_SEARCH, SHORT_NAMES, Choices, Dimension, Initializer, Range
+from hpsearch.study.schema import (
+    SEARCHABLE,
+    SECTIONS,
+    UNSEARCHABLE,
+    Flag,
+    Number,
+    Rule,
+    WholeNumber,
+    is_number,
+    unknown_key,
+    violation,
+)
+from hpsearch.study.spec import (
+    DEFAULT_SEARCH,
+    Choices,
+    Dimension,
+    Initializer,
+    ModelSpec,
+    Range,
+    full_name,
+    short_name,
+)
 from hpsearch.trials import ParameterValue
 
 DIMENSION_KEYS: Final = ("low", "high", "log", "step", "choices")
@@ -68,7 +87,7 @@ def _choices_problems(where: str, rule: Rule, raw: _Table) -> list[Problem]:
         place = f"{where}.choices[{i}]"
         wrong = rule.problems(place, item)
         if not wrong and (parameter := parameter_of(rule, item)) in seen:
-            wrong = violation(place, "must not be there twice", item, "keep one")
+            wrong = violation(place, "must not be repeated", item, "keep one")
         elif not wrong:
             seen.append(parameter)
         problems += wrong
@@ -83,7 +102,7 @@ def _range_problems(where: str, rule: Number | WholeNumber, raw: _Table) -> list
     if problems:
         return problems
     if raw["low"] >= raw["high"]:
-        return _upside_down(where, raw)
+        return _order_problems(where, raw)
     return _step_problems(where, rule, raw) if "step" in raw else []
 
 
@@ -95,7 +114,7 @@ def _bound_problems(where: str, rule: Rule, raw: object, *, log: bool) -> list[P
     return rule.problems(where, raw)
 
 
-def _upside_down(where: str, raw: _Table) -> list[Problem]:
+def _order_problems(where: str, raw: _Table) -> list[Problem]:
     low, high = raw["low"], raw["high"]
     remedy = "swap them" if low > high else "for one fixed value take it out of [search]"
     return violation(f"{where}.low", f"must be below high, which is {toml_excerpt(high)}", low, remedy)
@@ -134,9 +153,7 @@ def as_parameter(value: Any) -> ParameterValue:
             return parameter
 
 
-_SHORT_OF: Final = {full: short for short, full in SHORT_NAMES.items()}
-
-_NAMES: Final = tuple(_SHORT_OF.get(name, name) for name in SEARCHED)
+_NAMES: Final = tuple(short_name(name) for name in SEARCHABLE)
 """The searchable fields, by their names in trials."""
 
 
@@ -159,7 +176,7 @@ def search_problems(raw: object) -> list[Problem]:
 def search_space(raw: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """Return the dimensions of `raw`, which has no problems, in its order; the default ones if it has none."""
     space = tuple(
-        dimension(short_name(full), SEARCHED[full], value)
+        dimension(short_name(full), SEARCHABLE[full], value)
         for full, value in ((full_name(name), value) for name, value in entries(raw))
     )
     return space or DEFAULT_SEARCH
@@ -175,19 +192,19 @@ def entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _entry_problems(name: str, raw: object) -> list[Problem]:
-    rule = SEARCHED.get(full_name(name))
+    rule = SEARCHABLE.get(full_name(name))
     if rule is not None:
         return dimension_problems(_where(name), rule, raw)
-    if reason := _why_never(name):
+    if reason := _unsearchable_reason(name):
         return violation(_where(name), "cannot be searched", raw, reason)
     return [unknown_key(_where(name), _NAMES, near=_near(name))]
 
 
-def _why_never(name: str) -> str | None:
+def _unsearchable_reason(name: str) -> str | None:
     section, _, key = name.partition(".")
     if section == "data" and key in SECTIONS["data"].rules:
         return "all trials of a study share their data"
-    return UNSEARCHED.get(name)
+    return UNSEARCHABLE.get(name)
 
 
 def _near(name: str) -> str | None:
@@ -197,15 +214,52 @@ def _near(name: str) -> str | None:
     return None if near is None else toml_excerpt(by_word[near])
 
 
-def full_name(name: str) -> str:
-    """Return the dotted name that a name means: `training.learning_rate` for `learning_rate`."""
-    return SHORT_NAMES.get(name, name)
-
-
-def short_name(full: str) -> str:
-    """Return the name in trials: `learning_rate` for `training.learning_rate`."""
-    return _SHORT_OF.get(full, full)
-
-
 def _where(name: str) -> str:
     return key_path("search", name)
+
+
+def network_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
+    """Return the contradictions in the networks of a study that fixes `model` and searches `space`."""
+    return [*_skip_problems(model, space), *_dropout_problems(model, space)]
+
+
+def _skip_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
+    enabled = [skips for skips in _field_values(model, space, "skip_connections") if skips]
+    if not enabled:
+        return []
+    networks = _field_values(model, space, "hidden")
+    if any(_can_skip(hidden) for hidden in networks):
+        return []
+    rule = "needs a hidden layer that is as wide as the hidden layer before it, to which it can be added"
+    width = next((hidden[0] for hidden in networks if hidden), 64)
+    remedy = f"write model.hidden = [{width}, {width}], or leave it out"
+    return violation(_field_path(space, "skip_connections"), rule, enabled[0], remedy)
+
+
+def _can_skip(hidden: Sequence[int]) -> bool:
+    return any(ModelSpec(hidden=tuple(hidden), skip_connections=True).skips)
+
+
+def _dropout_problems(model: ModelSpec, space: Sequence[Dimension]) -> list[Problem]:
+    positions, norms = (
+        _field_values(model, space, "dropout_position"),
+        _field_values(model, space, "batch_norm"),
+    )
+    if "before_normalization" not in positions or False not in norms:
+        return []
+    rule = "must be after_activation if model.batch_norm is false"
+    remedy = "set model.batch_norm = true for every trial"
+    return violation(_field_path(space, "dropout_position"), rule, "before_normalization", remedy)
+
+
+def _field_values(model: ModelSpec, space: Sequence[Dimension], key: str) -> Sequence[Any]:
+    """Return every value that `model.key` can have in a trial."""
+    found = next((d for d in space if d.name == f"model.{key}"), None)
+    if not isinstance(found, Choices):
+        return (getattr(model, key),)
+    return [json.loads(str(choice)) for choice in found.choices] if key == "hidden" else found.choices
+
+
+def _field_path(space: Sequence[Dimension], key: str) -> str:
+    name = f"model.{key}"
+    return f"search.{name}" if any(d.name == name for d in space) else name

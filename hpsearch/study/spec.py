@@ -93,9 +93,9 @@ def fault_in_words(fault: Fault) -> str:
     """Return a description of the effect of `fault` on the data."""
     match fault.name:
         case "labels_shuffled":
-            return "the training part's targets are shuffled apart from its inputs"
+            return "the training part's targets are shuffled independently of its inputs"
         case "validation_labels_shuffled":
-            return "the validation part's targets are shuffled apart from its inputs"
+            return "the validation part's targets are shuffled independently of its inputs"
         case "constant_inputs":
             return "every example has the inputs of the first one"
         case "integer_division":
@@ -297,6 +297,19 @@ SHORT_NAMES: Mapping[str, str] = {
 }
 """Parameters that may be searched without their prefix. They keep their short name everywhere."""
 
+_SHORT_OF: Mapping[str, str] = {full: short for short, full in SHORT_NAMES.items()}
+
+
+def full_name(name: str) -> str:
+    """Return the dotted name that a name means: `training.learning_rate` for `learning_rate`."""
+    return SHORT_NAMES.get(name, name)
+
+
+def short_name(full: str) -> str:
+    """Return the name in trials: `learning_rate` for `training.learning_rate`."""
+    return _SHORT_OF.get(full, full)
+
+
 LEARNING_SAMPLERS = frozenset({"tpe", "cmaes", "gp"})
 """Samplers whose next configuration depends on results. All others depend on (seed, number) alone."""
 
@@ -310,7 +323,7 @@ class StudySpec:
     """A whole study. Two studies are the same if these records are equal, `trials` aside.
 
     A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
-    values (`configurations.spanned`).
+    values (`configurations.spanned_dimensions`).
     """
 
     name: str
@@ -384,7 +397,7 @@ def configure(spec: StudySpec, params: Mapping[str, ParameterValue]) -> Configur
     """
     changes: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
     for name, value in params.items():
-        section, _, key = SHORT_NAMES.get(name, name).partition(".")
+        section, _, key = full_name(name).partition(".")
         if section not in changes or not key:
             raise ValueError(f"{name}: not a field of [model] or [training] (got {value!r})")
         changes[section][key] = _field_value(key, value)

@@ -13,11 +13,11 @@ from hpsearch.nn.network import build_network
 from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Epoch, Telemetry
+from hpsearch.training.evaluation import Validation, ValidationSums
 from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
 from hpsearch.training.telemetry_sampler import TelemetrySampler
-from hpsearch.training.validation import Validation, ValidationSums
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 
@@ -82,7 +82,7 @@ class Cohort:
         self._noticed: set[int] = set()
         self._due: set[int] = set()
         self._chosen = np.zeros((capacity, self._batch_size), np.intp)
-        self._hyper = np.zeros((3, capacity, 1), dtype)
+        self._hyperparameters = np.zeros((3, capacity, 1), dtype)
         self._ages = np.zeros((capacity, 1))
         self._delta_scale = np.zeros((capacity, 1, 1), dtype)
         self._decays = self._all_decay = False
@@ -136,7 +136,7 @@ class Cohort:
             configuration.model.initializer,
             weights,
         )
-        self._settle(index)
+        self._write_hyperparameters(index)
 
     def leave(self, number: int) -> None:
         """Take trial `number` out of the arrays. Raises ValueError if it is not in the cohort."""
@@ -148,8 +148,8 @@ class Cohort:
             self._rows[index] = last
             self._state.move(len(self._rows), index)
             self._sampler.history.move(len(self._rows), index)
-            self._settle(index)
-        self._note_decays()
+            self._write_hyperparameters(index)
+        self._update_decay_flags()
 
     def parameters(self, number: int) -> Array:
         """Return a copy of the parameters (P,) of trial `number`, in the network's layout."""
@@ -181,17 +181,21 @@ class Cohort:
                     return observed
         return []
 
-    def _settle(self, index: int) -> None:
+    def _write_hyperparameters(self, index: int) -> None:
         """Write the hyper-parameters of the trial in row `index` to the arrays that the steps read, in place."""
         row = self._rows[index]
         training = row.configuration.training
-        self._hyper[:, index, 0] = (training.learning_rate, training.weight_decay, training.momentum)
+        self._hyperparameters[:, index, 0] = (
+            training.learning_rate,
+            training.weight_decay,
+            training.momentum,
+        )
         self._ages[index] = row.age
-        self._note_decays()
+        self._update_decay_flags()
 
-    def _note_decays(self) -> None:
+    def _update_decay_flags(self) -> None:
         """Store whether any and whether every trial decays its weights, in the network's precision."""
-        decays = self._hyper[1, : len(self._rows)] != 0
+        decays = self._hyperparameters[1, : len(self._rows)] != 0
         self._decays, self._all_decay = bool(decays.any()), bool(decays.all())
 
     def _is_finished(self, row: Row) -> bool:
@@ -258,7 +262,7 @@ class Cohort:
         pending = self._sampler.sample_forward(lane, self._rows[start:stop])
 
         losses = mean_losses(self.network, lane)
-        broken = self._note_losses(lane, losses, examples)
+        nonfinite = self._record_losses(lane, losses, examples)
         logits, scale = lane.batch.logits, self._scale(lane, examples)
         self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
         np.multiply(logits, scale, out=logits)
@@ -266,9 +270,9 @@ class Cohort:
         if self._observer is not None:
             self._observer.after_backward(lane, losses, scale)
 
-        behind = self._sampler.sample_backward(pending, scale)
+        backward = self._sampler.sample_backward(pending, scale)
         self._update(lane)
-        return broken + self._sampler.finish_samples(pending, behind, losses)
+        return nonfinite + self._sampler.finish_samples(pending, backward, losses)
 
     def _gather(self, start: int, stop: int, examples: int) -> Lane:
         """Fill the lane's minibatches: one for all rows if they are of one age, else one for each."""
@@ -294,12 +298,12 @@ class Cohort:
         scale = self._delta_scale[lane.start : lane.stop]
         scale[...] = 1 if self.shape.training.reduction == "sum" else 1 / examples
         if self._optimizer.folds_learning_rate:
-            np.multiply(scale[:, :, 0], self._hyper[0, lane.start : lane.stop], out=scale[:, :, 0])
+            np.multiply(scale[:, :, 0], self._hyperparameters[0, lane.start : lane.stop], out=scale[:, :, 0])
         return scale
 
     def _update(self, lane: Lane) -> None:
         """Move the lane's parameters by one step of the optimizer, in place."""
-        hyper = self._hyper[:, lane.start : lane.stop]
+        rates = self._hyperparameters[:, lane.start : lane.stop]
         self._optimizer.update(
             Step(
                 parameters=lane.parameters,
@@ -309,28 +313,28 @@ class Cohort:
                 decayed=self.network.weights,
             ),
             Rates(
-                learning_rate=hyper[0],
-                weight_decay=hyper[1],
-                momentum=hyper[2],
+                learning_rate=rates[0],
+                weight_decay=rates[1],
+                momentum=rates[2],
                 age=self._ages[lane.start : lane.stop],
                 decays=self._decays,
                 all_decay=self._all_decay,
             ),
         )
 
-    def _note_losses(self, lane: Lane, means: Array, examples: int) -> list[int]:
+    def _record_losses(self, lane: Lane, means: Array, examples: int) -> list[int]:
         """Add the minibatch means (k,) to the epochs' sums; return rows whose loss is not finite for the first time."""
-        broken = []
+        nonfinite = []
         for i, (row, mean) in enumerate(zip(self._rows[lane.start : lane.stop], means.tolist(), strict=True)):
             row.loss_sum += mean * examples
             if row.nonfinite is None and not math.isfinite(mean):
                 row.nonfinite = first_nonfinite(lane, i, row.age)
-                broken.append(lane.start + i)
-        return broken
+                nonfinite.append(lane.start + i)
+        return nonfinite
 
     def _validate(self, is_interrupted: Callable[[], bool]) -> bool:
         """Close the epochs that are due, all or, if it is interrupted, none; return whether they were closed."""
-        due = _stretches([index for index, row in enumerate(self._rows) if row.number in self._due])
+        due = _neighbour_ranges([index for index, row in enumerate(self._rows) if row.number in self._due])
         evaluations = []
         for start, stop in due:
             evaluation = self._validation.evaluate(start, stop, is_interrupted=is_interrupted)
@@ -355,12 +359,12 @@ class Cohort:
             row.loss_sum = 0.0
 
 
-def _stretches(indices: list[int]) -> list[tuple[int, int]]:
-    """Cut rising `indices` into stretches (start, stop) of neighbours."""
-    stretches: list[tuple[int, int]] = []
+def _neighbour_ranges(indices: list[int]) -> list[tuple[int, int]]:
+    """Cut rising `indices` into ranges (start, stop) of neighbours."""
+    ranges: list[tuple[int, int]] = []
     for index in indices:
-        if stretches and stretches[-1][1] == index:
-            stretches[-1] = (stretches[-1][0], index + 1)
+        if ranges and ranges[-1][1] == index:
+            ranges[-1] = (ranges[-1][0], index + 1)
         else:
-            stretches.append((index, index + 1))
-    return stretches
+            ranges.append((index, index + 1))
+    return ranges

@@ -1,5 +1,6 @@
-"""The results of a trained network on examples outside its training."""
+"""Evaluation: the results of networks on examples outside their training, in passes of a fixed size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -10,9 +11,57 @@ from hpsearch.data.prepare import Fold
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
 from hpsearch.training.examples import Examples
-from hpsearch.training.recorder import NetworkSnapshot
-from hpsearch.training.validation import EVALUATION_EXAMPLES, Validation
-from hpsearch.training.workspace import State, Workspace
+from hpsearch.training.workspace import NetworkSnapshot, State, Workspace
+
+EVALUATION_EXAMPLES = 500
+"""Most examples of one evaluation pass. It is fixed, since sums over examples depend on the cuts between passes."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidationSums:
+    """The results of k rows: summed losses (k,) in float64, and the number of right answers (k,)."""
+
+    losses: Array
+    hits: Array
+
+
+@final
+class Validation:
+    """Evaluates the networks of a `State` on the examples of one fold."""
+
+    def __init__(self, network: Network, state: State, examples: Examples) -> None:
+        self.examples = examples
+        self._network = network
+        chunk = min(EVALUATION_EXAMPLES, len(examples))
+        self._workspace = Workspace(network, state, examples=chunk, trains=False)
+
+    def evaluate(self, start: int, stop: int, *, is_interrupted: Callable[[], bool]) -> ValidationSums | None:
+        """Return the results of the rows `start`..`stop`; None as soon as `is_interrupted`, called once per pass."""
+        losses = np.zeros(stop - start)
+        hits = np.zeros(stop - start, np.int64)
+        for first in range(0, len(self.examples), EVALUATION_EXAMPLES):
+            if is_interrupted():
+                return None
+            last = min(first + EVALUATION_EXAMPLES, len(self.examples))
+            lane = self._workspace.lane(start, stop, last - first, shared_inputs=True)
+            batch = replace(
+                lane.batch,
+                x=self.examples.inputs[None, first:last],
+                t=self.examples.targets(first, last),
+            )
+            self._network.evaluate(lane.parameter_views, batch)
+            if self.examples.labels is not None:
+                hits += _right_answers(batch.logits, self.examples.labels[first:last])
+            losses += self._network.loss.evaluate(batch.logits, batch.t, lane.output_scratch).sum(axis=1)
+        return ValidationSums(losses=losses, hits=hits)
+
+
+def _right_answers(logits: Array, labels: Array) -> Array:
+    """Return the number of examples (k,) whose largest logit is at their label. NaN counts as the first class."""
+    answers = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
+    right: Array = (answers == labels).sum(axis=1)
+    return right
 
 
 @final
@@ -38,13 +87,13 @@ def evaluate(network: Network, snapshot: NetworkSnapshot, fold: Fold) -> Network
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
     examples = Examples(fold, outputs=network.blocks[-1].dense.outputs)
     with np.errstate(all="ignore"):
-        reached = Validation(network, state, examples).evaluate(0, 1, is_interrupted=lambda: False)
+        sums = Validation(network, state, examples).evaluate(0, 1, is_interrupted=lambda: False)
         fires = _fires(network, state, fold.inputs)
-    if reached is None:
+    if sums is None:
         raise ValueError("an evaluation that nothing interrupts must end")
     return NetworkEvaluation(
-        loss=float(reached.losses[0]) / len(examples),
-        accuracy=None if examples.labels is None else int(reached.hits[0]) / len(examples),
+        loss=float(sums.losses[0]) / len(examples),
+        accuracy=None if examples.labels is None else int(sums.hits[0]) / len(examples),
         fires=fires,
     )
 
@@ -58,6 +107,6 @@ def _fires(network: Network, state: State, inputs: Array) -> tuple[NDArray[np.bo
         lane = workspace.lane(0, 1, x.shape[1], shared_inputs=True)
         network.evaluate(lane.parameter_views, replace(lane.batch, x=x))
         # By its own activation, inside the branch of a block with a skip, and not by the sum with its inputs.
-        for ever, buffers in zip(fires, lane.batch.blocks, strict=False):
-            np.logical_or(ever, buffers.y[0].max(axis=0) > 0, out=ever)
+        for fired, buffers in zip(fires, lane.batch.blocks, strict=False):
+            np.logical_or(fired, buffers.y[0].max(axis=0) > 0, out=fired)
     return fires

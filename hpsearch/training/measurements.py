@@ -127,14 +127,14 @@ def measure_forward(
         output_range=(highest - lowest).max(axis=1),
         accuracy=accuracy,
         top_share=top_share,
-        dead_shares=_side_by_side(dead, len(z)),
+        dead_shares=_as_columns(dead, len(z)),
         silent_shares=_silent_shares(history.silence[part.start : part.stop], fires, examples=z.shape[1]),
-        saturated_shares=_side_by_side(flat, len(z)) if flat else np.zeros((len(z), len(fires))),
+        saturated_shares=_as_columns(flat, len(z)) if flat else np.zeros((len(z), len(fires))),
         activity=np.vecdot(last, last),
     )
 
 
-def _side_by_side(columns: Sequence[Array], rows: int) -> Array:
+def _as_columns(columns: Sequence[Array], rows: int) -> Array:
     """Return vectors (k,) as columns; (k, 0) if there are none."""
     return np.stack(columns, axis=1) if columns else np.zeros((rows, 0))
 
@@ -149,9 +149,9 @@ def _answers(z: Array, t: Array) -> tuple[Array, Array]:
     Outputs that tie for the largest share the credit, and each counts as an answer.
     """
     if z.shape[2] == 1:
-        says = z[:, :, 0] > 0
-        share = says.mean(axis=1)
-        return (says == (t[:, :, 0] > 0.5)).mean(axis=1), np.maximum(share, 1 - share)
+        answers = z[:, :, 0] > 0
+        share = answers.mean(axis=1)
+        return (answers == (t[:, :, 0] > 0.5)).mean(axis=1), np.maximum(share, 1 - share)
     is_top = z == z.max(axis=2, keepdims=True)
     hits = (is_top * t).sum(axis=2) / is_top.sum(axis=2)
     return hits.mean(axis=1), is_top.mean(axis=1).max(axis=1)
@@ -251,8 +251,8 @@ def measure_backward(
     delta = part.batch.logits.astype(np.float64)
     per_example = np.vecdot(np.multiply(delta, delta, out=delta).sum(axis=2), activity)
     here = slice(part.start, part.stop)
-    turn = _turned(history.gradient[here], part.gradient[:, columns[-1]])
-    cosine = _ratios(turn, own * history.gradient_norm[here])
+    products = _gradient_products(history.gradient[here], part.gradient[:, columns[-1]])
+    cosine = _ratios(products, own * history.gradient_norm[here])
     history.gradient_norm[here] = own
     return BackwardStatistics(
         gradient_norms=norms,
@@ -265,7 +265,7 @@ def measure_backward(
     )
 
 
-def _turned(remembered: Array, now: Array) -> Array:
+def _gradient_products(remembered: Array, now: Array) -> Array:
     """Return the products (k,), float64, of `remembered` (k, H C) with `now`, and remember the latter, in place."""
     product: Array = np.vecdot(remembered.astype(np.float64), now)
     remembered[...] = now
@@ -294,25 +294,25 @@ class UpdateStatistics:
 
 
 def measure_update(
-    context: SamplingContext, part: Lane, behind: BackwardStatistics, *, losses: Array, probes: bool
+    context: SamplingContext, part: Lane, backward: BackwardStatistics, *, losses: Array, probes: bool
 ) -> UpdateStatistics:
     """Measure the effect of the update on a part of a lane whose minibatch losses were `losses` (k,).
 
     A probe runs the network again on the same minibatches, with the same dropout, and restores its running statistics.
-    It overwrites `behind` and the part's buffers.
+    It overwrites `backward` and the part's buffers.
     """
-    np.subtract(behind.before, part.parameters, out=behind.before)
+    np.subtract(backward.before, part.parameters, out=backward.before)
     nothing = np.full(len(losses), np.nan)
-    actual, evaluation = _probed(context.network, part, losses) if probes else (nothing, nothing)
+    actual, evaluation = _probe(context.network, part, losses) if probes else (nothing, nothing)
     return UpdateStatistics(
-        predicted_decrease=np.vecdot(behind.gradient, behind.before).astype(np.float64),
-        update_norms=layer_norms(behind.before, context.network.weight_columns),
+        predicted_decrease=np.vecdot(backward.gradient, backward.before).astype(np.float64),
+        update_norms=layer_norms(backward.before, context.network.weight_columns),
         actual_decrease=actual,
         evaluation_loss=evaluation,
     )
 
 
-def _probed(network: Network, part: Lane, losses: Array) -> tuple[Array, Array]:
+def _probe(network: Network, part: Lane, losses: Array) -> tuple[Array, Array]:
     """Return the decrease of the losses (k,) by the update, and the losses in evaluation mode (k,)."""
     running = part.running.copy()
     network.forward(part.parameter_views, part.batch)

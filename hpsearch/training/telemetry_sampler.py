@@ -24,7 +24,7 @@ from hpsearch.training.row import Row
 from hpsearch.training.sampling_schedule import is_probe
 from hpsearch.training.workspace import Lane, Workspace
 
-_OF_A_LAYER: Final = (
+_LAYER_FIELDS: Final = (
     "dead_share",
     "silent_share",
     "saturated_share",
@@ -32,7 +32,7 @@ _OF_A_LAYER: Final = (
     "weight_norm",
     "update_norm",
 )
-_OF_A_TRIAL: Final = (
+_TRIAL_FIELDS: Final = (
     "loss",
     "logit_max",
     "predicted_decrease",
@@ -47,8 +47,8 @@ _OF_A_TRIAL: Final = (
 
 
 def _samples_of(
-    ahead: ForwardStatistics,
-    behind: BackwardStatistics,
+    forward: ForwardStatistics,
+    backward: BackwardStatistics,
     update: UpdateStatistics,
     *,
     losses: Array,
@@ -58,45 +58,48 @@ def _samples_of(
 
     `losses` (k,) are the minibatch means in float64, `steps` the trials' own.
     """
-    of_trials = _numbers_of_trials(ahead, behind, update, losses).tolist()
-    of_layers = _numbers_of_layers(ahead, behind, update).tolist()
+    of_trials = _trial_numbers(forward, backward, update, losses).tolist()
+    of_layers = _layer_numbers(forward, backward, update).tolist()
     for step, own, layers in zip(steps, of_trials, of_layers, strict=True):
         yield Sample(
             step=step,
-            layers=tuple(LayerSample(**dict(zip(_OF_A_LAYER, layer, strict=True))) for layer in layers),
-            **dict(zip(_OF_A_TRIAL, own, strict=True)),
+            layers=tuple(LayerSample(**dict(zip(_LAYER_FIELDS, layer, strict=True))) for layer in layers),
+            **dict(zip(_TRIAL_FIELDS, own, strict=True)),
         )
 
 
-def _numbers_of_layers(
-    ahead: ForwardStatistics, behind: BackwardStatistics, update: UpdateStatistics
+def _layer_numbers(
+    forward: ForwardStatistics, backward: BackwardStatistics, update: UpdateStatistics
 ) -> Array:
-    """Return the measurements of each layer, (k, L, 6) as in `_OF_A_LAYER`; the output layer has no shares of units."""
-    of_layers = np.zeros((*behind.weight_norms.shape, len(_OF_A_LAYER)))
+    """Return the measurements of each layer, (k, L, 6) as in `_LAYER_FIELDS`.
+
+    The output layer has no shares of units.
+    """
+    of_layers = np.zeros((*backward.weight_norms.shape, len(_LAYER_FIELDS)))
     hidden = of_layers[:, :-1]
-    hidden[:, :, 0] = ahead.dead_shares
-    hidden[:, :, 1] = ahead.silent_shares
-    hidden[:, :, 2] = ahead.saturated_shares
-    np.divide(behind.gradient_norms, behind.scales[:, None], out=of_layers[:, :, 3])
-    of_layers[:, :, 4] = behind.weight_norms
+    hidden[:, :, 0] = forward.dead_shares
+    hidden[:, :, 1] = forward.silent_shares
+    hidden[:, :, 2] = forward.saturated_shares
+    np.divide(backward.gradient_norms, backward.scales[:, None], out=of_layers[:, :, 3])
+    of_layers[:, :, 4] = backward.weight_norms
     of_layers[:, :, 5] = update.update_norms
     return of_layers
 
 
-def _numbers_of_trials(
-    ahead: ForwardStatistics, behind: BackwardStatistics, update: UpdateStatistics, losses: Array
+def _trial_numbers(
+    forward: ForwardStatistics, backward: BackwardStatistics, update: UpdateStatistics, losses: Array
 ) -> Array:
-    """Return the measurements of each trial, (k, 10) as in `_OF_A_TRIAL`."""
-    of_trials = np.empty((len(losses), len(_OF_A_TRIAL)))
+    """Return the measurements of each trial, (k, 10) as in `_TRIAL_FIELDS`."""
+    of_trials = np.empty((len(losses), len(_TRIAL_FIELDS)))
     columns = (
         losses,
-        ahead.logit_max,
-        update.predicted_decrease / behind.scales,
-        ahead.accuracy,
-        ahead.top_share,
-        ahead.output_range,
-        behind.cosine,
-        behind.coherence,
+        forward.logit_max,
+        update.predicted_decrease / backward.scales,
+        forward.accuracy,
+        forward.top_share,
+        forward.output_range,
+        backward.cosine,
+        backward.coherence,
         update.actual_decrease,
         update.evaluation_loss,
     )
@@ -115,7 +118,7 @@ class PendingSample:
     part: Lane
     rows: Sequence[Row]
     probes: bool
-    ahead: ForwardStatistics
+    forward: ForwardStatistics
 
 
 @final
@@ -130,7 +133,7 @@ class TelemetrySampler:
     def sample_forward(self, lane: Lane, rows: Sequence[Row]) -> list[PendingSample]:
         """Sample those of the lane's rows that are due, after the forward pass."""
         pending = []
-        for first, last in _due_stretches(rows):
+        for first, last in _due_ranges(rows):
             part, watched = self._workspace.part(lane, first, last), rows[first:last]
             kept = np.array([1 - row.configuration.model.dropout for row in watched])
             pending.append(
@@ -140,7 +143,7 @@ class TelemetrySampler:
                     part=part,
                     rows=watched,
                     probes=is_probe(watched[0].age),
-                    ahead=measure_forward(self._context, part, self.history, kept),
+                    forward=measure_forward(self._context, part, self.history, kept),
                 )
             )
         return pending
@@ -150,43 +153,44 @@ class TelemetrySampler:
         return [
             measure_backward(
                 self._context,
-                look.part,
+                sample.part,
                 self.history,
-                activity=look.ahead.activity,
-                scales=scale[look.first : look.last, 0, 0],
+                activity=sample.forward.activity,
+                scales=scale[sample.first : sample.last, 0, 0],
             )
-            for look in pending
+            for sample in pending
         ]
 
     def finish_samples(
-        self, pending: Sequence[PendingSample], behind: Sequence[BackwardStatistics], losses: Array
+        self, pending: Sequence[PendingSample], backward: Sequence[BackwardStatistics], losses: Array
     ) -> list[int]:
-        """Sample them after the update, and give each row its sample; return their places in the cohort.
+        """Sample the same rows after the update, and add to each its sample; return their places in the cohort.
 
         `losses` (k,) are the lane's minibatch means, float64.
         """
-        for look, back in zip(pending, behind, strict=True):
-            own = losses[look.first : look.last]
-            update = measure_update(self._context, look.part, back, losses=own, probes=look.probes)
-            steps = [row.age for row in look.rows]
-            for row, sample in zip(
-                look.rows, _samples_of(look.ahead, back, update, losses=own, steps=steps), strict=True
-            ):
+        for unfinished, gradients in zip(pending, backward, strict=True):
+            own = losses[unfinished.first : unfinished.last]
+            update = measure_update(
+                self._context, unfinished.part, gradients, losses=own, probes=unfinished.probes
+            )
+            steps = [row.age for row in unfinished.rows]
+            samples = _samples_of(unfinished.forward, gradients, update, losses=own, steps=steps)
+            for row, sample in zip(unfinished.rows, samples, strict=True):
                 row.add_sample(sample)
-        return [place for look in pending for place in range(look.part.start, look.part.stop)]
+        return [place for sample in pending for place in range(sample.part.start, sample.part.stop)]
 
 
-def _due_stretches(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Return stretches (first, last) of neighbours that are all due, and all probed or none."""
-    stretches: list[tuple[int, int]] = []
+def _due_ranges(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Return ranges (first, last) of neighbours that are all due, and all probed or none."""
+    ranges: list[tuple[int, int]] = []
     probed: bool | None = None
     for place, row in enumerate(rows):
         if row.next_sample_at > row.age:
             continue
         probes = is_probe(row.age)
-        if stretches and stretches[-1][1] == place and probes == probed:
-            stretches[-1] = (stretches[-1][0], place + 1)
+        if ranges and ranges[-1][1] == place and probes == probed:
+            ranges[-1] = (ranges[-1][0], place + 1)
         else:
-            stretches.append((place, place + 1))
+            ranges.append((place, place + 1))
         probed = probes
-    return stretches
+    return ranges

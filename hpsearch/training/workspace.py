@@ -35,6 +35,16 @@ class State:
             array[target] = array[source]
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NetworkSnapshot:
+    """A trial's parameters (P,) and running statistics (S,) after `steps` steps, as copies."""
+
+    steps: int
+    parameters: Array
+    running: Array
+
+
 def allocate_state(network: Network, *, rows: int, states: int, dtype: type[np.floating]) -> State:
     """Return zeroed arrays for `rows` trials with `states` optimizer arrays each."""
     return State(
@@ -63,6 +73,11 @@ class Lane:
     gradient_views: tuple[BlockParameters, ...]
     batch: Batch
     output_scratch: Array
+
+
+def snapshot_of(lane: Lane, *, steps: int) -> NetworkSnapshot:
+    """Return a copy of the lane's first row of state, without the optimizer's states."""
+    return NetworkSnapshot(steps=steps, parameters=lane.parameters[0].copy(), running=lane.running[0].copy())
 
 
 @final

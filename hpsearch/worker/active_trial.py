@@ -93,7 +93,7 @@ class ActiveTrial:
     def end_audit(self, *, is_finished: bool) -> None:
         """Set an audited trial's outcome if it is at its end, or its numbers are no longer finite."""
         if self.audited_finding is None:
-            raise ValueError(f"trial {self.claim.number}: it has no reprieve that could end")
+            raise ValueError(f"trial {self.claim.number}: it is not audited, so no audit can end")
         if self._measured.nonfinite is not None:
             self.end(TrialState.PRUNED, self.audited_finding)
         elif is_finished:

@@ -42,10 +42,10 @@ class Heartbeat:
         self._stop = stop
         self._fault: Exception | None = None
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
-        self._store.register_worker(self._identity)
+        self._store.workers.register(self._identity)
         self._thread.start()
         return self
 
@@ -57,21 +57,21 @@ class Heartbeat:
         if self._fault is not None and error is None:
             raise self._fault
         try:
-            self._store.unregister_worker(self._identity.name)
+            self._store.workers.unregister(self._identity.name)
         except StorageError:
             return  # it is listed as lost until it is swept
 
-    def _beat_on(self) -> None:
+    def _run(self) -> None:
         try:
             while not self._done.wait(min(self._lease_s / BEATS_PER_LEASE, SLOWEST_BEAT_S)):
                 self._beat()
-        except Exception as fault:  # noqa: BLE001  # whatever it is, the main thread must hear of it
+        except Exception as fault:  # noqa: BLE001  # the main thread raises it, whatever it is
             self._fault = fault
             self._stop.ask()
 
     def _beat(self) -> None:
         try:
-            beat = self._store.beat(self._identity, lease_s=self._lease_s, tokens=self._tokens())
+            beat = self._store.queue.beat(self._identity, lease_s=self._lease_s, tokens=self._tokens())
         except StorageError:
             return
         if beat.should_stop:

@@ -18,7 +18,7 @@ from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
-from hpsearch.storage.trial_reads import Mark
+from hpsearch.storage.trials import Mark
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.loop import Trainer
@@ -154,7 +154,7 @@ class Worker:
 
     def _wait_for_work(self) -> bool:
         """Return whether trials may still come: they may while other workers hold some of the budget."""
-        opening = self._reconnect.call(lambda: self._store.opening(self._study))
+        opening = self._reconnect.call(lambda: self._store.queue.opening(self._study))
         if not opening.is_open:
             return False
         self._options.notify_opening(opening)
@@ -173,13 +173,15 @@ class Worker:
         if not claims:
             return
         if self._learns:
-            trials, self._mark = self._reconnect.call(lambda: self._store.changes(self._study, self._mark))
+            trials, self._mark = self._reconnect.call(
+                lambda: self._store.trials.changes(self._study, self._mark)
+            )
             self._searcher.learn(trials)
         for assignment in self._choose(claims):
             self._join(assignment)
 
     def _claim(self) -> list[ClaimedTrial]:
-        return self._store.claim(
+        return self._store.queue.claim(
             self._study,
             worker=self._options.name,
             count=self._options.rows - len(self._active),
@@ -188,10 +190,10 @@ class Worker:
 
     def _release_unknown_claims(self) -> None:
         """Hand back trials of a claim whose answer was lost: no worker trains them, and no other worker may."""
-        held = self._store.held(self._study, worker=self._options.name)
+        held = self._store.queue.held(self._study, worker=self._options.name)
         unknown = [number for number in held if number not in self._active]
         if unknown:
-            self._store.release(
+            self._store.queue.release(
                 self._study,
                 worker=self._options.name,
                 numbers=unknown,
@@ -204,7 +206,7 @@ class Worker:
         assignments = [self._assignment(claim) for claim in claims]
         new = [assignment for assignment in assignments if assignment.claim.params is None]
         if new:
-            self._reconnect.call(lambda: self._store.assign(self._study, new))
+            self._reconnect.call(lambda: self._store.trials.assign(self._study, new))
         return assignments
 
     def _assignment(self, claim: ClaimedTrial) -> Assignment:
@@ -243,7 +245,7 @@ class Worker:
         )
         outcome = TrialOutcome(state=TrialState.FAILED, value=None, finding=finding, series={})
         update = Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)
-        self._reconnect.call(lambda: self._store.record(self._study, [update]))
+        self._reconnect.call(lambda: self._store.trials.record(self._study, [update]))
 
     def _trainer(self, configuration: Configuration) -> Trainer:
         """Return the cohort of that shape; idle ones make room for new ones."""
@@ -309,7 +311,7 @@ class Worker:
         self._ended.clear()
         if not updates:
             return
-        lost = self._reconnect.call(lambda: self._store.record(self._study, updates))
+        lost = self._reconnect.call(lambda: self._store.trials.record(self._study, updates))
         self._drop(lost)
         self.tokens = frozenset(active.claim.token for active in self._active.values())
         if lost:
@@ -319,7 +321,7 @@ class Worker:
     def _why_lost(self) -> str:
         """Return why the database refuses further writes to trials that were in training."""
         try:
-            self._reconnect.call(lambda: self._store.opening(self._study))
+            self._reconnect.call(lambda: self._store.queue.opening(self._study))
         except StudyNotFoundError:
             return f'study "{self._study.spec.name}" was deleted'
         return "leases ended meanwhile"
@@ -332,7 +334,9 @@ class Worker:
 
     def _hand_back(self, why: str, *, crashed: bool) -> None:
         """Return all trials in training to the budget."""
-        self._store.release(self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed)
+        self._store.queue.release(
+            self._study, worker=self._options.name, numbers=None, why=why, crashed=crashed
+        )
 
     def _forget_trials(self) -> None:
         for trainer in self._trainers.values():

@@ -22,6 +22,7 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.study.messages import counted
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
@@ -84,7 +85,7 @@ class _Process:
             self.is_asked = True
             self.popen.send_signal(signal.SIGTERM)
 
-    def last_words(self) -> str:
+    def error_output(self) -> str:
         """Return the last lines that the worker wrote to its error output."""
         self.errors.seek(0)
         return self.errors.read()[-4000:].decode(errors="replace").strip()
@@ -153,10 +154,10 @@ class Pool:
 
     def _look(self) -> Progress:
         try:
-            return self.store.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._living())
         except StudyNotFoundError:
             self._follow()
-            return self.store.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._living())
 
     def _living(self) -> list[str]:
         """Return the names of the running workers, regardless of clocks and leases."""
@@ -164,7 +165,7 @@ class Pool:
 
     def _follow(self) -> None:
         """Continue the study under the name or id that another Optuna client gave it. Raises StudyNotFoundError."""
-        found = self.store.followed(self.study)
+        found = self.store.studies.current(self.study)
         if found.spec.name != self.study.spec.name:
             self.notes.append(renamed_sentence(self.study, found))
         self.study = found
@@ -172,7 +173,7 @@ class Pool:
     def _release(self, name: str, why: str, *, crashed: bool) -> list[int]:
         """Hand back the trials of an ended process; a deleted study has none."""
         try:
-            return self.store.release(self.study, worker=name, numbers=None, why=why, crashed=crashed)
+            return self.store.queue.release(self.study, worker=name, numbers=None, why=why, crashed=crashed)
         except StudyNotFoundError:
             return []
 
@@ -204,18 +205,18 @@ class Pool:
                 continue
             self._processes.remove(process)
             with process.errors:
-                self._take_note(process, code)
+                self._handle_exit(process, code)
 
-    def _take_note(self, process: _Process, code: int) -> None:
+    def _handle_exit(self, process: _Process, code: int) -> None:
         """Record how a worker ended, and start another one if it crashed."""
         if code == INTERRUPTED:
             self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
         elif code == USER_ERROR and self._was_renamed(process):
             self._processes.append(self._start())
         elif code == USER_ERROR:
-            raise WorkersFailedError(process.last_words() or f"worker {process.name}: exit code {code}")
+            raise WorkersFailedError(process.error_output() or f"worker {process.name}: exit code {code}")
         elif code != 0:
-            self._give_back(process, code)
+            self._return_trials(process, code)
             self._processes.append(self._start())
 
     def _was_renamed(self, process: _Process) -> bool:
@@ -223,7 +224,7 @@ class Pool:
         self._follow()
         return self.study.spec.name != process.study
 
-    def _give_back(self, process: _Process, code: int) -> None:
+    def _return_trials(self, process: _Process, code: int) -> None:
         """Return a crashed worker's trials to the budget immediately, without waiting for its leases."""
         why = (
             f"the worker was killed by signal {-code}"
@@ -231,9 +232,9 @@ class Pool:
             else f"the worker ended with exit code {code}"
         )
         numbers = self._release(process.name, why, crashed=True)
-        words = process.last_words().splitlines()
+        words = process.error_output().splitlines()
         reason = f": {words[-1]}" if words else ""
-        trials = f"{len(numbers)} trial{'' if len(numbers) == 1 else 's'}"
+        trials = counted(len(numbers), "trial")
         self.notes.append(f"{process.name}: {why}{reason}; {trials} went back, a new one starts")
         self._crashes_without_progress += 1
         if self._crashes_without_progress > MOST_CRASHES_WITHOUT_PROGRESS:

@@ -167,12 +167,12 @@ def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
     check_version(stored.study)
     configuration = configuration_of(stored)
     _check_watch(configuration, request.watch, stored)
-    asked = changed_configuration(configuration, request.settings, source=f"{_name(stored)} with --set")
+    changed = changed_configuration(configuration, request.settings, source=f"{_name(stored)} with --set")
     prepared = prepare_study(stored.study.spec)
     check_data(stored.study, prepared.data)
     own = _prepared(prepared, configuration, stored)
     # Checked first: settings that do not fit should not cost a training.
-    other = _prepared(prepared, asked, stored) if request.settings else None
+    other = _prepared(prepared, changed, stored) if request.settings else None
     original = _run(own, stored, request, until=_end_of(stored, own))
     return Replay(
         stored=stored,
@@ -191,7 +191,7 @@ def configuration_of(stored: StoredTrial) -> Configuration:
         if trial.state is TrialState.WAITING:
             what = "it waits to be sampled"
         elif trial.state is TrialState.FAILED and trial.started is None:
-            what = "it was given up before a worker took it"
+            what = "it failed before a worker claimed it"
         else:
             what = "another program made it"
         raise HpsearchError(

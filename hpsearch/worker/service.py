@@ -17,6 +17,7 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
+from hpsearch.study.messages import counted
 from hpsearch.training.cohort import never
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.heartbeat import Heartbeat
@@ -81,7 +82,7 @@ def work(options: ServiceOptions) -> int:
         with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=service.tokens, stop=stop):
             if store.is_new:
                 notify(
-                    f"{store.url_shown} was made just now and is empty: create a study there, or check the URL"
+                    f"{store.url_shown} was created just now and is empty: create a study there, or check the URL"
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
             service.run()
@@ -135,7 +136,7 @@ class _Service:
         """Hand back all trials of this worker while it is busy with an operation that takes too long."""
         if self.last is not None:
             why = "the worker was stopped"
-            self.store.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
+            self.store.queue.release(self.last[0], worker=self.name, numbers=None, why=why, crashed=False)
             self.notify("stopped in the middle of a long step")
 
     def tokens(self) -> frozenset[int]:
@@ -145,11 +146,11 @@ class _Service:
     def _look(self) -> list[Opening]:
         """Return the remaining work of the studies that can run here, in order of service."""
         if self.options.study is None:
-            openings, unreadable = self.store.look()
+            openings, unreadable = self.store.queue.look()
             self._notify_unreadable(unreadable)
         else:
             self.named = self._follow(self.options.study)
-            openings = [self.store.opening(self.named)]
+            openings = [self.store.queue.opening(self.named)]
         self._notify_stopped(openings)
         for opening in openings:
             self._notify_waiting(opening)
@@ -165,8 +166,8 @@ class _Service:
     def _follow(self, name: str) -> StoredStudy:
         """Return the study whose name was `name` at the first look-up. Raises StudyNotFoundError."""
         if self.named is None:
-            return self.store.study(name)
-        found = self.store.followed(self.named)
+            return self.store.studies.get(name)
+        found = self.store.studies.current(self.named)
         if found.spec.name != self.named.spec.name:
             self.notify(renamed_sentence(self.named, found))
         return found
@@ -193,7 +194,7 @@ class _Service:
 
     def _why_stopped(self, study: StoredStudy) -> str:
         """Return why a study takes no more trials although its budget is not spent."""
-        progress = self.store.progress(study)
+        progress = self.store.studies.progress(study)
         return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
 
     def _work(self, study: StoredStudy) -> None:
@@ -204,7 +205,7 @@ class _Service:
             if self.options.study is not None or isinstance(error, StorageError):
                 raise
             self.refused.add(study.key)
-            self.notify(f'leaves the study "{study.spec.name}" to others: {error}')
+            self.notify(f'skips the study "{study.spec.name}": {error}')
             return
         self.looked_at_s, self.has_urgent_study = time.monotonic(), False
         before = worker.ended
@@ -214,10 +215,10 @@ class _Service:
             if self.options.study is not None:
                 raise
             self.refused.add(study.key)
-            self.notify(f"leaves it to others: {error}")
+            self.notify(f'skips the study "{study.spec.name}": {error}')
         ended = worker.ended - before
         if ended:
-            self.notify(f'study "{study.spec.name}": {ended} trial{"" if ended == 1 else "s"} ended here')
+            self.notify(f'study "{study.spec.name}": {counted(ended, "trial")} ended here')
         else:
             self.stop.wait(IDLE_WAIT_S)  # other workers were faster
 
@@ -242,7 +243,7 @@ class _Service:
         )
         worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
         self.last = study, worker
-        self.notify(f'study "{study.spec.name}": trains up to {rows} trial{"" if rows == 1 else "s"} at once')
+        self.notify(f'study "{study.spec.name}": trains up to {counted(rows, "trial")} at once')
         return worker
 
     def _should_yield(self) -> bool:
@@ -250,7 +251,7 @@ class _Service:
         if time.monotonic() - self.looked_at_s >= self.options.look_every_s and self.last is not None:
             self.looked_at_s = time.monotonic()
             with contextlib.suppress(StorageError):  # the claim that follows raises it too
-                above = self.store.openings(above=self.last[0])
+                above = self.store.queue.openings(above=self.last[0])
                 self.has_urgent_study = any(o.room for o in above if o.study.key not in self.refused)
         return self.has_urgent_study
 

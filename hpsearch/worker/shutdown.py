@@ -189,13 +189,14 @@ class DrainWatch:
         helper.join(HAND_BACK_WITHIN_S)
         if not self._ends_process:
             return
-        unheard = self._was_signalled and self._stop.signal is None  # by the main thread, which was blocked
-        os._exit(INTERRUPTED if unheard else self._stop.exit_code)
+        # The main thread was blocked if the signal was not handled.
+        is_unhandled = self._was_signalled and self._stop.signal is None
+        os._exit(INTERRUPTED if is_unhandled else self._stop.exit_code)
 
     def _is_asked(self) -> bool:
         with contextlib.suppress(BlockingIOError):
-            heard = () if self._signals is None else self._signals[0].recv(64)
-            if any(number in _REQUESTS for number in heard):
+            received = () if self._signals is None else self._signals[0].recv(64)
+            if any(number in _REQUESTS for number in received):
                 self._was_signalled = True
                 self._stop.ask()
         return self._stop.is_asked

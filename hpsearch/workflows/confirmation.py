@@ -46,16 +46,18 @@ def confirm(
 
     Raises HpsearchError if no trial is ranked.
     """
-    study = store.study(name)
-    store.sweep(study)
-    chosen = trainable(study, store.trials(study), count=best, notify=listener.notify)
+    study = store.studies.get(name)
+    store.queue.sweep(study)
+    chosen = trainable(study, store.trials.all(study), count=best, notify=listener.notify)
     if not chosen:
         raise HpsearchError(
             f'study "{name}": must have a complete trial with a finite result to confirm (got none): '
             f"hpsearch study run {shlex.quote(name)}"
         )
     is_complete = _train(store, study, chosen, seeds=seeds, stop=stop or StopRequest(), listener=listener)
-    found = confirmation(chosen, store.evaluations(study), metric=study.spec.metric, maximize=study.maximize)
+    found = confirmation(
+        chosen, store.evaluations.all(study), metric=study.spec.metric, maximize=study.maximize
+    )
     return Confirmation(study=study, found=found, is_complete=is_complete)
 
 
@@ -88,7 +90,7 @@ def _train(
     listener: Listener,
 ) -> bool:
     """Train the missing repetitions, and store each cohort as it ends; return True if all are stored."""
-    stored = {(one.number, one.seed) for one in store.evaluations(study) if one.part == "validation"}
+    stored = {(one.number, one.seed) for one in store.evaluations.all(study) if one.part == "validation"}
     wanted = {
         seed: [trial.number for trial in chosen if (trial.number, seed) not in stored]
         for seed in fresh_seeds(study.spec.seed, "validation", seeds)
@@ -108,7 +110,7 @@ def _train(
     done = 0
     listener.begin(stop)
     for made in train(prepared, planned, part="validation", stop=stop):
-        store.write_evaluations(study, made)
+        store.evaluations.write(study, made)
         done += len(made)
         listener.notify(f"{done:,} of {missing:,}")
     return done == missing

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, final
 
 from hpsearch.study.files import with_examples
+from hpsearch.study.reader import settings_as_usage_errors
 from hpsearch.study.schema import BUILTIN_SOURCES
-from hpsearch.study.settings import settings_as_usage_errors
 from hpsearch.study.spec import StudySpec
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import prepare_configuration

@@ -9,10 +9,10 @@ from hpsearch.analysis.json_objects import (
     finding_object,
     moment_text,
     study_object,
+    summary_object,
     trial_object,
     with_reasons,
 )
-from hpsearch.analysis.summary import summary_object
 from hpsearch.storage.records import Attempt, Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.telemetry import Epoch
@@ -29,7 +29,11 @@ def study_summary(store: Store, study: StoredStudy) -> JsonObject:
 
     For a study of another Optuna client, return its progress and, with several objectives, its Pareto front.
     """
-    progress, trials, evaluations = store.progress(study), store.trials(study), store.evaluations(study)
+    progress, trials, evaluations = (
+        store.studies.progress(study),
+        store.trials.all(study),
+        store.evaluations.all(study),
+    )
     shown = study_object(study, progress)
     if study.foreign is not None:
         if has_several_objectives(study):
@@ -37,7 +41,10 @@ def study_summary(store: Store, study: StoredStudy) -> JsonObject:
         return shown
     shown |= summary_object(study, trials, evaluations)
     shown |= _confirmed_objects(study, trials, evaluations)
-    return shown | {"parent": _parent_object(store, study), "test": opened_object(store.unsealing(study))}
+    return shown | {
+        "parent": _parent_object(store, study),
+        "test": opened_object(store.evaluations.unsealing(study)),
+    }
 
 
 def best_objects(
@@ -160,4 +167,4 @@ def existing(name: str | None) -> str | None:
 
 def _parent_object(store: Store, study: StoredStudy) -> str | None:
     """Return the name of the study that `study` follows up, for programs."""
-    return None if study.parent is None else existing(parent_name(study, store.studies()))
+    return None if study.parent is None else existing(parent_name(study, store.studies.all()))

@@ -2,28 +2,20 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
-from hpsearch.analysis.audit import is_audited, wrong_stops
+from hpsearch.analysis.verdict_summary import is_audited, wrong_stops
 from hpsearch.errors import HpsearchError
 from hpsearch.search.narrowing import Proposal, propose, warm_start
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.trials import Trial
+from hpsearch.workflows.listener import ignore
+from hpsearch.workflows.studies import check_name
 
 _ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Narrowing:
-    """The search space that `trials` suggest for a follow-up of `study`."""
-
-    study: StoredStudy
-    trials: Sequence[Trial]
-    proposal: Proposal
 
 
 @final
@@ -37,14 +29,40 @@ class FollowUp:
     is_new: bool
 
 
-def narrow(store: Store, name: str) -> Narrowing:
-    """Return the search space that a follow-up of the study should have.
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Narrowing:
+    """The search space that `trials` suggest for a follow-up of `study`, and the follow-up if it was created."""
 
-    Raises CannotNarrowError if the trials are too few.
+    study: StoredStudy
+    trials: Sequence[Trial]
+    proposal: Proposal
+    follow_up: FollowUp | None = None
+
+
+def narrow(
+    store: Store,
+    name: str,
+    *,
+    create: bool = False,
+    new_name: str | None = None,
+    trials: int | None = None,
+    proposed: Callable[[Narrowing], None] = ignore,
+) -> Narrowing:
+    """Return the search space that a follow-up of the study should have; with `create`, create the follow-up.
+
+    `new_name` and `trials` are the follow-up's name and budget. `proposed` gets the search space before the follow-up
+    is created. Raises CannotNarrowError if the trials are too few, and HpsearchError if nothing would change.
     """
-    study = store.study(name)
-    store.sweep(study)
-    return narrowing_of(study, store.trials(study))
+    if new_name is not None:
+        check_name("--name", new_name)
+    study = store.studies.get(name)
+    store.queue.sweep(study)
+    narrowing = narrowing_of(study, store.trials.all(study))
+    proposed(narrowing)
+    if not create:
+        return narrowing
+    return replace(narrowing, follow_up=follow_up(store, narrowing, name=new_name, trials=trials))
 
 
 def narrowing_of(study: StoredStudy, trials: Sequence[Trial]) -> Narrowing:
@@ -72,7 +90,7 @@ def follow_up(
             f'study "{study.spec.name}": must have trials that suggest other ranges (got no change): '
             f"continue the search with hpsearch study run {shlex.quote(study.spec.name)} --trials N"
         )
-    known = {other.key for other in store.studies()}
+    known = {other.key for other in store.studies.all()}
     spec = replace(
         study.spec,
         name=name or round_name(study.spec.name),
@@ -80,8 +98,10 @@ def follow_up(
         search=proposal.search,
     )
     warm = warm_start(spec, narrowing.trials, maximize=study.maximize)
-    made = store.create_study(spec, fingerprint=study.fingerprint, parent=study, enqueued=warm)
-    return FollowUp(study=made, progress=store.progress(made), warm=len(warm), is_new=made.key not in known)
+    made = store.studies.create(spec, fingerprint=study.fingerprint, parent=study, enqueued=warm)
+    return FollowUp(
+        study=made, progress=store.studies.progress(made), warm=len(warm), is_new=made.key not in known
+    )
 
 
 def round_name(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from hpsearch.analysis.replay import settings_words
 from hpsearch.analysis.snapshot import Snapshot
@@ -19,6 +19,9 @@ from hpsearch.storage.store import Store
 from hpsearch.worker.replay import Replay
 from hpsearch.workflows.listener import SILENT, Listener, Notify
 from hpsearch.workflows.snapshot import take_snapshot
+
+if TYPE_CHECKING:
+    from hpsearch.report.figure_file import FigureFormat
 
 _LONGEST_FILE_NAME: Final = 100
 _LONGEST_SUFFIX: Final = 60
@@ -33,10 +36,10 @@ def request_report(
     With `ours`, or if studies are compared, hpsearch must have made the study. Raises HpsearchError if the request does
     not fit the study.
     """
-    study = store.study(name) if compare or ours else store.any_study(name)
+    study = store.studies.get(name) if compare or ours else store.studies.get_any(name)
     snapshot = take_snapshot(store, study, notify=notify)
     others = tuple(
-        take_snapshot(store, store.study(other), notify=notify) for other in dict.fromkeys(compare)
+        take_snapshot(store, store.studies.get(other), notify=notify) for other in dict.fromkeys(compare)
     )
     request = ReportRequest(trials=trials, others=others)
     check_request(snapshot, request)
@@ -48,6 +51,19 @@ def write_report(snapshot: Snapshot, path: Path, request: ReportRequest | None =
     from hpsearch.report.page import render
 
     write_page(render(snapshot, request or ReportRequest()), path)
+    return path
+
+
+def write_figure(
+    snapshot: Snapshot, name: str, form: "FigureFormat", path: Path, request: ReportRequest | None = None
+) -> Path:
+    """Write the figure `name` of a study as `form`, html, json, png or svg, and return its path.
+
+    Raises UsageError for an unknown figure, and HpsearchError if the file cannot be written.
+    """
+    from hpsearch.report.figure_file import figure_file
+
+    write_page(figure_file(snapshot, name, form, request or ReportRequest()), path)
     return path
 
 
@@ -92,7 +108,7 @@ def renew_report(
     another Optuna client made.
     """
     try:
-        study = store.any_study(name)
+        study = store.studies.get_any(name)
     except StudyUnreadableError:
         return None
     if study.foreign is not None:
@@ -127,7 +143,7 @@ def _renew(
 ) -> None:
     """Write a report again with the same trials and compared studies; deleted studies are left out."""
     with listener.stage("Writing the report again"):
-        compared = [other for other in store.studies() if other.key in others]
+        compared = [other for other in store.studies.all() if other.key in others]
         request = ReportRequest(
             trials=trials,
             others=tuple(take_snapshot(store, other, notify=listener.notify) for other in compared),

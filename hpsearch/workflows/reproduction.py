@@ -10,11 +10,11 @@ from hpsearch.analysis.formats import format_duration
 from hpsearch.data.mnist import is_available
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.report.file import check_report_path, write_page
-from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, every_claim
-from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.claims import every_claim, judge
 from hpsearch.reproduction.laboratory import Lab, Size, Source
 from hpsearch.reproduction.page import SOURCES, Reproduction, render
-from hpsearch.reproduction.running import Ended, keys_of, reproduce
+from hpsearch.reproduction.runner import FinishedStudy, outcome_keys, reproduce
 from hpsearch.study.messages import nearest
 from hpsearch.study.messages import toml_excerpt as quoted
 from hpsearch.worker.machine import core_count
@@ -47,11 +47,11 @@ def run(
 ) -> Reproduction:
     """Run the studies without results below `folder`, and judge their claims."""
     _make_folder(output.parent)
-    check_report_path(output)
+    check_report_path(output, where="--output")
     source = images or ("mnist" if is_available(os.environ) else "digits")
     lab = Lab(source=source, size=size, seed=seed)
     ready = [name for name in studies if size == "full" or name not in ONLY_FULL]
-    keys = keys_of(ready, lab)  # ahead of any message: the images may be missing
+    keys = outcome_keys(ready, lab)  # ahead of any message: the images may be missing
     listener.notify(f"Training on {SOURCES[source]}")
     if images is None and source == "digits":
         listener.notify(
@@ -78,11 +78,13 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _show(notify: Notify, ended: Ended) -> None:
-    how = "kept" if ended.was_kept else format_duration(ended.seconds)
+def _show(notify: Notify, ended: FinishedStudy) -> None:
+    how = "stored" if ended.was_stored else format_duration(ended.seconds)
     notify(f"{ended.done:>2}/{ended.wanted} {ended.study}: {how}")
-    if ended.unkept:
-        notify(f"Warning: the next call trains it again: it could not be kept (got {ended.unkept})")
+    if ended.storage_error:
+        notify(
+            f"Warning: the next call trains it again: its outcome could not be stored (got {ended.storage_error})"
+        )
 
 
 def write_reproduction(shown: Reproduction, output: Path) -> None:

@@ -22,7 +22,7 @@ from hpsearch.report.file import check_report_path
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.files import example_files
+from hpsearch.study.files import example_files, read_text
 from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
@@ -72,16 +72,31 @@ class StudyRun:
 
 
 def found_target(target: str, url: str) -> str:
-    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study."""
-    example = None if is_study_file(target) else example_files().get(target)
-    return target if example is None or _is_stored(target, url) else str(example)
+    """Return `target`, or the path of the example of that name if it is neither a file nor a stored study.
+
+    Raises StudyFileError if it is a folder or a pipe.
+    """
+    example = example_files().get(target)
+    is_name = example is None and not _exists(target)
+    if is_study_file(target) or is_name or _is_stored(target, url):
+        return target
+    if example is None:
+        read_text(Path(target))  # its error says that a folder or a pipe is no study file
+    return target if example is None else str(example)
+
+
+def _exists(target: str) -> bool:
+    try:
+        return target != "" and Path(target).exists()
+    except (OSError, ValueError):  # too long for a path, or with a zero byte
+        return False
 
 
 def _is_stored(name: str, url: str) -> bool:
     """Return True if there is a database at `url` and it has a study of that name."""
     try:
         with open_store(url, create=False) as store:
-            store.study(name)
+            store.studies.get(name)
     except StorageUnavailableError:
         raise
     except (StorageError, StudyNotFoundError):
@@ -106,7 +121,7 @@ def run(
         for line in warnings if found.is_new else ():
             listener.notify(line)
         study = found.study
-        progress = store.progress(study)
+        progress = store.studies.progress(study)
         if progress.is_done:
             listener.notify("It is finished: add --trials N to continue to N trials")
         elif progress.stopped is None:
@@ -163,10 +178,10 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
 
     So the budget stays unchanged if the data cannot be read.
     """
-    study = store.study(target)
+    study = store.studies.get(target)
     if options.trials is None or options.trials == study.spec.trials:
         return None
-    progress = store.progress(study)
+    progress = store.studies.progress(study)
     return (
         None
         if progress.is_paused or progress.finished >= options.trials
@@ -176,7 +191,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
 
 def _known(store: Store, target: str, options: RunOptions) -> Stored:
     """Return the stored study with the requested budget."""
-    study = store.study(target)
+    study = store.studies.get(target)
     if options.trials is not None and options.trials != study.spec.trials:
         return with_budget(store, study, options.trials)
     budget = format_count(study.spec.trials, "trial")
@@ -187,7 +202,7 @@ def _work(
     store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest, listener: Listener
 ) -> tuple[Progress, StoredStudy]:
     """Run the study with local workers until it ends or a stop is requested; return it under its current name."""
-    pool = Pool(store=store, study=study, options=_pool_options(store.progress(study), job, options))
+    pool = Pool(store=store, study=study, options=_pool_options(store.studies.progress(study), job, options))
     with listener.watch(study, stop, pool.notes) as show:
         try:
             return pool.run(stop, show=show), pool.study
@@ -270,7 +285,7 @@ def run_rounds(
         with open_store(options.url) as store:
             following = None
             if number < rounds:
-                following = _following(store, store.study(names[-1]), options)
+                following = _following(store, store.studies.get(names[-1]), options)
                 next_round(following)
             if following is None or following.study is None:
                 return _best_of(store, names)
@@ -285,7 +300,7 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRou
     """
     found = NextRound(parent=study, where=store.url_shown)
     name = round_name(study.spec.name)
-    there = next((other for other in store.studies() if other.spec.name == name), None)
+    there = next((other for other in store.studies.all() if other.spec.name == name), None)
     if there is not None and there.parent != study.key:
         raise StudyExistsError(
             f'study "{there.spec.name}": must follow up "{study.spec.name}" to be its next round (it does not): '
@@ -293,7 +308,7 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRou
             f"hpsearch study narrow {shlex.quote(study.spec.name)} --name OTHER --yes"
         )
     try:
-        narrowing = narrowing_of(study, store.trials(study))
+        narrowing = narrowing_of(study, store.trials.all(study))
     except CannotNarrowError as error:
         return replace(found, study=there, reason=str(error))
     if there is not None:
@@ -305,8 +320,8 @@ def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRou
 
 
 def _best_of(store: Store, names: Sequence[str]) -> Rounds:
-    studies = [store.study(name) for name in names]
-    best = best_of_rounds([(study, store.trials(study)) for study in studies])
+    studies = [store.studies.get(name) for name in names]
+    best = best_of_rounds([(study, store.trials.all(study)) for study in studies])
     return Rounds(names=names, metric=studies[0].spec.metric, best=best, is_done=True)
 
 

@@ -54,9 +54,9 @@ def open_test_part(
     configuration and its number of seeds. All seeds are stored together. `approve` is called first; an exception from
     it keeps the part sealed.
     """
-    study = store.study(name)
-    store.sweep(study)
-    opened, results = store.unsealing(study), measured_on_test(store.evaluations(study))
+    study = store.studies.get(name)
+    store.queue.sweep(study)
+    opened, results = store.evaluations.unsealing(study), measured_on_test(store.evaluations.all(study))
     if opened is not None:
         _refuse_another(study, opened, trial)
     is_complete = True
@@ -69,14 +69,14 @@ def open_test_part(
                 approve(study, chosen)
             opened = _open(store, study, chosen, seeds)
         seeds = opened.seeds or seeds
-        asked = store.trial(study, opened.number)
+        asked = store.trials.get(study, opened.number)
         is_complete = _train(
             store, study, prepared, asked, seeds=seeds, stop=stop or StopRequest(), listener=listener
         )
     else:
         listener.notify("The test part was opened before; nothing is trained again")
-    tested = store.trial(study, opened.number)
-    found = repeat(tested, store.evaluations(study), part="test", metric=study.spec.metric)
+    tested = store.trials.get(study, opened.number)
+    found = repeat(tested, store.evaluations.all(study), part="test", metric=study.spec.metric)
     return SealedTest(
         study=study, opened=opened, trial=tested, seeds=seeds, found=found if is_complete else None
     )
@@ -121,7 +121,7 @@ def _open(store: Store, study: StoredStudy, chosen: Trial, seeds: int) -> Unseal
     Raises HpsearchError if it was opened meanwhile for another configuration.
     """
     command = opened_command(study, chosen.number, seeds)
-    opened = store.unseal(study, number=chosen.number, command=command, seeds=seeds)
+    opened = store.evaluations.unseal(study, number=chosen.number, command=command, seeds=seeds)
     _refuse_another(study, opened, chosen.number)  # another process may have opened it in the meantime
     return opened
 
@@ -129,11 +129,11 @@ def _open(store: Store, study: StoredStudy, chosen: Trial, seeds: int) -> Unseal
 def _chosen(store: Store, study: StoredStudy, number: int | None, notify: Notify) -> Trial:
     """Return the trial `number`, or the best one: by fresh seeds if any are stored, else by the search."""
     if number is not None:
-        trial = store.trial(study, number)
+        trial = store.trials.get(study, number)
         if trial.state is not TrialState.COMPLETE:
             raise HpsearchError(
-                f'--trial: must be a complete trial of "{study.spec.name}" (got {number}, which is '
-                f"{trial.state.value}): choose one that `hpsearch study best {shlex.quote(study.spec.name)}` lists"
+                f'--trial: must be a complete trial of "{study.spec.name}" (got {number}, whose fate '
+                f'is "{trial.fate}"): choose one that `hpsearch study best {shlex.quote(study.spec.name)}` lists'
             )
         if (why := why_untrainable(study.spec, trial.params)) is not None:
             raise HpsearchError(
@@ -141,9 +141,9 @@ def _chosen(store: Store, study: StoredStudy, number: int | None, notify: Notify
                 f"client reported: {why}): choose another one"
             )
         return trial
-    trials = store.trials(study)
+    trials = store.trials.all(study)
     metric, maximize = study.spec.metric, study.maximize
-    confirmed = best_confirmed(trials, store.evaluations(study), metric=metric, maximize=maximize)
+    confirmed = best_confirmed(trials, store.evaluations.all(study), metric=metric, maximize=maximize)
     best = [confirmed] if confirmed is not None else trainable(study, trials, count=1, notify=notify)
     if not best:
         raise HpsearchError(
@@ -155,14 +155,14 @@ def _chosen(store: Store, study: StoredStudy, number: int | None, notify: Notify
 
 def _warn(store: Store, study: StoredStudy, notify: Notify) -> None:
     """Notify of reasons against opening the test part now."""
-    progress = store.progress(study)
+    progress = store.studies.progress(study)
     if not progress.is_done:
         done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
         notify(f"Warning: the search is not finished ({done}): the test part is for its end")
-    for other in store.studies():
+    for other in store.studies.all():
         if other.key == study.key or other.fingerprint != study.fingerprint:
             continue
-        if (opened := store.unsealing(other)) is not None:
+        if (opened := store.evaluations.unsealing(other)) is not None:
             notify(
                 f'Warning: study "{other.spec.name}" opened the same test part on {format_time(opened.opened)}: '
                 "if anything was chosen by its result, this one is no test any more"
@@ -187,5 +187,5 @@ def _train(
     made = [one for batch in train(prepared, planned, part="test", stop=stop) for one in batch]
     if len(made) < seeds:
         return False
-    store.write_evaluations(study, made)
+    store.evaluations.write(study, made)
     return True

@@ -18,8 +18,8 @@ _MOST_LISTED: Final = 5
 
 def take_snapshot(store: Store, study: StoredStudy, *, notify: Notify = ignore) -> Snapshot:
     """Read all the data for a report; series that cannot be read cause a warning."""
-    store.sweep(study)
-    trials = store.trials(study)
+    store.queue.sweep(study)
+    trials = store.trials.all(study)
     series = read_series(store, study, [trial.number for trial in trials], notify=notify)
     return assemble_snapshot(store, study, trials, series)
 
@@ -38,16 +38,16 @@ def assemble_snapshot(
     """
     now = Snapshot(
         study=study,
-        progress=store.progress(study),
+        progress=store.studies.progress(study),
         trials=trials,
         series=series,
         taken=datetime.now(UTC),
-        evaluations=store.evaluations(study),
-        unsealing=store.unsealing(study),
+        evaluations=store.evaluations.all(study),
+        unsealing=store.evaluations.unsealing(study),
     )
     if before is not None and _is_same(before, now):
         return before
-    return replace(now, attempts=store.every_attempt(study), workers=store.workers())
+    return replace(now, attempts=store.trials.all_attempts(study), workers=store.workers.all())
 
 
 def _is_same(one: Snapshot, other: Snapshot) -> bool:
@@ -64,7 +64,7 @@ def read_series(
     store: Store, study: StoredStudy, numbers: Sequence[int], *, notify: Notify = ignore
 ) -> dict[int, Series]:
     """Return number -> series for the trials that have any, and warn of series that cannot be read."""
-    found = store.series(study, numbers)
+    found = store.trials.series(study, numbers)
     unreadable = [number for number, series in found.items() if series is None]
     if unreadable:
         listed = ", ".join(map(str, unreadable[:_MOST_LISTED]))

@@ -7,11 +7,10 @@ from typing import TypeAlias, final
 
 from hpsearch.analysis.formats import format_count
 from hpsearch.data.stored_arrays import is_stored
-from hpsearch.errors import StudyExistsError, UsageError
-from hpsearch.storage import edits
+from hpsearch.errors import HpsearchError, StudyExistsError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.files import with_examples
+from hpsearch.study.files import example_files, with_examples
 from hpsearch.study.plan import Plan, plan
 from hpsearch.study.schema import STUDY
 from hpsearch.study.spec import StudySpec
@@ -103,13 +102,13 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
 
     Raises StudyExistsError if another study has the name, and HpsearchError if the sampler cannot run.
     """
-    known = {other.key: other.spec.name for other in store.studies()}
+    known = {other.key: other.spec.name for other in store.studies.all()}
     if job.spec.name not in known.values():
         from hpsearch.search.samplers import check_sampler
 
         check_sampler(job.spec)
     try:
-        found = store.create_study(job.spec, fingerprint=job.fingerprint)
+        found = store.studies.create(job.spec, fingerprint=job.fingerprint)
     except StudyExistsError as error:
         raise StudyExistsError(f"{error}: --name OTHER gives this one another name") from error
     name, budget = found.spec.name, format_count(found.spec.trials, "trial")
@@ -139,7 +138,7 @@ def _grid_hint(spec: StudySpec) -> str:
 def with_budget(store: Store, study: StoredStudy, trials: int) -> Stored:
     """Set the budget of a stored study to `trials`. Finished trials stay, even if they exceed it."""
     before = study.spec.trials
-    changed = store.set_budget(study, trials)
+    changed = store.studies.set_budget(study, trials)
     sentence = (
         f'Study "{study.spec.name}": the budget is {format_count(trials, "trial")} now (it was {before:,})'
     )
@@ -160,35 +159,35 @@ def edit(store: Store, name: str, *, trials: int | None = None, priority: int | 
     """Set the budget, the priority, or both. Raises UsageError if neither is given."""
     if trials is None and priority is None:
         raise UsageError("study edit: needs a value to set (got none): add --trials N or --priority N")
-    study = store.study(name)
+    study = store.studies.get(name)
     sentences = []
     if trials is not None:
         sentences.append(with_budget(store, study, trials).sentence)
     if priority is not None:
-        store.set_priority(study, priority)
+        store.studies.set_priority(study, priority)
         sentences.append(f'Study "{name}": the priority is {priority} now (it was {study.priority})')
-    return Edited(study=study, progress=store.progress(study), sentences=tuple(sentences))
+    return Edited(study=study, progress=store.studies.progress(study), sentences=tuple(sentences))
 
 
 def pause(store: Store, name: str, *, by: str) -> Edited:
     """Keep workers from claiming more trials of a study. `by` is the user who paused it."""
-    study = store.study(name)
-    sentence = f'Study "{name}": {store.pause(study, by=by)}'
-    return Edited(study=study, progress=store.progress(study), sentences=(sentence,))
+    study = store.studies.get(name)
+    sentence = f'Study "{name}": {store.studies.pause(study, by=by)}'
+    return Edited(study=study, progress=store.studies.progress(study), sentences=(sentence,))
 
 
 def resume(store: Store, name: str) -> Edited:
     """Let workers claim trials of a paused study again."""
-    study = store.study(name)
-    sentence = f'Study "{name}": {"goes on" if store.resume(study) else "was not paused"}'
-    return Edited(study=study, progress=store.progress(study), sentences=(sentence,))
+    study = store.studies.get(name)
+    sentence = f'Study "{name}": {"goes on" if store.studies.resume(study) else "was not paused"}'
+    return Edited(study=study, progress=store.studies.progress(study), sentences=(sentence,))
 
 
 def stop(store: Store, name: str) -> Edited:
     """End a study early: its budget becomes the number of finished trials and those in training."""
-    before = store.study(name)
-    ended = edits.stop_study(store, before)
-    progress = store.progress(ended)
+    before = store.studies.get(name)
+    ended = store.studies.stop(before)
+    progress = store.studies.progress(ended)
     budget = format_count(ended.spec.trials, "trial")
     if ended.spec.trials != before.spec.trials:
         sentence = f'Study "{name}": ends with {budget} (its budget was {before.spec.trials:,})'
@@ -197,6 +196,24 @@ def stop(store: Store, name: str) -> Edited:
     else:
         sentence = f'Study "{name}": has begun all of its {budget}: there is nothing to stop'
     return Edited(study=ended, progress=progress, sentences=(sentence,))
+
+
+def rename(store: Store, name: str, new: str) -> None:
+    """Rename a study; everything else stays.
+
+    Raises StudyExistsError for a taken name, and HpsearchError while trials run.
+    """
+    check_name("NEW", new)
+    store.studies.rename(name, new)
+
+
+def copy(store: Store, name: str, new: str) -> int:
+    """Copy a study with its trials to another name in the same database, and return how many trials were copied.
+
+    Trials in training wait in the copy. Raises StudyExistsError for a taken name.
+    """
+    check_name("NEW", new)
+    return store.studies.copy(name, new)
 
 
 @final
@@ -221,28 +238,64 @@ ApproveDeletion: TypeAlias = Callable[[Deletion], None]
 
 def delete(store: Store, name: str, *, approve: ApproveDeletion | None = None) -> Deletion:
     """Delete a study and all its trials. `approve` is called first; an exception from it prevents the deletion."""
-    store.sweep_all()
+    store.queue.sweep_all()
     asked = _deletion(store, name)
     if approve is not None:
         approve(asked)
     lost = _deletion(store, name)
     data_file = _data_file(store, name)
-    store.delete_named(name)
+    store.studies.delete(name)
     return replace(lost, trials=asked.trials, data_file=data_file)
 
 
 def _data_file(store: Store, name: str) -> str | None:
     """Return the file of the study's arrays, if it exists here and no other study of the database uses it."""
-    sources = {study.spec.name: study.spec.data.source for study in store.studies()}
+    sources = {study.spec.name: study.spec.data.source for study in store.studies.all()}
     own = sources.pop(name, "")
     is_unused = is_stored(own) and own not in sources.values()
     return own if is_unused and Path(own).is_file() else None
 
 
 def _deletion(store: Store, name: str) -> Deletion:
-    trials = store.count_trials(name)
+    trials = store.studies.count_trials(name)
     running = trials[TrialState.RUNNING]
-    held = {worker.identity.name: worker.running.get(name, 0) for worker in store.workers()}
+    held = {worker.identity.name: worker.running.get(name, 0) for worker in store.workers.all()}
     return Deletion(
         name=name, where=store.url_shown, trials=sum(trials.values()), running=running, workers=held
     )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WrittenExamples:
+    """How many example study files were written to a folder, and how many existed there and were kept."""
+
+    written: int
+    kept: int
+
+
+def write_examples(folder: Path) -> WrittenExamples:
+    """Copy the example study files to a folder, which is made if it does not exist. Existing files are kept."""
+    examples = example_files()
+    if not examples:
+        raise HpsearchError(
+            "init: the example study files must be installed (got none): install hpsearch again"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = sum(_copy(path, folder / path.name) for path in examples.values())
+    except OSError as error:
+        raise HpsearchError(
+            f"FOLDER: must be a folder that can be written (got {folder}: {error.strerror}): name another one"
+        ) from error
+    return WrittenExamples(written=written, kept=len(examples) - written)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy the file and return True, or return False if `target` exists."""
+    try:
+        with target.open("xb") as file:
+            file.write(source.read_bytes())
+    except FileExistsError:
+        return False
+    return True

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage.transfer import Copied, Selection, copy_studies
+from hpsearch.storage.transfer import Copied, Selection, Transfer
 from hpsearch.workflows.listener import ignore
 
 
@@ -19,7 +19,8 @@ def export_study(url: str, name: str, output: Path, *, include_running: bool = F
     """
     selection = Selection(names=(name,), running=include_running)
     with _new_file(output) as unfinished:
-        (made,) = copy_studies(url, _file_url(unfinished), selection, tell=ignore, kind="export")
+        transfer = Transfer(source=url, target=_file_url(unfinished), selection=selection, kind="export")
+        (made,) = transfer.run(notify=ignore)
     return made
 
 
@@ -36,7 +37,8 @@ def import_studies(
             f"hpsearch study create {shlex.quote(str(file))}"
         )
     selection = Selection(names=tuple(names), foreign=True, running=True)
-    return copy_studies(_file_url(file), url, selection, tell=imported, kind="import")
+    transfer = Transfer(source=_file_url(file), target=url, selection=selection, kind="import")
+    return transfer.run(notify=imported)
 
 
 def copy_database(
@@ -55,7 +57,7 @@ def copy_database(
     if names and everything:
         raise UsageError("storage copy: --study and --all exclude each other: leave one out")
     selection = Selection(names=tuple(names), foreign=everything, running=include_running)
-    return copy_studies(source, target, selection, tell=copied)
+    return Transfer(source=source, target=target, selection=selection).run(notify=copied)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify =
 
     Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would never end.
     """
-    store.ask_to_stop(name)
+    store.workers.ask_to_stop(name)
     asked = _seen(store, name)
     notify(f'Worker "{name}": was asked to stop')
     if wait:
@@ -30,7 +30,7 @@ def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify =
 
 def _seen(store: Store, name: str) -> WorkerRecord | None:
     """Return the worker of that name, or None. Raises HpsearchError if it is lost."""
-    worker = next((worker for worker in store.workers() if worker.identity.name == name), None)
+    worker = next((worker for worker in store.workers.all() if worker.identity.name == name), None)
     if worker is not None and worker.is_lost:
         raise HpsearchError(
             f'worker "{name}": must have been seen lately (got {format_time(worker.seen)}): it is lost, and its '

@@ -30,7 +30,7 @@ def well(value: float = 0.9, **params: ParameterValue) -> Trial:
 
 
 def outranked(**params: ParameterValue) -> Trial:
-    """Return a trial that was pruned by its rank."""
+    """Return a trial that was stopped by its rank."""
     return ended(TrialState.PRUNED, Cause.OUTRANKED, "Nothing.", 0.5, **params)
 
 
@@ -40,7 +40,7 @@ def died(cause: Cause = Cause.DIVERGED_LR, remedy: str = "Lower it.", **params: 
 
 
 def ended(state: TrialState, cause: Cause, remedy: str, value: float, **params: ParameterValue) -> Trial:
-    """Return a trial; an underscore pair in a parameter's name stands for its dot."""
+    """Return a trial; two underscores in a parameter's name are replaced by a dot."""
     return Trial(
         number=0,
         state=state,
@@ -57,21 +57,21 @@ SLOW = [died(Cause.LR_TOO_LOW, learning_rate=(1 + i) * 1e-6) for i in range(12)]
 
 
 def test_a_deadly_upper_end_is_cut_off() -> None:
-    """If every trial beyond the last survivor died, the bound lies between it and the first death."""
+    """If every trial beyond the last survivor died, the bound is between it and the first death."""
     assert advised([*SURVIVORS, *DEAD], RATE) == (
         "no trial with a learning rate above 0.31 survived (0 of 17): lower `search.learning_rate.high`"
     )
 
 
 def test_a_lower_end_without_progress_is_cut_off() -> None:
-    """Trials that were too slow, all of them, did not die but got nowhere."""
+    """If all trials at the lower end were too slow, the advice is to raise it."""
     assert advised([*SURVIVORS, *SLOW], RATE) == (
-        "no trial with a learning rate below 3.5e-05 got anywhere (0 of 12): raise `search.learning_rate.low`"
+        "no trial with a learning rate below 3.5e-05 made progress (0 of 12): raise `search.learning_rate.low`"
     )
 
 
-def test_the_end_with_more_deaths_speaks() -> None:
-    """There is one sentence, about the end that cost more trials; the other end's dead do not weaken it."""
+def test_the_end_with_more_deaths_gets_the_advice() -> None:
+    """The advice is about the end with more deaths; deaths at the other end do not weaken it."""
     both = advised([*SURVIVORS[:4], *SLOW, *DEAD], RATE)
     assert both is not None
     assert "above" in both
@@ -95,8 +95,8 @@ def test_the_end_with_more_deaths_speaks() -> None:
         ),
     ],
 )
-def test_what_is_not_sound_is_not_said(trials: list[Trial], why: str) -> None:
-    """A bound needs at least five dead, all of them beyond every survivor, inside the range, and not by chance."""
+def test_a_bound_needs_evidence(trials: list[Trial], why: str) -> None:
+    """A bound needs five deaths beyond every survivor, inside the range, and not by chance."""
     said = advised(trials, RATE)
     assert said is None or "no trial" not in said, why
 
@@ -120,7 +120,7 @@ def test_any_range_can_be_deadly() -> None:
 
 
 def test_a_narrow_gap_gets_more_digits() -> None:
-    """The bound is between the last survivor and the first death however near they are."""
+    """The bound is between the last survivor and the first death, even if they are close to each other."""
     trials = [
         *(outranked(learning_rate=0.1234 - i * 1e-3) for i in range(12)),
         *(died(learning_rate=0.12345 + i * 1e-3) for i in range(9)),
@@ -132,12 +132,12 @@ def test_a_narrow_gap_gets_more_digits() -> None:
 
 
 def test_audited_trials_are_neither_alive_nor_dead() -> None:
-    """A trial that was let run on for the audit does not save the region it ran on in, unless it got among the best."""
+    """An audited trial does not count as a survivor in its region, unless it ended among the best."""
     poor = [audited(trial, 0.2) for trial in DEAD[::4]]
     trials = [*SURVIVORS, *(well(0.8, learning_rate=0.01) for _ in range(12)), *DEAD, *poor]
     said = advised(trials, RATE)
     assert said is not None
-    assert "above 0.31 survived (0 of 17, audited ones aside): lower" in said
+    assert "above 0.31 survived (0 of 17, not counting audited ones): lower" in said
     good = advised([*trials, audited(DEAD[-1], 0.99)], RATE)
     assert good is None or "no trial" not in good
 
@@ -171,14 +171,14 @@ RANKED = [well(0.5 + i / 100, learning_rate=10 ** (-4 + 4 * i / 40)) for i in ra
         ([well(learning_rate=0.9) for _ in range(30)], True, None),
     ],
 )
-def test_the_best_at_an_edge_ask_for_room(trials: list[Trial], maximize: bool, words: str | None) -> None:  # noqa: FBT001
-    """If the best tenth sits in the outer tenth of a range, and not all trials do, the range ends too soon."""
+def test_the_best_at_an_edge_extend_the_range(trials: list[Trial], maximize: bool, words: str | None) -> None:  # noqa: FBT001
+    """If the best tenth is in the outer tenth of a range, but not all trials are, the range is extended."""
     said = advised(trials, RATE, DECAY, maximize=maximize)
-    assert said == (None if words is None else f"the best trials sit at the {words}")
+    assert said == (None if words is None else f"the best trials are at the {words}")
 
 
-def test_an_edge_that_cannot_be_moved_is_left_alone() -> None:
-    """No advice asks for what the study file refuses: a dropout below 0, a batch below 1."""
+def test_an_edge_that_cannot_be_moved_gives_no_advice() -> None:
+    """No advice proposes a value that the study file refuses: a dropout below 0, a batch below 1."""
     for dimension, name in ((DROPOUT, "model__dropout"), (BATCH, "training__batch_size")):
         span = dimension.high - dimension.low
         trials = [well(1 - i / 50, **{name: dimension.low + span * (i / 41) ** 3}) for i in range(41)]
@@ -186,17 +186,17 @@ def test_an_edge_that_cannot_be_moved_is_left_alone() -> None:
     narrow = replace(DROPOUT, low=0.2, high=0.7)
     trials = [well(1 - i / 50, model__dropout=0.2 + 0.5 * i / 41) for i in range(41)]
     assert advised(trials, narrow) == (
-        "the best trials sit at the lower edge of model.dropout: lower `search.model.dropout.low`"
+        "the best trials are at the lower edge of model.dropout: lower `search.model.dropout.low`"
     )
 
 
 def unrelated(state: TrialState = TrialState.COMPLETE) -> Trial:
-    """Return a trial whose labels have nothing to do with its inputs."""
+    """Return a trial whose labels are unrelated to its inputs."""
     return ended(state, Cause.LABELS_UNRELATED, "Check the labels.", 0.1, learning_rate=0.1)
 
 
-def test_broken_data_come_first() -> None:
-    """If half of the complete trials, or of all, show broken data, no range is worth a word."""
+def test_broken_data_precede_other_advice() -> None:
+    """If half of the complete trials, or of all, indicate broken data, the advice is about the data."""
     words = "labels_unrelated in 3 of 6 complete trials: check the labels"
     half = [unrelated() for _ in range(3)] + [well(learning_rate=0.1) for _ in range(3)]
     assert advised([*SURVIVORS, *DEAD, *half], RATE) == words
@@ -205,7 +205,7 @@ def test_broken_data_come_first() -> None:
 
 
 def test_a_few_trials_do_not_show_broken_data() -> None:
-    """Two witnesses, or fewer than half, are too few."""
+    """Two trials, or fewer than half, are too few."""
     assert advised([unrelated(), unrelated(), *SURVIVORS, *DEAD], RATE) == (
         "no trial with a learning rate above 0.31 survived (0 of 17): lower `search.learning_rate.high`"
     )
@@ -213,8 +213,8 @@ def test_a_few_trials_do_not_show_broken_data() -> None:
     assert advised(minority, RATE) is None
 
 
-def test_a_list_of_configurations_hears_of_broken_data() -> None:
-    """It has no ranges to change, but data to check."""
+def test_a_list_of_configurations_gets_advice_on_broken_data() -> None:
+    """A study of exact configurations has no ranges to change, but it has data to check."""
     listed = StudySpec(
         name="x", data=DataSpec(source="digits"), configurations=(ExactConfiguration(name="a"),)
     )
@@ -227,29 +227,29 @@ def test_a_list_of_configurations_hears_of_broken_data() -> None:
     [("ReLU units die: wait.", "ReLU units die: wait"), ("model.dropout is high.", "model.dropout is high")],
 )
 def test_names_keep_their_capitals(remedy: str, clause: str) -> None:
-    """A remedy becomes a clause; a name at its beginning stays as it is written."""
+    """A remedy becomes a clause, but a name at its beginning keeps its capital."""
     trials = [died(Cause.OVERFIT, remedy, learning_rate=0.1) for _ in range(3)]
     words = advised([*(well(learning_rate=0.1) for _ in range(9)), *trials], RATE)
     assert words == f"overfit cost most, 6 epochs of 3 trials: {clause}"
 
 
 def test_remedies_that_differ_name_their_trial() -> None:
-    """The trial in the middle speaks, inside the sentence."""
+    """If remedies differ, the advice has that of the middle trial, and its number."""
     trials = [died(Cause.OVERFIT, f"Drop {count} units.", learning_rate=0.1) for count in (1, 2, 3)]
     words = advised([*(well(learning_rate=0.1) for _ in range(9)), *trials], RATE)
     assert words == "overfit cost most, 6 epochs of 3 trials: for trial 10: drop 2 units"
 
 
-def test_a_trifle_is_no_advice() -> None:
-    """A cause that cost less than a twentieth of all epochs gets no remedy; from there on it does."""
+def test_a_negligible_cost_gives_no_advice() -> None:
+    """A verdict that cost less than a twentieth of all epochs gives no remedy; one that cost more does."""
     trials = [died(Cause.LR_TOO_LOW, "Raise it.", learning_rate=0.1) for _ in range(3)]
     for rest, words in ((499, None), (114, "lr_too_low cost most, 6 epochs of 3 trials: raise it")):
         others = [replace(well(learning_rate=0.1), epochs=rest)]
         assert advised([*others, *trials], RATE) == words
 
 
-def test_a_finished_search_is_told_what_would_help() -> None:
-    """With nothing costly wrong and the budget spent, the next step is to confirm the best, and then to narrow."""
+def test_a_finished_search_gets_a_next_step() -> None:
+    """If nothing costly went wrong and the budget is spent, the next step is to confirm the best, then to narrow."""
     spec = StudySpec(name="my x", data=DataSpec(source="digits"), search=(RATE,), trials=12)
     trials = [replace(well(learning_rate=0.1), number=number) for number in range(12)]
     first = advice(spec, trials, maximize=True)
@@ -261,8 +261,8 @@ def test_a_finished_search_is_told_what_would_help() -> None:
     assert advice(spec, trials[:11], maximize=True) is None
 
 
-def test_otherwise_the_costliest_cause_says_its_remedy() -> None:
-    """If the space shows nothing, the cause that took most epochs is named with its price and its remedy."""
+def test_otherwise_the_costliest_verdict_gives_its_remedy() -> None:
+    """Without evidence about the space, the verdict that cost most epochs is named with its cost and remedy."""
     trials = [
         *(well(learning_rate=0.1) for _ in range(9)),
         *(died(Cause.OVERFIT, "Drop some units.", learning_rate=0.1) for _ in range(3)),
@@ -274,14 +274,14 @@ def test_otherwise_the_costliest_cause_says_its_remedy() -> None:
 @pytest.mark.parametrize(
     "trials", [[], [well(learning_rate=0.1)], [Trial(number=0, state=TrialState.WAITING, params={})]]
 )
-def test_a_search_in_which_nothing_went_wrong_advises_nothing(trials: list[Trial]) -> None:
-    """No trials, healthy ones, and those that have not begun give no advice; choices have no edges."""
+def test_a_search_without_failures_gets_no_advice(trials: list[Trial]) -> None:
+    """Without ended trials, or with only healthy ones, there is no advice; choices have no edges."""
     assert advised(trials, RATE) is None
     assert advised(trials, Choices(name="model.activation", choices=("relu", "elu"))) is None
 
 
 def test_exact_configurations_have_no_ranges_to_change() -> None:
-    """If nothing is searched, nothing is advised, whatever died at which end."""
+    """If nothing is searched, no range is advised, even if trials died at its end."""
     trials = [*SURVIVORS, *DEAD]
     spec = StudySpec(name="x", data=DataSpec(source="digits"), search=(RATE,))
     assert advice(spec, trials, maximize=True) is not None

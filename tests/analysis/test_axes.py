@@ -22,7 +22,7 @@ def test_an_axis_spans_the_whole_range() -> None:
 
 
 def test_an_axis_has_a_place_for_every_choice() -> None:
-    """Choices stand at whole numbers, in the order of the study file, and are labelled."""
+    """Choices are at whole numbers, in the order of the study file, and are labelled."""
     axis = axis_of(ACTIVATION)
     assert (axis.low, axis.high) == (-0.5, 2.5)
     assert [(tick.at, tick.text) for tick in axis.ticks] == [(0, "relu"), (1, "elu"), (2, "tanh")]
@@ -30,7 +30,7 @@ def test_an_axis_has_a_place_for_every_choice() -> None:
 
 @given(st.sampled_from(ACTIVATION.choices), st.integers(0, 10**6))
 def test_a_choice_is_nearest_to_its_own_tick(choice: str, number: int) -> None:
-    """However a trial is moved aside, it stays with its own choice."""
+    """A trial that is moved apart from others stays nearest to its own choice."""
     place = axis_of(ACTIVATION).place(choice, number)
     assert place is not None
     assert round(place) == ACTIVATION.choices.index(choice)
@@ -46,8 +46,8 @@ def test_trials_of_one_choice_do_not_hide_each_other() -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_what_lies_outside_is_drawn_at_the_edge(value: float) -> None:
-    """A value outside the range goes to the nearest edge, and the axis marks it as outside."""
+def test_a_value_outside_is_drawn_at_the_edge(value: float) -> None:
+    """A value outside the range is moved to the nearest edge and marked as outside."""
     axis = axis_of(RATE)
     place = axis.place(value, 0)
     assert place is not None
@@ -55,7 +55,7 @@ def test_what_lies_outside_is_drawn_at_the_edge(value: float) -> None:
     assert axis.holds(value) is (place == value)
 
 
-def test_an_axis_has_no_place_for_what_is_of_another_kind() -> None:
+def test_an_axis_has_no_place_for_other_types() -> None:
     """Text on a range, and a choice that is not offered, have no place."""
     assert axis_of(RATE).place("fast", 0) is None
     assert axis_of(ACTIVATION).place("gelu", 0) is None
@@ -74,7 +74,7 @@ def test_ticks_are_few_and_inside(low: float, ratio: float, log: bool) -> None: 
 
 
 @pytest.mark.parametrize(("high", "last"), [(1, "1"), (20, "20"), (200, "200"), (40_000, "40,000")])
-def test_counts_stand_at_whole_numbers(high: int, last: str) -> None:
+def test_ticks_of_counts_are_whole_numbers(high: int, last: str) -> None:
     """Ticks of counts are whole numbers from 0, written with commas."""
     ticks = count_ticks(high)
     assert ticks[0].text == "0"

@@ -23,15 +23,15 @@ def test_the_best_line_is_the_one_of_the_readme() -> None:
 
 
 def test_the_best_line_of_a_loss_has_four_digits() -> None:
-    """A loss stands with 4 significant digits, the smallest first."""
+    """A loss has 4 significant digits, and the smallest is first."""
     spec = replace(SPEC, metric="validation_loss")
     trials = [replace(BEST, number=i, value=value) for i, value in enumerate((0.5, 0.0123456))]
     lines = best_lines(trials, study_of(spec))
     assert [line.split(" | ")[0] for line in lines] == ["Best-1 (val loss 0.01235)", "Best-2 (val loss 0.5)"]
 
 
-def test_there_are_as_many_best_lines_as_asked_for(study: Snapshot) -> None:
-    """At most `count` lines come back, and none if nothing is complete."""
+def test_the_number_of_best_lines_is_limited(study: Snapshot) -> None:
+    """At most `count` lines are returned, and none if nothing is complete."""
     assert len(best_lines(study.trials, study.study)) == 5
     assert len(best_lines(study.trials, study.study, count=2)) == 2
     assert best_lines([replace(BEST, state=TrialState.PRUNED)], study.study) == []

@@ -48,8 +48,8 @@ def test_rows_are_the_best_mean_first(metric: str, order: str) -> None:
     assert means == {"a": pytest.approx(0.02), "b": pytest.approx(0.13)}
 
 
-def test_what_is_not_finite_is_counted_but_not_averaged() -> None:
-    """A configuration whose trials all diverged comes last, without a mean, with its verdicts."""
+def test_results_that_are_not_finite_are_counted_but_not_averaged() -> None:
+    """A configuration whose trials all diverged is last, without a mean, with its verdicts."""
     study = exact_study("validation_loss")
     trials = [ended(study, 0, math.nan), ended(study, 2, None), ended(study, 1, 0.5)]
     good, lost = configuration_rows(study, trials)

@@ -89,7 +89,7 @@ def test_the_best_mean_comes_first() -> None:
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
-    """What all seeds agree on is told, however much the seeds themselves differ; what they do not is not."""
+    """A difference that all seeds share is significant, even if the seeds themselves differ widely."""
     seeds = [0.2, 0.4, 0.6, 0.8, 0.5]
     jitter = [0.001, -0.001, 0.0, 0.002, -0.002]
     found = confirmed(
@@ -103,16 +103,16 @@ def test_differences_are_taken_seed_by_seed() -> None:
     )
 
 
-def test_many_comparisons_ask_for_more() -> None:
-    """A difference that is reported for one competitor is not reported for one among twenty."""
+def test_many_comparisons_need_larger_differences() -> None:
+    """A difference that is significant for one competitor is not significant for one among twenty."""
     best, near = [0.5, 0.6, 0.7, 0.6, 0.65], [0.47, 0.56, 0.69, 0.54, 0.64]
     assert [one.is_behind for one in confirmed(t0=best, t1=near)] == [None, True]
     crowd = {f"t{number}": near for number in range(1, 21)}
     assert {one.is_behind for one in confirmed(t0=best, **crowd)[1:]} == {False}
 
 
-def test_who_gave_no_number_is_last_and_behind() -> None:
-    """A configuration that broke with one seed has no mean, and is distinguished from one that never did."""
+def test_a_configuration_without_a_number_is_last() -> None:
+    """A configuration that failed with one seed has no mean, and ranks after one that never failed."""
     found = confirmed(t0=[0.9, None, 0.9], t1=[0.5, 0.6, 0.4])
     assert [(one.number, one.mean, one.broken, one.is_behind) for one in found] == [
         (1, 0.5, 0, None),
@@ -122,15 +122,15 @@ def test_who_gave_no_number_is_last_and_behind() -> None:
     assert sentence(confirmed(t0=[None, None])) == "No configuration gave a finite number with every seed."
 
 
-def test_a_mean_is_a_number_or_says_why_not() -> None:
-    """A mean has the metric's digits; if seeds gave no number, their count stands in its place."""
+def test_a_mean_is_a_number_or_a_reason() -> None:
+    """A mean has the metric's digits; if seeds gave no number, their count replaces it."""
     whole, broken = confirmed(t0=[0.9, 0.8], t1=[0.5, None, None])
     assert mean_words(whole, "validation_accuracy") == "0.850"
     assert mean_words(broken, "validation_accuracy") == "no number with 2 of 3"
 
 
-def test_the_sentence_says_where_nothing_is_told() -> None:
-    """Alone, level, or without common seeds: each has its words."""
+def test_the_sentence_covers_comparisons_without_a_result() -> None:
+    """A single trial, equal trials, and trials without common seeds each have a sentence."""
     assert sentence(confirmed(t4=[0.5, 0.6])).startswith("Trial 4 is the only one")
     assert sentence(confirmed(t0=[0.5, 0.7], t1=[0.6, 0.5])).startswith(
         "Trial 0 cannot be distinguished from any"
@@ -147,8 +147,8 @@ def test_the_test_part_is_kept_apart() -> None:
     assert repeat(trials[1], made, part="test", metric="validation_accuracy").mean == 0.9
 
 
-def test_a_configuration_that_was_trained_often_stands_once() -> None:
-    """Of several trials with the same parameters the best one stands for them."""
+def test_a_configuration_that_was_trained_often_is_listed_once() -> None:
+    """The best of several trials with the same parameters represents them."""
     trials = [trial(0, 0.7), trial(1, 0.9), replace(trial(2, 0.8), params={"learning_rate": 0.2})]
     found = best_configurations(trials, maximize=True, count=5)
     assert [one.number for one in found] == [1, 2]
@@ -161,8 +161,8 @@ def numbers(trials: Sequence[Trial], made: Sequence[Evaluation], count: int = 9)
     return [one.number for one in ranked]
 
 
-def test_fresh_seeds_win_over_the_search() -> None:
-    """Confirmed trials come first by their means, then the others by the search, and what broke with a seed last."""
+def test_fresh_seeds_precede_the_search() -> None:
+    """Confirmed trials come first by their means, then the others by the search, then those that failed with a seed."""
     trials = [trial(0, 0.95), trial(1, 0.94), trial(2, 0.93), trial(3, 0.92), trial(4, 0.91)]
     made = [*evaluations(0, [0.80, 0.81]), *evaluations(1, [0.90, 0.91]), *evaluations(2, [0.9, None])]
     assert numbers(trials, made) == [1, 0, 3, 4, 2]
@@ -185,7 +185,7 @@ def test_a_better_trial_that_was_not_confirmed_is_named() -> None:
     assert rival_of([first, later], [], metric="validation_accuracy", maximize=True) is None
 
 
-def test_both_results_are_said() -> None:
+def test_both_results_are_written() -> None:
     """A confirmed result is reported with its seeds and with the search's result."""
     metric = "validation_accuracy"
     one, broken = confirmed(t0=[0.8, 0.9]), confirmed(t0=[0.8, None])
@@ -225,7 +225,7 @@ def ended(study: StoredStudy, results: Sequence[Sequence[float | None]]) -> list
     ]
 
 
-def test_seeds_tell_the_best_from_the_next() -> None:
+def test_seeds_distinguish_the_best_from_the_next() -> None:
     """The mean has its interval, the next is worse beyond what seeds explain, and the best trial was lucky."""
     study = exact_study(2)
     said = unconfirmed_words(study, ended(study, [[value - 0.05 for value in TEN], TEN]))
@@ -238,15 +238,15 @@ def test_seeds_tell_the_best_from_the_next() -> None:
 
 
 def test_one_configuration_is_not_compared() -> None:
-    """A study of one configuration has its mean and interval, and nothing to tell it from."""
+    """A study of one configuration has its mean and interval, and no comparison."""
     study = exact_study(1)
     assert unconfirmed_words(study, ended(study, [TEN])).startswith(
         '"c0" has the mean 0.960 over 10 seeds (95 % interval 0.954 to 0.966). Trial 2, with 0.970, is the luckiest'
     )
 
 
-def test_what_seeds_explain_is_no_difference() -> None:
-    """Means within each other's spread cannot be told apart; the best trial may be of another configuration."""
+def test_a_difference_that_seeds_explain_is_not_one() -> None:
+    """Means within each other's spread are not distinguished; the best trial may be of another configuration."""
     study = exact_study(3)
     wide = (0.90, 0.99, 0.95)
     said = unconfirmed_words(study, ended(study, [TEN, wide, [0.2, None, 0.3]]))
@@ -258,7 +258,7 @@ def test_what_seeds_explain_is_no_difference() -> None:
 
 
 def test_seeds_without_a_result_are_counted() -> None:
-    """A mean over some of a configuration's seeds says over how many; with one result nothing is told apart."""
+    """A mean states how many of the seeds it covers; a single result is not compared."""
     study = exact_study(2)
     said = unconfirmed_words(study, ended(study, [[0.9, 0.92, None], [0.8]]))
     assert "0.910 over 2 of 3 seeds (95 % interval 0.783 to 1.000)" in said
@@ -266,8 +266,8 @@ def test_seeds_without_a_result_are_counted() -> None:
 
 
 @pytest.mark.parametrize(("count", "which"), [(1, "it"), (2, "both"), (5, "all five"), (6, "the best five")])
-def test_what_is_trained_again_is_counted(count: int, which: str) -> None:
-    """If no more than five configurations have a result the command trains all of them."""
+def test_the_number_of_trainings_is_written(count: int, which: str) -> None:
+    """If no more than five configurations have a result, the command trains all of them."""
     study = study_of(SPEC)
     trials = [
         Trial(number=n, state=TrialState.COMPLETE, params={"learning_rate": 0.1 + n}, value=0.9)
@@ -282,6 +282,6 @@ def test_what_is_trained_again_is_counted(count: int, which: str) -> None:
     assert "each configuration was trained once" not in unconfirmed_words(study, twice)
 
 
-def test_the_command_trains_as_many_as_are_said() -> None:
-    """The defaults of `study confirm` are those that the sentence names."""
+def test_the_command_trains_as_many_as_the_sentence() -> None:
+    """The defaults of `study confirm` are those in the sentence."""
     assert inspect.signature(confirm).parameters["best"].default == CONFIRMED

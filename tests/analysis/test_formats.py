@@ -36,12 +36,12 @@ from hpsearch.trials import ParameterValue
     ],
 )
 def test_a_parameter_is_short(value: ParameterValue, text: str) -> None:
-    """Floats have 2 significant digits; whole numbers, flags and text stand as they are."""
+    """Floats have 2 significant digits; whole numbers, flags and text are unchanged."""
     assert format_parameter(value) == text
 
 
 def test_parameters_follow_the_search() -> None:
-    """Parameters stand in the order of the study file, what is not searched behind them."""
+    """Parameters are in the order of the study file, followed by those that are not searched."""
     params: dict[str, ParameterValue] = {"weight_decay": 9.5e-6, "momentum": 0.9, "learning_rate": 0.79}
     shown = format_parameters(params, DEFAULT_SEARCH)
     assert shown == "learning_rate 0.79, weight_decay 9.5e-06, momentum 0.9"
@@ -61,7 +61,7 @@ def test_parameters_follow_the_search() -> None:
     ],
 )
 def test_a_result_has_the_digits_of_its_metric(value: float | None, metric: str, text: str) -> None:
-    """Accuracies have 3 decimals, losses 4 significant digits; what is not finite has a word."""
+    """Accuracies have 3 decimals, losses 4 significant digits; values that are not finite are words."""
     assert format_result(value, metric) == text
 
 
@@ -125,8 +125,8 @@ def test_durations_have_two_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
-def test_times_are_in_utc_and_say_so() -> None:
-    """A time of another zone is turned into UTC, and the zone is written."""
+def test_times_are_in_utc_with_the_zone() -> None:
+    """A time of another zone is converted to UTC, and the zone is written."""
     moment = datetime(2026, 7, 26, 16, 2, 31, tzinfo=timezone(timedelta(hours=2)))
     assert format_time(moment) == "2026-07-26 14:02 UTC"
     assert format_time(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01 00:00 UTC"

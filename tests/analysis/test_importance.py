@@ -58,8 +58,8 @@ def rows_of(snapshot: Snapshot, title: str) -> dict[str, Importance]:
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
-def test_what_decides_the_result_has_all_importance(kind: int) -> None:
-    """The one parameter that results depend on explains nearly all, the others next to nothing, of every kind."""
+def test_the_decisive_parameter_has_all_importance(kind: int) -> None:
+    """The only parameter with an effect explains nearly everything, for every kind of dimension."""
     functions = [
         lambda rate, _dropout, _activation: math.log10(rate),
         lambda _rate, dropout, _activation: -20 * abs(dropout - 0.2),
@@ -98,7 +98,7 @@ def test_a_loss_is_as_important_upside_down() -> None:
 
 
 def test_groups_that_explain_nothing_get_next_to_nothing() -> None:
-    """On average over many draws the share is near 0: chance is taken off."""
+    """On average over many draws the share is near 0, because it is corrected for chance."""
     generator = np.random.default_rng(2)
     shares = [
         float(explained(generator.permutation(60).astype(np.float64), np.arange(60) % 6, np.ones((1, 60)))[0])
@@ -123,7 +123,7 @@ def test_the_same_study_has_the_same_intervals(study: Snapshot) -> None:
     assert importance(study) == importance(study)
 
 
-def test_too_few_trials_say_so() -> None:
+def test_too_few_trials_are_stated() -> None:
     """Below twenty trials there is no panel, and the sentence has their number."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, count=FEWEST - 1))
     assert data.panels == ()
@@ -134,16 +134,16 @@ def test_too_few_trials_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("one dimension", "searches learning_rate alone"), ("no search", "searches nothing")]
+    ("name", "words"), [("one dimension", "searches only learning_rate"), ("no search", "searches nothing")]
 )
 def test_one_parameter_has_no_importance(name: str, words: str) -> None:
-    """Without a second parameter there is nothing to weigh against."""
+    """With a single parameter there is nothing to compare it with."""
     data = importance(SPECIAL[name]())
     assert data.panels == ()
     assert words in data.caption
 
 
-def test_equal_results_tell_nothing() -> None:
+def test_equal_results_have_no_importance() -> None:
     """If all trials died the ranks are equal, and the text states that."""
     data = importance(studied(lambda rate, _dropout, _activation: rate, dies=lambda _: True))
     assert data.panels == ()
@@ -151,7 +151,7 @@ def test_equal_results_tell_nothing() -> None:
 
 
 def test_many_trials_are_thinned_and_take_little_time() -> None:
-    """Of more than 5,000 trials so many are used, as the caption states; it takes less than two seconds."""
+    """Of more than 5,000 trials a sample is used, as the caption states, in less than two seconds."""
     snapshot = synthetic(MOST + 1000)
     begin = time.process_time()
     data = importance(snapshot)

@@ -1,4 +1,4 @@
-"""How sure a mean or a share is."""
+"""Intervals of means and shares."""
 
 import math
 
@@ -50,7 +50,7 @@ def test_an_interval_stays_within_its_bounds() -> None:
 
 
 def test_the_interval_of_a_difference_is_welchs() -> None:
-    """It is that of Welch's test, for unlike spreads and counts; one draw tells nothing, equal ones leave no width."""
+    """It is that of Welch's test, for unlike spreads and counts; a single draw has none, equal draws have no width."""
     one, other = [0.91, 0.93, 0.97, 0.92], [0.80, 0.81, 0.805, 0.79, 0.82, 0.8]
     wanted = ttest_ind(one, other, equal_var=False).confidence_interval(0.99)
     assert difference_interval(one, other, confidence=0.99) == pytest.approx((wanted.low, wanted.high))
@@ -70,8 +70,8 @@ def test_the_interval_is_clopper_and_pearsons(hits: int, of: int, low: float, hi
 
 
 @given(st.integers(1, 2000), st.data())
-def test_the_interval_holds_the_rate(of: int, data: st.DataObject) -> None:
-    """The interval lies in 0..1 and holds the observed rate, whatever was observed."""
+def test_the_interval_contains_the_rate(of: int, data: st.DataObject) -> None:
+    """The interval is within 0..1 and contains the observed rate."""
     hits = data.draw(st.integers(0, of))
     low, high = share_interval(hits, of)
     assert 0 <= low <= hits / of <= high <= 1
@@ -86,14 +86,14 @@ def test_wilsons_interval_is_the_published_one() -> None:
     assert wilson_interval(1 / 29, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
 
 
-def test_wilsons_interval_ends_at_what_all_draws_say() -> None:
-    """Nothing and everything are exact bounds, however many draws there were: 0 is not shown as 2.8e-17."""
+def test_wilsons_interval_is_exact_if_all_draws_agree() -> None:
+    """The bounds 0 and 1 are exact for any number of draws: 0 is not shown as 2.8e-17."""
     for of in range(1, 100):
         assert wilson_interval(0.0, of)[0] == 0.0
         assert wilson_interval(1.0, of)[1] == 1.0
 
 
-def test_wilsons_interval_holds_as_often_as_it_says() -> None:
+def test_wilsons_interval_has_its_coverage() -> None:
     """Of 2,000 accuracies on 400 examples, 93 to 97 in 100 have the truth in their interval."""
     hits = np.random.default_rng(1).binomial(400, 0.93, size=2000)
     held = sum(low <= 0.93 <= high for low, high in (wilson_interval(hit / 400, 400) for hit in hits))

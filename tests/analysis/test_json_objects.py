@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hpsearch.analysis.json_objects import json_text, study_object, trial_object
+from hpsearch.analysis.json_objects import json_text, study_object, summary_object, trial_object
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.verdicts import Cause
-from tests.report.synthetic import CREATED, empty, finding
+from tests.report.synthetic import CREATED, empty, finding, only_deaths
 
 TRIAL = Trial(
     number=7,
@@ -52,8 +52,8 @@ def test_a_trial_has_the_fields_of_the_design() -> None:
     assert shown["remedy"].startswith("Lower the learning rate")
 
 
-def test_what_json_lacks_is_null_with_a_reason() -> None:
-    """NaN and infinity are null, and the reason stands beside them; finite numbers have none."""
+def test_a_number_that_json_lacks_is_null_with_a_reason() -> None:
+    """NaN and infinity are null, with the reason in another field; finite numbers have none."""
     shown = trial_object(TRIAL)
     assert (shown["value"], shown["value_reason"]) == (None, "nan")
     assert shown["evidence"] == {"loss": None, "loss_reason": "infinity", "logit_max": 3e6}
@@ -72,14 +72,16 @@ def test_what_json_lacks_is_null_with_a_reason() -> None:
         ({"curve": {}, "state": TrialState.WAITING, "finding": None}, None, "waiting"),
     ],
 )
-def test_a_missing_value_says_why(changes: dict[str, Any], value: float | None, reason: str | None) -> None:
+def test_a_missing_value_has_a_reason(
+    changes: dict[str, Any], value: float | None, reason: str | None
+) -> None:
     """Every null value has a reason, and no other value has one."""
     shown = trial_object(replace(TRIAL, **changes))
     assert (shown["value"], shown["value_reason"]) == (value, reason)
 
 
 def test_every_trial_is_strict_json(study: Snapshot, regression: Snapshot) -> None:
-    """No trial, whatever its values, needs more than JSON has."""
+    """Every trial, even with unusual values, is strict JSON."""
     for trial in (*study.trials, *regression.trials):
         json.loads(json_text(trial_object(trial)), parse_constant=_no_constant)
 
@@ -108,3 +110,27 @@ def test_json_is_strict() -> None:
     """An unhandled NaN is an error of ours, not text that other programs cannot read."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         json_text({"value": math.nan})
+
+
+def test_a_summary_is_strict_json(study: Snapshot, regression: Snapshot, hostile: Snapshot) -> None:
+    """The summary of any trials has the same fields, and is strict JSON."""
+    for snapshot in (study, regression, hostile, empty(), only_deaths()):
+        shown = summary_object(snapshot.study, snapshot.trials)
+        assert set(shown) == {"fates_by_decade", "advice", "audit", "configurations"}
+        assert json.loads(json_text(shown)) == shown
+
+
+def test_a_whole_study_is_summed_up(study: Snapshot) -> None:
+    """A study with too slow trials at its lower end should begin higher, or end lower if more died there."""
+    shown = summary_object(study.study, study.trials)
+    assert shown["advice"].startswith("no trial with a learning rate ")
+    assert [row["low"] for row in shown["fates_by_decade"]] == sorted(
+        row["low"] for row in shown["fates_by_decade"]
+    )
+
+
+def test_an_empty_study_has_no_advice() -> None:
+    """Before the first trial there are no decades and no advice."""
+    snapshot = empty()
+    shown = summary_object(snapshot.study, snapshot.trials)
+    assert (shown["fates_by_decade"], shown["advice"], shown["audit"]["audited"]) == ([], None, 0)

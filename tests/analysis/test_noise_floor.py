@@ -1,4 +1,4 @@
-"""How much seeds alone change a result."""
+"""The effect of seeds alone on a result."""
 
 import math
 from dataclasses import replace
@@ -21,8 +21,8 @@ def _evaluation(number: int, seed: int, accuracy: float | None, part: Part = "va
     return Evaluation(number=number, part=part, seed=seed, loss=0.1, accuracy=accuracy, made=CREATED)
 
 
-def test_fresh_seeds_tell_the_noise(study: Snapshot) -> None:
-    """Of one configuration with three seeds the band is Student's: 4.30 standard deviations around the best."""
+def test_fresh_seeds_measure_the_noise(study: Snapshot) -> None:
+    """For one configuration with three seeds the band is Student's: 4.30 standard deviations around the best."""
     values = (0.97, 0.98, 0.984)
     again = [_evaluation(7, seed, value) for seed, value in enumerate(values)]
     floor = noise_floor(replace(study, evaluations=again), 0.9)
@@ -44,16 +44,16 @@ def test_configurations_differ_without_being_noise(study: Snapshot) -> None:
     assert (floors[0].low, floors[0].high) == pytest.approx((floors[1].low, floors[1].high))
 
 
-def test_the_sealed_test_and_lost_numbers_tell_no_seeds_noise(study: Snapshot) -> None:
-    """Results on the test part, without a number, or of one seed alone leave the estimate."""
+def test_other_evaluations_do_not_measure_the_noise(study: Snapshot) -> None:
+    """Results on the test part, without a number, or of a single seed do not replace the estimate."""
     other = [_evaluation(1, 0, 0.9, "test"), _evaluation(1, 1, 0.2, "test"), _evaluation(2, 0, None)]
     floor = noise_floor(replace(study, evaluations=[*other, _evaluation(2, 1, 0.9)]), 0.9)
     assert floor is not None
     assert floor.is_estimate
 
 
-def test_seeds_of_listed_configurations_tell_the_noise() -> None:
-    """If a study lists configurations with several seeds each, nothing needs to be trained again, nor estimated."""
+def test_seeds_of_listed_configurations_measure_the_noise() -> None:
+    """If a study lists configurations with several seeds each, no other training or estimate is needed."""
     text = 'name = "x"\nseeds = 2\nmetric = "validation_loss"\ndata.source = "digits"\n' + "".join(
         f'[[configurations]]\nname = "{name}"\nlearning_rate = {rate}\n'
         for name, rate in (("a", 0.1), ("b", 0.2))
@@ -77,8 +77,8 @@ def test_seeds_of_listed_configurations_tell_the_noise() -> None:
     assert "2 configurations trained with several seeds each, 4 runs" in floor.words
 
 
-def test_without_fresh_seeds_the_validation_part_tells(study: Snapshot) -> None:
-    """Accuracies in steps of 1/360 leave Wilson's interval of 360 examples, labelled as an estimate."""
+def test_without_fresh_seeds_the_size_of_the_validation_part_gives_an_estimate(study: Snapshot) -> None:
+    """Accuracies in steps of 1/360 give Wilson's interval of 360 examples, labelled as an estimate."""
     floor = noise_floor(study, 0.95)
     assert floor is not None
     assert floor.is_estimate
@@ -87,8 +87,8 @@ def test_without_fresh_seeds_the_validation_part_tells(study: Snapshot) -> None:
     assert "360 validation examples" in floor.words
 
 
-def test_what_is_not_known_is_said(regression: Snapshot) -> None:
-    """A loss has no estimate: the caption says that nothing tells; without a best there is nothing to say."""
+def test_an_unknown_noise_is_stated(regression: Snapshot) -> None:
+    """A loss has no estimate, which the caption states; without a best there is no band and no text."""
     data = best_so_far(regression)
     assert data is not None
     assert (data.noise, data.band) == (None, None)
@@ -99,7 +99,7 @@ def test_what_is_not_known_is_said(regression: Snapshot) -> None:
 
 
 def test_the_band_stays_on_the_scale(study: Snapshot) -> None:
-    """However wide the band, it is drawn between the ends of the scale, with the best inside."""
+    """Even a wide band is drawn between the ends of the scale, with the best inside."""
     again = [_evaluation(7, seed, value) for seed, value in enumerate((0.2, 0.9))]
     data = best_so_far(replace(study, evaluations=again))
     assert data is not None

@@ -49,8 +49,8 @@ def _found(trials: Sequence[Trial]) -> Boundary:
 
 
 @pytest.mark.parametrize("tilt", [0.0, -0.2])
-def test_the_boundary_is_where_half_of_the_trials_die(tilt: float) -> None:
-    """From many trials the boundary is found to a sixth of a decade, tilted or not, from end to end of the axis."""
+def test_the_boundary_is_the_line_on_which_half_of_the_trials_die(tilt: float) -> None:
+    """The boundary of many trials is accurate to a sixth of a decade over the whole axis, tilted or not."""
     points = _found(_drawn(3000, seed=1, tilt=tilt)).points
     assert points[0].y == pytest.approx(1e-8)
     assert points[-1].y == pytest.approx(1e-2)
@@ -59,8 +59,8 @@ def test_the_boundary_is_where_half_of_the_trials_die(tilt: float) -> None:
         assert abs(math.log10(point.x) - truth) < 1 / 6
 
 
-def test_the_band_holds_the_boundary_as_often_as_it_says() -> None:
-    """Over 200 studies of 150 trials the 95 % band holds the truth at the middle of the axis 90 to 99 times in 100."""
+def test_the_band_has_its_coverage() -> None:
+    """In 90 to 99 of 100 studies of 150 trials, the 95 % band contains the truth at the middle of the axis."""
     middles = [_found(_drawn(150, seed=seed)).points[20] for seed in range(200)]
     held = sum(point.low <= 10**-1.5 <= point.high for point in middles)
     assert 180 <= held <= 198
@@ -73,8 +73,8 @@ def test_more_trials_make_the_band_narrower() -> None:
     assert 2.5 < narrower < 6
 
 
-def test_trials_that_are_parted_completely_have_a_boundary() -> None:
-    """If every rate above some value dies and none below does, the line lies between them, and is finite."""
+def test_completely_separated_trials_have_a_boundary() -> None:
+    """If every rate above some value dies and none below does, the line is between them, and finite."""
     trials = [
         _trial(i, rate, -8 + 6 * (i * 0.618 % 1), DIVERGED if rate > -1 else HEALTHY)
         for i, rate in enumerate(np.linspace(-4, 0, 40))
@@ -87,7 +87,7 @@ def test_trials_that_are_parted_completely_have_a_boundary() -> None:
 @pytest.mark.parametrize(
     ("trials", "why"),
     [
-        (_drawn(200, seed=1)[:3], "it takes 5 deaths and 5 survivors"),
+        (_drawn(200, seed=1)[:3], "it needs 5 deaths and 5 survivors"),
         ([_trial(i, -0.1 * i, -5.0, DIVERGED) for i in range(30)], "30 and 0"),
         (_drawn(300, seed=1, steep=-4.0), "deaths do not grow with learning_rate"),
         (_drawn(300, seed=2, steep=0.05), "the trials do not determine where it is"),
@@ -101,8 +101,8 @@ def test_no_boundary_is_made_up(trials: Sequence[Trial], why: str) -> None:
     assert why in found.why
 
 
-def test_other_ends_tell_nothing() -> None:
-    """Crashed, lost and waiting trials, and deaths that no step brought about, change nothing."""
+def test_other_ends_do_not_count() -> None:
+    """Crashed, lost and waiting trials, and deaths unrelated to a step, have no effect."""
     trials = _drawn(200, seed=5)
     others = [
         *(_trial(300 + i, -4.5, -5, cause) for i, cause in enumerate((Cause.BORN_DEAD, Cause.LOG_ZERO) * 5)),

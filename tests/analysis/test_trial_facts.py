@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hpsearch.analysis.trial_facts import verdict_words
+from hpsearch.analysis.trial_facts import end_words, verdict_words
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause
 from tests.report.synthetic import finding
@@ -20,7 +20,22 @@ def test_a_verdict_names_its_first_step() -> None:
     assert verdict_words(unclear) == "inconclusive"
 
 
-def test_a_trial_without_a_verdict_says_so() -> None:
+def test_a_trial_without_a_verdict_is_described() -> None:
     """A trial that another Optuna client ended has no verdict; one in training is described as such."""
     assert verdict_words(ENDED) == "no verdict"
     assert verdict_words(replace(ENDED, state=TrialState.RUNNING)) == "running"
+
+
+def test_an_end_is_a_fate_and_a_verdict() -> None:
+    """Both are named once, and a trial that was given up or stopped for a rare verdict reads well."""
+    unclear = replace(ENDED, finding=replace(finding(Cause.DIVERGED_LR), cause=Cause.INCONCLUSIVE))
+    assert end_words(unclear) == "complete, inconclusive"
+    pruned = replace(ENDED, state=TrialState.PRUNED, finding=finding(Cause.DIVERGED_LR, first_step=5))
+    assert end_words(pruned) == "diverged, diverged_lr from step 5"
+    assert end_words(replace(pruned, finding=finding(Cause.OUTRANKED))) == "outranked"
+    overfit = replace(finding(Cause.DIVERGED_LR, first_step=5), cause=Cause.OVERFIT)
+    assert end_words(replace(pruned, finding=overfit)) == "stopped for overfit from step 5"
+    stopped = replace(finding(Cause.DIVERGED_LR), cause=Cause.STOPPED)
+    given_up = replace(ENDED, state=TrialState.FAILED, finding=stopped)
+    assert end_words(given_up) == "given up by a user"
+    assert end_words(replace(ENDED, state=TrialState.RUNNING)) == "running"

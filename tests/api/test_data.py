@@ -41,7 +41,7 @@ def small_study(data: Any, *, name: str = "mine", storage: str = STORAGE, **othe
 def source_of(study: hpsearch.Study) -> str:
     """Return the study's `data.source` in the database."""
     with open_store(STORAGE) as store:
-        return store.study(study.name).spec.data.source
+        return store.studies.get(study.name).spec.data.source
 
 
 def frame_of(kind: Any) -> Any:
@@ -87,7 +87,7 @@ def test_arrays_replace_the_data_of_a_file(tmp_path: Path) -> None:
     )
     study = hpsearch.create_study("houses.toml", data=(X, Y), trials=1, storage=STORAGE)
     with open_store(STORAGE) as store:
-        data = store.study(study.name).spec.data
+        data = store.studies.get(study.name).spec.data
     assert (is_stored(data.source), data.target, data.scale) == (True, None, "standard")
 
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+import hpsearch
 from hpsearch.api.notebook import progress_card, study_card, trial_card, verdict_card
 from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import Fate
@@ -232,3 +233,16 @@ def test_the_drawings_are_xml() -> None:
     assert len(drawings) > 5
     for drawing in drawings:
         ET.fromstring(drawing)
+
+
+def test_a_study_that_is_gone_is_shown_as_text() -> None:
+    """Objects of a deleted study can be displayed: the study as its text, a trial with what it knows."""
+    study = hpsearch.create_study("digits", trials=1, training={"epochs": 2}, storage="sqlite:///gone.db")
+    study.run(workers=1)
+    (trial,) = study.trials
+    shown = study._repr_html_()
+    assert shown is not None
+    assert "Finished: 1 of 1 trial" in Outline(shown).text
+    hpsearch.delete_study("digits", storage="sqlite:///gone.db")
+    assert study._repr_html_() is None
+    assert Outline(trial._repr_html_()).text.startswith("Trial 0 of digits ")

@@ -34,7 +34,7 @@ def hpsearch(url: str, *arguments: str) -> None:
 def dying_trial(url: str) -> Trial:
     """Return the trial that lasted longest of those whose units died."""
     with open_store(url, create=False) as store:
-        trials = store.trials(store.study(STUDY))
+        trials = store.trials.all(store.studies.get(STUDY))
     return max((trial for trial in trials if trial.fate is Fate.DYING), key=lambda trial: trial.steps)
 
 

@@ -91,7 +91,7 @@ class Ground:
         self.plan = plan
         self.store: Store = open_store(url)
         prepared = prepare_study(plan.spec)
-        self.study: StoredStudy = self.store.create_study(
+        self.study: StoredStudy = self.store.studies.create(
             prepared.spec, fingerprint=prepared.data.fingerprint
         )
         # No connection outlives its use, so that none is found dead.
@@ -117,7 +117,7 @@ class Ground:
 
     def progress(self) -> Progress:
         """Return the progress of the study."""
-        return self.store.progress(self.study)
+        return self.store.studies.progress(self.study)
 
     def finished(self) -> int:
         """Return the number of finished trials. Sweeps nothing."""
@@ -158,8 +158,8 @@ class Ground:
 
     def results(self) -> list[Result]:
         """Return the facts of all trials that must not depend on events."""
-        trials = self.store.trials(self.study)
-        series = self.store.series(self.study, [trial.number for trial in trials])
+        trials = self.store.trials.all(self.study)
+        series = self.store.trials.series(self.study, [trial.number for trial in trials])
         return [result_of(trial, series.get(trial.number) or {}) for trial in trials]
 
     def _count(self, statement: str, **values: str) -> int:

@@ -16,7 +16,7 @@ Law: TypeAlias = Callable[[Ground, Sequence[Result]], Iterator[str]]
 
 def exact_budget(ground: Ground, _expected: Sequence[Result]) -> Iterator[str]:
     """Yield unless the number of finished trials is the budget, and none failed."""
-    counted = Counter(trial.state.value for trial in ground.store.trials(ground.study))
+    counted = Counter(trial.state.value for trial in ground.store.trials.all(ground.study))
     if counted["complete"] + counted["pruned"] != ground.plan.trials or counted["failed"]:
         yield f"{ground.plan.trials} trials must have finished (got {dict(counted)})"
 
@@ -56,13 +56,13 @@ def same_results(ground: Ground, expected: Sequence[Result]) -> Iterator[str]:
 
 def ledger_adds_up(ground: Ground, _expected: Sequence[Result]) -> Iterator[str]:
     """Yield unless trials and lost attempts together are all epochs, and each attempt is accounted for."""
-    trials = ground.store.trials(ground.study)
+    trials = ground.store.trials.all(ground.study)
     attempts = _attempts(ground)
     progress = ground.progress()
     lost = sum(epochs for rows in attempts.values() for _, _, epochs in rows)
     if progress.epochs != sum(trial.epochs for trial in trials) + lost:
         yield f"epochs must be those of the trials and {lost} lost ones (got {progress.epochs})"
-    every = [attempt for rows in ground.store.every_attempt(ground.study).values() for attempt in rows]
+    every = [attempt for rows in ground.store.trials.all_attempts(ground.study).values() for attempt in rows]
     due = ledger_of(
         [
             *((ledger_key(trial.state, trial.verdict), trial.epochs) for trial in trials),

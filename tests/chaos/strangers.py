@@ -21,7 +21,6 @@ import optuna
 from optuna.trial import TrialState
 
 from hpsearch.storage import schema
-from hpsearch.storage.edits import retry_trial
 from hpsearch.trials import Trial
 from tests.chaos import laws
 from tests.chaos.crew import REPOSITORY, Crew, Job
@@ -246,7 +245,7 @@ def run(
             wait_until(lambda: _settle(ground, crew), "the study is done", within_s=visit.finish_s)
             crew.dismiss(within_s=visit.finish_s)
             faults = [f"{hand.name}: {hand.said[-1000:]}" for hand in crew.gone if hand.popen.returncode]
-    ground.study = ground.store.followed(ground.study)
+    ground.study = ground.store.studies.current(ground.study)
     broken = {"no worker ended by itself": faults}
     broken |= {name: list(law(ground, expected, strangers.ended())) for name, law in LAWS.items()}
     return strangers.deeds(), broken
@@ -255,11 +254,11 @@ def run(
 def _settle(ground: Ground, crew: Crew) -> bool:
     """Take over what strangers left running; return whether the study is done."""
     crew.fill()
-    study = ground.study = ground.store.followed(ground.study)
-    progress = ground.store.progress(study)
+    study = ground.study = ground.store.studies.current(ground.study)
+    progress = ground.store.studies.progress(study)
     assert progress.stopped is None, progress.stopped
     for trial in progress.foreign:
-        retry_trial(ground.store, study, trial.number)
+        ground.store.queue.retry(study, trial.number)
     return progress.is_done
 
 
@@ -268,7 +267,7 @@ Law: TypeAlias = Callable[[Ground, Sequence[Result], Sequence[list[Any]]], Itera
 
 
 def _trials(ground: Ground) -> list[Trial]:
-    return ground.store.trials(ground.study)
+    return ground.store.trials.all(ground.study)
 
 
 def budget_is_kept(ground: Ground, _expected: Sequence[Result], _said: Sequence[list[Any]]) -> Iterator[str]:
@@ -303,7 +302,7 @@ def ours_are_undisturbed(
 ) -> Iterator[str]:
     """Yield for each trial that a worker of ours ended with other bits than an undisturbed one, the curve aside."""
     trials = {trial.number: trial for trial in _trials(ground) if trial.finding is not None}
-    series = ground.store.series(ground.study, list(trials))
+    series = ground.store.trials.series(ground.study, list(trials))
     for due in expected:
         if due.number not in trials:
             continue

@@ -118,7 +118,7 @@ def test_a_run_that_is_stopped_ends_although_its_database_is_silent(
         run_of(ground, tmp_path, url=cluster.url(database, port=proxy.port)) as run,
     ):
         wait_until(lambda: ground.finished() >= 1, "the study is under way")
-        workers = [record.identity.process_id for record in ground.store.workers()]
+        workers = [record.identity.process_id for record in ground.store.workers.all()]
         proxy.fall_silent()
         began = time.monotonic()
         run.terminate()

@@ -1,5 +1,6 @@
 """Bad input gets a clear error on stderr and the exit code 1, word for word, and nothing is stored."""
 
+import os
 import re
 import shutil
 import socket
@@ -104,7 +105,7 @@ def test_a_study_file_must_exist(command: Command) -> None:
     assert refused(command("study", "run", "nothere.toml")) == message
 
 
-@pytest.mark.parametrize("target", ["", "studies", "studies/digits"])
+@pytest.mark.parametrize("target", ["", "studies/digits"])
 def test_what_is_neither_file_nor_study_is_told(
     command: Command, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
@@ -327,14 +328,36 @@ def test_a_source_that_is_meant_otherwise_is_suggested(command: Command) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [("study", "run", "flowers", "--report"), ("report", "flowers", "--output")]
+    ("arguments", "label"),
+    [
+        (("study", "run", "flowers", "--report"), "report"),
+        (("report", "flowers", "--output"), "--output"),
+        (("trial", "replay", "flowers", "0", "--output"), "--output"),
+    ],
 )
-def test_a_report_needs_a_folder(command: Command, finished: str, arguments: tuple[str, ...]) -> None:
-    """A report that cannot be written is reported before any work."""
+def test_a_report_needs_a_folder(
+    command: Command, finished: str, arguments: tuple[str, ...], label: str
+) -> None:
+    """A report that cannot be written is reported before any work, under the name of its option."""
     assert refused(command(*arguments, "nowhere/report.html")) == (
-        "report: its folder must exist (got nowhere): make it, or name another file"
+        f"{label}: its folder must exist (got nowhere): make it, or name another file"
     )
-    assert refused(command(*arguments, ".")) == "report: must be a file (got the folder .): name a file in it"
+    assert (
+        refused(command(*arguments, ".")) == f"{label}: must be a file (got the folder .): name a file in it"
+    )
+
+
+@pytest.mark.parametrize("made", ["folder", "pipe"])
+def test_what_is_no_study_file_is_no_study_to_run(command: Command, made: str) -> None:
+    """`study run` says of a folder and of a pipe that they are no study file, and does not wait for a writer."""
+    if made == "folder":
+        Path("place").mkdir()
+    else:
+        os.mkfifo("place")
+    ended = command("study", "run", "place")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    rule = {"folder": "must be a file (got the folder place)", "pipe": "must be a regular file (got the pipe"}
+    assert f"  file: {rule[made]}" in ended.stderr
 
 
 def test_changed_data_is_refused(command: Command, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.cli.diagnose_rendering import Question, write_examination
-from hpsearch.study.settings import parse_settings
+from hpsearch.cli.diagnose import Question, write_examination
+from hpsearch.study.reader import parse_settings
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch
 from hpsearch.verdicts import Cause, Finding, Verdict
@@ -103,7 +103,7 @@ def test_any_data_can_be_diagnosed(command: Command, study_file: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("--set", "learning_rate"), 2, "--set: must be KEY=VALUE"),
-        (("--set", "search.momentum=1"), 2, "[search] is left aside"),
+        (("--set", "search.momentum=1"), 2, "[search] is ignored"),
         (("--format", "csv"), 2, "must be one of text, json (got csv)"),
         (("--seed", "-1"), 2, "Invalid value for '--seed'"),
         (("--set", "model.activaton=tanh"), 2, 'model.activaton: unknown key; did you mean "activation"?'),

@@ -31,9 +31,9 @@ def good(command: Command, finished: str, tmp_path: Path, tmp_path_factory: pyte
         assert command("study", "edit", finished, "--trials", "14").returncode == 0
         assert command("trial", "enqueue", finished, "--set", "learning_rate=0.25").returncode == 0
         with open_store("sqlite:///default.db") as store:
-            study = store.study(finished)
-            store.claim(study, worker="ann", count=1, lease_s=60.0)
-            store.release(study, worker="ann", numbers=None, why="stopped", crashed=False)
+            study = store.studies.get(finished)
+            store.queue.claim(study, worker="ann", count=1, lease_s=60.0)
+            store.queue.release(study, worker="ann", numbers=None, why="stopped", crashed=False)
         assert command("study", "export", finished, "--output", str(kept)).returncode == 0
     for path in tmp_path.glob("default.db*"):
         path.unlink()

@@ -10,10 +10,10 @@ from hpsearch.api.terminal_text import cell_len
 from hpsearch.cli.output import answer, say, write_table
 from tests.cli.terminal import Terminal
 
-HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "state", "verdict", "epochs")
+HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "fate", "verdict", "epochs")
 ROWS = [
     ("3", "0.939", "0.89", "0.00029", "complete", "healthy", "8"),
-    ("14", "0.1", "1.2e+02", "2.5e-08", "pruned", "dead_relu_partial from step 132", "1,234"),
+    ("14", "0.1", "1.2e+02", "2.5e-08", "dying", "dead_relu_partial from step 132", "1,234"),
 ]
 RIGHT = frozenset({"trial", "val acc", "epochs"})
 

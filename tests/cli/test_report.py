@@ -109,7 +109,7 @@ def test_studies_of_another_metric_are_refused(command: Command, finished: str, 
 def test_the_card_holds_a_study_file_that_runs(command: Command, finished: str, second: str) -> None:
     """The file on the card is accepted by `diagnose` and by `study create`, which has no warning for it."""
     with open_store("sqlite:///default.db", create=False) as store:
-        card = best_card(take_snapshot(store, store.study(finished)))
+        card = best_card(take_snapshot(store, store.studies.get(finished)))
     assert card is not None
     Path("best.toml").write_text(card.study_file)
     ended = command("study", "create", "best.toml", "--dry-run")

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from hpsearch.dashboard.stored_notes import stored_note
+from hpsearch.dashboard.notes import stored_note
 from hpsearch.report.request import origin_of
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.records import Evaluation
@@ -51,8 +51,8 @@ def words(path: Path) -> str:
 def confirm_backwards(url: str, name: str, count: int) -> list[int]:
     """Store fresh seeds that reverse the order of the `count` best, and return their numbers in the new order."""
     with open_store(url, create=False) as store:
-        study = store.study(name)
-        found = best_trials(store.trials(study), maximize=True, count=count)
+        study = store.studies.get(name)
+        found = best_trials(store.trials.all(study), maximize=True, count=count)
         one = Evaluation(
             number=0,
             part="validation",
@@ -66,7 +66,7 @@ def confirm_backwards(url: str, name: str, count: int) -> list[int]:
             for rank, trial in enumerate(found)
             for seed in range(3)
         ]
-        store.write_evaluations(study, made)
+        store.evaluations.write(study, made)
     return [trial.number for trial in reversed(found)]
 
 
@@ -94,7 +94,7 @@ def test_the_order_of_fresh_seeds_wins_everywhere(command: Command, finished: st
     assert [one["number"] for one in program["confirmed"]] == order
     assert command("report", finished).returncode == 0
     text = words(REPORT)
-    assert f"to take along Trial {order[0]} Validation accuracy" in text
+    assert f"Use the best configuration Trial {order[0]} Validation accuracy" in text
     assert "Best-1 (val acc 0.610 over 3 fresh seeds, " in text
     assert f"hpsearch trial replay flowers {order[0]}" in text
 

@@ -29,7 +29,7 @@ def test_a_subset_is_judged_written_and_kept(command: Command) -> None:
     assert "in place of MNIST" in ended.stderr
     assert "<!doctype html>" in Path("page.html").read_text(encoding="utf-8")
     again = command(*asked, "--format", "json")
-    assert again.stderr.count(": kept") == len(FAST)
+    assert again.stderr.count(": stored") == len(FAST)
     claims = {claim["claim"]: claim for claim in json.loads(again.stdout)}
     assert claims["wrong-output"]["judgement"] == "holds"
     assert claims["wrong-output"]["measured"][0]["seeds"] == 3
@@ -44,7 +44,7 @@ def test_a_bar_that_was_never_reached_is_said(command: Command) -> None:
     for shown in (ended.stdout, page):
         assert "infinite" not in shown
         assert "(85 % was not reached in 2 of 2 seeds)" in shown
-        assert "stable form in float32 more than 10000 (none up to there breaks it)" in shown
+        assert "stable form in float32: more than 10000 (none up to there breaks it)" in shown
 
 
 def test_images_that_are_missing_are_told_first(

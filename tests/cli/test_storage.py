@@ -39,8 +39,8 @@ def test_a_check_says_what_is_left_and_what_it_costs(command: Command, study_fil
             == 0
         )
     with open_store("sqlite:///default.db") as store:
-        store.register_worker(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
-        store.claim(store.study("first"), worker="ann", count=10, lease_s=600.0)
+        store.workers.register(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
+        store.queue.claim(store.studies.get("first"), worker="ann", count=10, lease_s=600.0)
     ended = command("storage", "check")
     assert (ended.returncode, ended.stderr) == (0, "")
     rows = dict(re.split(r"  +", line, maxsplit=1) for line in ended.stdout.splitlines())
@@ -60,7 +60,7 @@ def test_no_clock_is_minus_nothing_late(
     command: Command, study_file: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, words: str
 ) -> None:
     """A difference that rounds to nothing has no minus."""
-    monkeypatch.setattr("hpsearch.storage.check.clock", lambda _: (0.001, seconds))
+    monkeypatch.setattr("hpsearch.storage.health.clock", lambda _: (0.001, seconds))
     assert command("study", "create", str(study_file)).returncode == 0
     rows = dict(
         re.split(r"  +", line, maxsplit=1) for line in command("storage", "check").stdout.splitlines()
@@ -117,7 +117,7 @@ def test_an_upgrade_waits_for_the_workers(command: Command, study_file: Path, tm
     """While a worker is alive its tables stay, unless `--yes` says otherwise."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store("sqlite:///default.db") as store:
-        store.register_worker(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
+        store.workers.register(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
     assert command("storage", "upgrade").stdout == (
         "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0003, nothing to do\n"
     )
@@ -138,7 +138,7 @@ def test_a_copy_is_reported_study_by_study(command: Command, finished: str, stud
     """A copied study can be shown from the target at once, even if trials ran."""
     assert command("study", "create", str(study_file), "--name", "second").returncode == 0
     with open_store("sqlite:///default.db") as store:
-        store.claim(store.study("second"), worker="ann", count=2, lease_s=600.0)
+        store.queue.claim(store.studies.get("second"), worker="ann", count=2, lease_s=600.0)
     source, target = "sqlite:///default.db", "sqlite:///new/other.db"
     ended = command("storage", "copy", source, target, "--study", finished)
     assert (ended.returncode, ended.stdout, ended.stderr) == (
@@ -200,13 +200,13 @@ def test_a_copy_that_cannot_be_is_refused(command: Command, finished: str) -> No
         "storage copy: --study and --all exclude each other: leave one out"
     )
     assert refused(command("storage", "copy", source, target, "--study", "flower")) == (
-        'study "flower": there is no such study: did you mean flowers?'
+        f'study "flower": there is no such study in {source}: did you mean flowers?'
     )
     assert not Path("other.db").exists()
     assert command("storage", "copy", source, target).returncode == 0
     assert refused(command("storage", "copy", source, target)) == (
-        f'{target}: must not have what is copied (got "{finished}"): '
-        "delete it there, or choose studies with --study"
+        f'{target}: must not have the studies yet (got "{finished}"): '
+        "delete them there, or choose others with --study"
     )
 
 

@@ -174,6 +174,17 @@ def test_states_and_limits_choose_trials(command: Command, finished: str) -> Non
     assert strict_json(command("study", "trials", finished, "--format", "json", "--state", "running")) == []
 
 
+def test_fates_choose_trials(command: Command, finished: str) -> None:
+    """`--fate` may be given twice, with fates of two words in quotes, and combines with `--state`."""
+    every = strict_json(command("study", "trials", finished, "--format", "json"))
+    wanted = ("--fate", "complete", "--fate", "too slow")
+    chosen = strict_json(command("study", "trials", finished, "--format", "json", *wanted))
+    assert chosen == [trial for trial in every if trial["fate"] in ("complete", "too slow")]
+    assert 0 < len(chosen) < len(every)
+    both = command("study", "trials", finished, "--format", "json", *wanted, "--state", "complete")
+    assert strict_json(both) == [trial for trial in every if trial["fate"] == "complete"]
+
+
 def test_csv_says_what_json_says(command: Command, finished: str) -> None:
     """CSV has one line a trial, with nested fields in adjacent columns with dotted names."""
     trials = strict_json(command("study", "trials", finished, "--format", "json"))
@@ -199,7 +210,7 @@ def test_tables_are_not_cut(command: Command, finished: str) -> None:
     """A table written to a pipe has one line for each object, of any length."""
     lines = command("study", "trials", finished).stdout.splitlines()
     assert lines[0].split() == [
-        "trial", "val", "acc", "learning_rate", "weight_decay", "model.activation", "state", "verdict", "epochs",
+        "trial", "val", "acc", "learning_rate", "weight_decay", "model.activation", "fate", "verdict", "epochs",
     ]  # fmt: skip
     assert len(lines) == 13
     assert lines == [line.rstrip() for line in lines]
@@ -377,10 +388,10 @@ def test_deleting_says_who_trains(command: Command, study_file: Path, tmp_path: 
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
         for process_id, (worker, count) in enumerate((("ann", 2), ("bob", 1))):
-            store.register_worker(
+            store.workers.register(
                 WorkerIdentity(name=worker, host="here", process_id=process_id, version="0.1.0")
             )
-            store.claim(store.study("flowers"), worker=worker, count=count, lease_s=600.0)
+            store.queue.claim(store.studies.get("flowers"), worker=worker, count=count, lease_s=600.0)
     ended = command("study", "delete", "flowers", "--yes")
     assert ended.returncode == 0
     assert ended.stderr == "Warning: 3 trials were in training, by ann (2), bob (1): their work is lost\n"

@@ -112,10 +112,16 @@ def test_the_budget_can_be_raised(command: Command, exact: str) -> None:
 
 
 def test_a_study_that_searches_has_no_configurations(command: Command, finished: str) -> None:
-    """The listing is empty, with the reason."""
-    ended = command("study", "configurations", finished, "--format", "json")
-    assert (ended.returncode, json.loads(ended.stdout)) == (0, [])
-    assert "hpsearch study best flowers" in ended.stderr
+    """Its listing is a message with the command to use instead, without an empty table; for programs it is empty."""
+    ended = command("study", "configurations", finished)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == (
+        'Study "flowers" has a search space, not a list of [[configurations]]. '
+        "List its best trials: hpsearch study best flowers\n"
+    )
+    assert json.loads(command("study", "configurations", finished, "--format", "json").stdout) == []
+    csv = command("study", "configurations", finished, "--format", "csv").stdout
+    assert csv.startswith("name,params,mean")
 
 
 def test_diagnose_takes_one_of_them(command: Command, exact_file: Path) -> None:

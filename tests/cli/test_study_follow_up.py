@@ -136,7 +136,7 @@ def test_what_is_not_complete_is_not_tested(command: Command, sealed: str) -> No
     pruned = shown(command("study", "trials", sealed, "--state", "pruned", "--format", "json"))[0]["number"]
     ended = command("study", "test", sealed, "--trial", str(pruned), "--yes")
     assert ended.returncode == 1
-    assert f"(got {pruned}, which is pruned)" in ended.stderr
+    assert f"(got {pruned}, whose fate is" in ended.stderr
     assert command("study", "test", sealed, "--trial", "400", "--yes").returncode == 1
 
 
@@ -155,9 +155,9 @@ def test_an_opening_elsewhere_is_warned_of(command: Command, sealed: str) -> Non
 def test_an_opening_without_result_is_finished_for_its_trial(command: Command, sealed: str) -> None:
     """After a kill between opening and result the recorded configuration is finished, and no other is opened."""
     with open_store(f"sqlite:///{Path('default.db').resolve()}") as store:
-        study = store.study(sealed)
-        numbers = [trial.number for trial in store.trials(study) if trial.is_ranked]
-        store.unseal(study, number=numbers[-1], command="what was killed")
+        study = store.studies.get(sealed)
+        numbers = [trial.number for trial in store.trials.all(study) if trial.is_ranked]
+        store.evaluations.unseal(study, number=numbers[-1], command="what was killed")
     assert "it was stopped before the result" in command("study", "show", sealed).stdout
     refused = command("study", "test", sealed, "--trial", str(numbers[0]), "--yes")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -169,9 +169,9 @@ def test_an_opening_without_result_is_finished_for_its_trial(command: Command, s
 def test_an_opening_is_finished_with_its_seeds(command: Command, sealed: str) -> None:
     """A part that was opened for three seeds is measured with three, even if a later call gives another number."""
     with open_store(f"sqlite:///{Path('default.db').resolve()}") as store:
-        study = store.study(sealed)
-        number = next(trial.number for trial in store.trials(study) if trial.is_ranked)
-        store.unseal(study, number=number, command="what was killed", seeds=3)
+        study = store.studies.get(sealed)
+        number = next(trial.number for trial in store.trials.all(study) if trial.is_ranked)
+        store.evaluations.unseal(study, number=number, command="what was killed", seeds=3)
     ended = command("study", "test", sealed, "--seeds", "2", "--format", "json")
     assert ended.returncode == 0
     assert len(shown(ended)["seeds"]) == 3

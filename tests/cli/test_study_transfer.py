@@ -72,7 +72,7 @@ def test_nothing_to_stop_is_said(command: Command, finished: str, tmp_path: Path
     assert command("study", "stop", finished).stdout == nothing
     assert command("study", "edit", finished, "--trials", "13").returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        store.claim(store.study(finished), worker="ann", count=1, lease_s=600.0)
+        store.queue.claim(store.studies.get(finished), worker="ann", count=1, lease_s=600.0)
     assert command("study", "stop", finished).stdout == (
         'Study "flowers": has begun all of its 13 trials: there is nothing to stop\n'
         "In training, and going on to their end: 1\n"
@@ -232,9 +232,9 @@ def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished:
     ("settings", "message"),
     [
         ((), "trial enqueue: needs a value (got none)"),
-        (("learning_rate=1e9",), "must lie in the search, learning_rate: 1e-07 to 1e+06, logarithmic (got 1"),
+        (("learning_rate=1e9",), "must be inside the search, learning_rate: 1e-07 to 1e+06, logarithmic (got 1"),
         (("learning_rate=fast",), "--set training.learning_rate: must be a number"),
-        (("model.activation=elu",), "must lie in the search, model.activation: one of relu, tanh (got 'elu')"),
+        (("model.activation=elu",), 'must be inside the search, model.activation: one of relu, tanh (got "elu")'),
         (("lr=0.5",), 'must be searched by study "flowers" (got 0.5): did you mean learning_rate?'),
         (("lerning_rate=0.5",), "did you mean learning_rate?"),
         (("momentum=0.5",), 'must be searched by study "flowers" (got 0.5)'),
@@ -250,3 +250,18 @@ def test_what_is_not_searched_is_not_enqueued(
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
     assert len(trials_of(command, finished)) == 12
+
+
+def test_an_import_names_the_studies_of_the_file(command: Command, finished: str) -> None:
+    """A name that the file lacks is answered with its names, and a name that is taken with the ways out."""
+    assert command("study", "export", finished, "--output", "kept.db").returncode == 0
+    ended = command("study", "import", "kept.db", "--study", "other", "--storage", "sqlite:///new.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        'Error: study "other": there is no such study in sqlite:///kept.db: choose one of flowers\n'
+    )
+    ended = command("study", "import", "kept.db")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (
+        'must not have the studies yet (got "flowers"): delete them there, or choose others' in ended.stderr
+    )

@@ -62,7 +62,7 @@ def test_creating_warns(command: Command, more: str, scale: str, warnings: list[
 
 def test_a_fault_on_purpose_is_said_and_shown(command: Command) -> None:
     """A study with intentionally wrong data states that at its creation, and permanently afterwards."""
-    words = "the training part's targets are shuffled apart from its inputs"
+    words = "the training part's targets are shuffled independently of its inputs"
     Path("shuffled.toml").write_text(
         'name = "shuffled"\ndata = { source = "digits", fault = "labels_shuffled" }\n'
     )

@@ -45,16 +45,18 @@ def eventful(command: Command, study_file: Path, tmp_path: Path) -> str:
         suggested={"learning_rate": 0.125},
     )
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        study = store.study("flowers")
+        study = store.studies.get("flowers")
         for worker, crashed in (("ann", False), ("bob", True)):
-            (claim,) = store.claim(study, worker=worker, count=1, lease_s=600.0)
-            store.record(study, [Update(claim=claim, reports={0: 0.5, 1: 0.25}, epochs=2, steps=12)])
+            (claim,) = store.queue.claim(study, worker=worker, count=1, lease_s=600.0)
+            store.trials.record(study, [Update(claim=claim, reports={0: 0.5, 1: 0.25}, epochs=2, steps=12)])
             why = "it was killed by signal 9" if crashed else "the worker was stopped"
-            store.release(study, worker=worker, numbers=None, why=why, crashed=crashed)
-        (claim,) = store.claim(study, worker="eve", count=1, lease_s=600.0)
-        store.assign(study, [Assignment(claim=claim, params=params)])
+            store.queue.release(study, worker=worker, numbers=None, why=why, crashed=crashed)
+        (claim,) = store.queue.claim(study, worker="eve", count=1, lease_s=600.0)
+        store.trials.assign(study, [Assignment(claim=claim, params=params)])
         outcome = TrialOutcome(state=TrialState.PRUNED, value=0.375, finding=finding, series={})
-        store.record(study, [Update(claim=claim, reports={0: 0.375}, epochs=1, steps=6, outcome=outcome)])
+        store.trials.record(
+            study, [Update(claim=claim, reports={0: 0.375}, epochs=1, steps=6, outcome=outcome)]
+        )
     return "flowers"
 
 
@@ -70,7 +72,7 @@ def test_a_trial_is_shown_with_everything(command: Command, eventful: str) -> No
         "weight_decay      1e-05",
         "model.activation  relu",
         "val acc           0.375",
-        "state             pruned",
+        "fate              diverged",
         "epochs            1",
         "steps             6",
         "attempts          3",
@@ -121,7 +123,7 @@ def test_a_trial_that_has_not_begun_can_be_shown(command: Command, study_file: P
     """A trial of a vanished worker is swept by any reading command, and is shown waiting with its history."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        store.claim(store.study("flowers"), worker="ann", count=1, lease_s=-1.0)
+        store.queue.claim(store.studies.get("flowers"), worker="ann", count=1, lease_s=-1.0)
     lines = command("trial", "show", "flowers", "0").stdout.splitlines()
     assert lines[0] == "flowers: trial 0: waiting"
     assert lines[-1].split()[:4] == ["1", "ann", "lease", "expired"]
@@ -141,7 +143,7 @@ def test_what_a_trial_was_enqueued_with_is_shown(command: Command, study_file: P
     assert lines[0] == "flowers: trial 0: waiting"
     assert lines[3:6] == [*marked, "val acc           none"]
     _, row = command("study", "trials", "flowers", "--state", "waiting").stdout.splitlines()
-    assert row.split() == ["0", "0.01", "tanh", "waiting", "waiting", "0"]
+    assert row.split() == ["0", "0.01", "tanh", "waiting", "0"]
     given = {"learning_rate": 0.01, "model.activation": "tanh"}
     trial = one(command, "flowers", 0)
     assert (trial["params"], trial["given"]) == ({}, given)
@@ -166,6 +168,19 @@ def test_a_number_that_is_not_there_is_told(command: Command, finished: str) -> 
     )
     assert command("trial", "show", "flower", "0").returncode == 1
     assert command("trial", "show", finished, "-1").returncode == 2
+
+
+@pytest.mark.parametrize("number", ["-1", "-12"])
+def test_a_negative_number_is_no_option(command: Command, number: str) -> None:
+    """`trial show digits -1` is answered with the rule for numbers of trials, not with an unknown option."""
+    for verb in ("show", "replay", "fail", "retry"):
+        ended = command("trial", verb, "foo", number)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.endswith(
+            "Error: Invalid value for 'NUMBER': must be a trial's number, a whole number from 0 to 2147483647 "
+            f"(got {number})\n"
+        )
+    assert "No such option: -1" in command("study", "show", number).stderr
 
 
 @pytest.mark.parametrize("number", ["x", "1.5", "", "2147483648", "\u0663"])
@@ -221,7 +236,7 @@ def test_a_trial_of_another_client_is_listed_taken_over_and_given_up(
         'Study "flowers": trial 14 already waits in place of trial 12\n',
     ]
     shown = command("trial", "show", finished, "12").stdout
-    assert shown.startswith("flowers: trial 12: other verdict, stopped\n")
+    assert shown.startswith("flowers: trial 12: given up by a user\n")
     assert "Verdict: stopped, confidence 100 %\nRemedy: Given up by `hpsearch trial fail`" in shown
     assert "told by" not in shown
     assert command("report", finished, "--output", "flowers.html").returncode == 0
@@ -266,7 +281,7 @@ def test_a_trial_that_ended_before_it_began_has_no_attempt_and_no_replay(
     shown = command("trial", "show", finished, "12", "--format", "json").stdout
     assert json.loads(shown)["attempts"] == 0
     replayed = command("trial", "replay", finished, "12")
-    assert (replayed.returncode, "it was given up before a worker took it" in replayed.stderr) == (1, True)
+    assert (replayed.returncode, "it failed before a worker claimed it" in replayed.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("verb", ["fail", "retry"])

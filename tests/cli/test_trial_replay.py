@@ -86,7 +86,7 @@ def test_a_page_has_a_name_for_any_setting(command: Command, finished: str) -> N
         (["0", "--set", "data.source=wine"], 2, "data.source: must be a field of [model] or [training]"),
         (["0", "--set", "training.batch_size=500"], 2, "must be at most the 120 training examples"),
         (["0", "--watch", "64"], 1, "--watch: must name units of the first hidden layer"),
-        (["0", "--output", "nowhere/page.html"], 1, "report: its folder must exist (got nowhere)"),
+        (["0", "--output", "nowhere/page.html"], 1, "--output: its folder must exist (got nowhere)"),
         (["0", "--epochs", "0"], 2, "--epochs"),
     ],
 )

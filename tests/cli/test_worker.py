@@ -49,7 +49,7 @@ def test_a_study_whose_data_is_missing_is_left_to_others(command: Command, study
     Path("data.csv").unlink()
     ended = command("worker", "start", "--exit-when-idle", "--name", "ann")
     assert ended.returncode == 0
-    assert 'worker ann: leaves the study "away" to others: data.source: the file must exist' in ended.stderr
+    assert 'worker ann: skips the study "away": data.source: the file must exist' in ended.stderr
     assert (show(command, "away")["finished"], show(command, "flowers")["finished"]) == (0, 6)
     ended = command("worker", "start", "--exit-when-idle", "--study", "away")
     assert ended.returncode == 1
@@ -60,7 +60,7 @@ def test_a_worker_says_that_it_made_its_database(command: Command, tmp_path: Pat
     """A worker may start before the first study exists; it reports a mistyped URL once."""
     url = f"sqlite:///{tmp_path / 'mistyped.db'}"
     arguments = ("worker", "start", "--exit-when-idle", "--name", "ann", "--storage", url)
-    made = f"worker ann: {url} was made just now and is empty: create a study there, or check the URL"
+    made = f"worker ann: {url} was created just now and is empty: create a study there, or check the URL"
     first, second = command(*arguments), command(*arguments)
     assert (first.returncode, first.stderr.splitlines()[0]) == (0, made)
     assert first.stderr.splitlines()[1:] == second.stderr.splitlines()
@@ -158,10 +158,10 @@ def test_workers_are_listed_with_what_they_train(command: Command, study_file: P
     """Each study that a worker trains is named with the number of trials, and a lost or stopping worker is marked."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        study = store.study("flowers")
+        study = store.studies.get("flowers")
         for name in ("ann", "bob", "eve"):
-            store.register_worker(WorkerIdentity(name=name, host="node7", process_id=47, version="0.1.0"))
-            store.claim(study, worker=name, count=2, lease_s=600.0)
+            store.workers.register(WorkerIdentity(name=name, host="node7", process_id=47, version="0.1.0"))
+            store.queue.claim(study, worker=name, count=2, lease_s=600.0)
     assert command("worker", "stop", "eve").stdout == 'Worker "eve": was asked to stop\n'
     with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:
         connection.execute("UPDATE hpsearch_workers SET seen = seen - 60 WHERE worker = 'bob'")
@@ -179,7 +179,7 @@ def test_workers_are_listed_with_what_they_train(command: Command, study_file: P
 def test_a_lost_worker_is_not_waited_for(command: Command, finished: str, tmp_path: Path) -> None:
     """Stopping a worker that has not been seen for a while is an error that states the future of its trials."""
     with open_store(f"sqlite:///{tmp_path / 'default.db'}") as store:
-        store.register_worker(WorkerIdentity(name="bob", host="node7", process_id=47, version="0.1.0"))
+        store.workers.register(WorkerIdentity(name="bob", host="node7", process_id=47, version="0.1.0"))
     with closing(sqlite3.connect(tmp_path / "default.db")) as connection, connection:
         connection.execute("UPDATE hpsearch_workers SET seen = 1700000000")
     for arguments in ((), ("--wait",)):

@@ -33,16 +33,16 @@ class Clocks:
 
     def keep(self, store: Store, *, ahead_s: float = 0.0) -> None:
         """Use this time for a store's connections from now on."""
-        dialect = store._engine.dialect.name
+        dialect = store._transactions.engine.dialect.name
         if dialect == "postgresql":
-            with writing(store._engine, durable=False) as connection:
+            with writing(store._transactions.engine, durable=False) as connection:
                 for statement in _POSTGRESQL_CLOCK:
                     connection.execute(text(statement))
 
         def give(connection: Any, *_: object) -> None:
             _set(connection, dialect, self._now_s + ahead_s)
 
-        event.listen(store._engine, "checkout", give)
+        event.listen(store._transactions.engine, "checkout", give)
 
     def wait(self, seconds: float) -> None:
         """Advance every clock."""

@@ -112,7 +112,7 @@ def new_lab(store: Store, url: str) -> Iterator[Callable[..., Lab]]:
 
     def make(trials: int = 20, **changes: Any) -> Lab:
         spec = a_spec(trials=trials, **changes)
-        study = store.create_study(spec, fingerprint=FINGERPRINT)
+        study = store.studies.create(spec, fingerprint=FINGERPRINT)
         labs.append(Lab(store=store, url=url, study=study))
         return labs[-1]
 

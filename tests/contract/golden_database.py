@@ -23,22 +23,22 @@ from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, evaluation
 def fill(url: str) -> None:
     """Create a study with trials of every kind, one that waits, and one of another client."""
     with open_store(url) as store:
-        study = store.create_study(a_spec("golden", trials=40, seed=7), fingerprint=FINGERPRINT)
-        lab = Lab(store=store, url=url, study=store.set_priority(study, 3), worker="ann")
+        study = store.studies.create(a_spec("golden", trials=40, seed=7), fingerprint=FINGERPRINT)
+        lab = Lab(store=store, url=url, study=store.studies.set_priority(study, 3), worker="ann")
         lab.finish(3)
         lab.finish(1, state=TrialState.PRUNED, value=float("-inf"), reports={0: float("nan"), 1: 1e-300})
         lab.finish(1, state=TrialState.FAILED, value=None)
         back, crashed, _ = claims = lab.claim(3, lease_s=1e10)  # centuries: no reader may sweep it
         lab.assign(claims)
-        store.record(study, [Update(claim=crashed, reports={0: 0.5}, epochs=1, steps=9)])
-        store.release(study, worker="ann", numbers=[crashed.number], why="out of memory", crashed=True)
-        store.release(study, worker="ann", numbers=[back.number], why="stopped", crashed=False)
-        store.create_study(a_spec("later", trials=5), fingerprint=FINGERPRINT, parent=study)
+        store.trials.record(study, [Update(claim=crashed, reports={0: 0.5}, epochs=1, steps=9)])
+        store.queue.release(study, worker="ann", numbers=[crashed.number], why="out of memory", crashed=True)
+        store.queue.release(study, worker="ann", numbers=[back.number], why="stopped", crashed=False)
+        store.studies.create(a_spec("later", trials=5), fingerprint=FINGERPRINT, parent=study)
         again = [evaluation(0, seed=1), evaluation(0, seed=2, accuracy=None), evaluation(1, part="test")]
-        store.write_evaluations(study, again)
-        store.unseal(study, number=1, command="hpsearch study test golden")
+        store.evaluations.write(study, again)
+        store.evaluations.unseal(study, number=1, command="hpsearch study test golden")
         identity = WorkerIdentity(name="ann", host="laboratory", process_id=7, version="0.1.0")
-        store.register_worker(identity)
+        store.workers.register(identity)
         stock = lab.stock()
         stock.enqueue_trial({"learning_rate": 0.5}, user_attrs={"note": "\N{SNOWMAN}"})
         lab.opened[0].create_new_study([*stock.directions], "theirs")
@@ -48,24 +48,24 @@ def fill(url: str) -> None:
 def facts(store: Store) -> Any:
     """Return all facts that can be read from a database, as plain JSON with names for NaN and the infinities."""
     read = {
-        "studies": {study.spec.name: _facts_of(store, study) for study in store.studies()},
-        "foreign": store.foreign_studies(),
-        "workers": [asdict(worker.identity) for worker in store.workers()],
+        "studies": {study.spec.name: _facts_of(store, study) for study in store.studies.all()},
+        "foreign": store.studies.foreign_names(),
+        "workers": [asdict(worker.identity) for worker in store.workers.all()],
     }
     return json.loads(json.dumps(read, default=str), parse_constant=str)
 
 
 def _facts_of(store: Store, study: StoredStudy) -> dict[str, Any]:
-    trials = store.trials(study)
+    trials = store.trials.all(study)
     numbers = [trial.number for trial in trials]
     return {
         "study": asdict(study),
-        "progress": asdict(store.progress(study)),
+        "progress": asdict(store.studies.progress(study)),
         "trials": [asdict(trial) for trial in trials],
-        "series": store.series(study, numbers),
-        "evaluations": [asdict(evaluation) for evaluation in store.evaluations(study)],
-        "unsealing": None if (unsealing := store.unsealing(study)) is None else asdict(unsealing),
-        "attempts": {number: [asdict(a) for a in store.attempts(study, number)] for number in numbers},
+        "series": store.trials.series(study, numbers),
+        "evaluations": [asdict(evaluation) for evaluation in store.evaluations.all(study)],
+        "unsealing": None if (unsealing := store.evaluations.unsealing(study)) is None else asdict(unsealing),
+        "attempts": {number: [asdict(a) for a in store.trials.attempts(study, number)] for number in numbers},
     }
 
 

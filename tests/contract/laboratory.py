@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import optuna
 from optuna_dashboard._note import get_note_from_system_attrs, save_note_with_version
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
 from hpsearch.storage.records import (
     Assignment,
@@ -52,12 +52,12 @@ class Lab:
 
     def claim(self, count: int, *, lease_s: float = 600.0, worker: str | None = None) -> list[ClaimedTrial]:
         """Claim trials. A lease of less than 0 s is already expired."""
-        return self.store.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
+        return self.store.queue.claim(self.study, worker=worker or self.worker, count=count, lease_s=lease_s)
 
     def renew(self, lease_s: float, *, worker: str | None = None) -> int:
         """Send the worker's heartbeat; return the number of renewed leases."""
         identity = WorkerIdentity(name=worker or self.worker, host="node7", process_id=1, version="0")
-        return self.store.beat(identity, lease_s=lease_s).leases
+        return self.store.queue.beat(identity, lease_s=lease_s).leases
 
     def params(self, number: int) -> dict[str, ParameterValue]:
         """Return parameters that differ from trial to trial."""
@@ -70,13 +70,13 @@ class Lab:
 
     def assign(self, claims: Sequence[ClaimedTrial]) -> frozenset[int]:
         """Give claims the parameters of their numbers."""
-        return self.store.assign(
+        return self.store.trials.assign(
             self.study, [Assignment(claim=claim, params=self.params(claim.number)) for claim in claims]
         )
 
     def end(self, claims: Sequence[ClaimedTrial], **outcome: Any) -> frozenset[int]:
         """Record that claims ended, after two epochs, as `update` says."""
-        return self.store.record(self.study, [update(claim, **outcome) for claim in claims])
+        return self.store.trials.record(self.study, [update(claim, **outcome) for claim in claims])
 
     def finish(self, count: int, **outcome: Any) -> list[ClaimedTrial]:
         """Claim, assign and end `count` trials."""
@@ -164,3 +164,24 @@ def a_spec(name: str | None = None, *, trials: int = 20, **changes: Any) -> Stud
         search=SEARCH,
         **{"metric": "validation_accuracy", **changes},
     )
+
+
+def kill_others(lab: Lab, dialect: str) -> None:
+    """End all connections of the store on the server's side."""
+    database = make_url(lab.url).database
+    engine = create_engine(make_url(lab.url))
+    with engine.connect() as connection:
+        if dialect == "postgresql":
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                    f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+                )
+            )
+        else:
+            others = text(
+                f"SELECT id FROM information_schema.processlist WHERE db = '{database}' AND id <> connection_id()"
+            )
+            for connection_id in connection.execute(others).scalars().all():
+                connection.execute(text(f"KILL {connection_id}"))
+    engine.dispose()

@@ -18,11 +18,13 @@ def test_every_attempt_that_came_to_nothing_is_kept(new_lab: Labs) -> None:
     for worker, epochs, lease_s in (("ann", 2, 600.0), ("bob", 3, -1.0), ("eve", 0, 600.0)):
         (claim,) = lab.claim(1, worker=worker, lease_s=lease_s)
         reports = dict.fromkeys(range(epochs), 0.5)
-        lab.store.record(lab.study, [Update(claim=claim, reports=reports, epochs=epochs, steps=7 * epochs)])
+        lab.store.trials.record(
+            lab.study, [Update(claim=claim, reports=reports, epochs=epochs, steps=7 * epochs)]
+        )
         if worker != "bob":
             why, crashed = f"{worker} ended", worker == "eve"
-            lab.store.release(lab.study, worker=worker, numbers=None, why=why, crashed=crashed)
-    history = lab.store.attempts(lab.study, 0)
+            lab.store.queue.release(lab.study, worker=worker, numbers=None, why=why, crashed=crashed)
+    history = lab.store.trials.attempts(lab.study, 0)
     assert [(a.attempt, a.worker, a.kind, a.why, a.crashed, a.epochs) for a in history] == [
         (1, "ann", "handed_back", "ann ended", False, 2),
         (2, "bob", "expired", "lease expired", False, 3),
@@ -31,7 +33,7 @@ def test_every_attempt_that_came_to_nothing_is_kept(new_lab: Labs) -> None:
     assert all(abs(attempt.ended - datetime.now(UTC)) < timedelta(minutes=5) for attempt in history)
     second = timedelta(seconds=1)  # MySQL's Optuna keeps starts in whole seconds, rounded
     assert all(attempt.started and attempt.started <= attempt.ended + second for attempt in history)
-    assert lab.store.every_attempt(lab.study) == {0: history}
+    assert lab.store.trials.all_attempts(lab.study) == {0: history}
 
 
 def test_a_trial_that_ended_at_once_has_no_history(new_lab: Labs) -> None:
@@ -39,9 +41,9 @@ def test_a_trial_that_ended_at_once_has_no_history(new_lab: Labs) -> None:
     lab, other = new_lab(), new_lab()
     lab.finish(1)
     other.claim(1)
-    other.store.release(other.study, worker=other.worker, numbers=None, why="x", crashed=False)
-    assert lab.store.attempts(lab.study, 0) == []
-    assert len(other.store.attempts(other.study, 0)) == 1
+    other.store.queue.release(other.study, worker=other.worker, numbers=None, why="x", crashed=False)
+    assert lab.store.trials.attempts(lab.study, 0) == []
+    assert len(other.store.trials.attempts(other.study, 0)) == 1
 
 
 def test_one_trial_is_read_as_all_are(new_lab: Labs) -> None:
@@ -49,7 +51,7 @@ def test_one_trial_is_read_as_all_are(new_lab: Labs) -> None:
     lab = new_lab()
     lab.finish(2)
     lab.claim(1)
-    assert [lab.store.trial(lab.study, number) for number in range(3)] == lab.store.trials(lab.study)
+    assert [lab.store.trials.get(lab.study, number) for number in range(3)] == lab.store.trials.all(lab.study)
 
 
 def test_a_number_that_is_not_there_is_refused(new_lab: Labs) -> None:
@@ -57,11 +59,11 @@ def test_a_number_that_is_not_there_is_refused(new_lab: Labs) -> None:
     lab = new_lab()
     name = lab.study.spec.name
     with pytest.raises(TrialNotFoundError) as caught:
-        lab.store.trial(lab.study, 0)
+        lab.store.trials.get(lab.study, 0)
     assert str(caught.value) == f'study "{name}": must have the trial (got 0): the study has none yet'
     lab.finish(2)
     with pytest.raises(TrialNotFoundError) as caught:
-        lab.store.trial(lab.study, 2)
+        lab.store.trials.get(lab.study, 2)
     assert str(caught.value) == (
         f'study "{name}": must have the trial (got 2): they are numbered from 0 to 1'
     )

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.storage import schema
-from hpsearch.storage.claims import failed_limit
 from hpsearch.storage.engine import reading
+from hpsearch.storage.progress import failed_limit
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause, Finding
 from tests.contract.laboratory import Lab
@@ -34,8 +34,8 @@ def test_threads_that_claim_at_once_take_exactly_the_budget(new_lab: Labs) -> No
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         assert sum(pool.map(train, range(8))) == 60
-    assert [trial.number for trial in lab.store.trials(lab.study)] == list(range(60))
-    assert {trial.state for trial in lab.store.trials(lab.study)} == {TrialState.COMPLETE}
+    assert [trial.number for trial in lab.store.trials.all(lab.study)] == list(range(60))
+    assert {trial.state for trial in lab.store.trials.all(lab.study)} == {TrialState.COMPLETE}
 
 
 def test_processes_that_claim_at_once_take_exactly_the_budget(new_lab: Labs, repository: Path) -> None:
@@ -45,7 +45,7 @@ def test_processes_that_claim_at_once_take_exactly_the_budget(new_lab: Labs, rep
     workers = [subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     ended = [int(worker.communicate(timeout=120)[0]) for worker in workers]
     assert sum(ended) == 50
-    assert [trial.number for trial in lab.store.trials(lab.study)] == list(range(50))
+    assert [trial.number for trial in lab.store.trials.all(lab.study)] == list(range(50))
 
 
 def test_a_claim_never_takes_more_than_the_budget_leaves(new_lab: Labs) -> None:
@@ -69,15 +69,15 @@ def test_a_budget_can_be_raised_and_lowered_while_workers_claim(new_lab: Labs) -
     """The next claim obeys the budget that was set last; running trials continue."""
     lab = new_lab(trials=4)
     running = lab.claim(4)
-    study = lab.store.set_budget(lab.study, 2)
+    study = lab.store.studies.set_budget(lab.study, 2)
     assert study.spec.trials == 2
-    assert lab.store.study(study.spec.name) == study
+    assert lab.store.studies.get(study.spec.name) == study
     assert lab.claim(1) == []
     assert lab.end(running) == frozenset()
-    lab.store.set_budget(lab.study, 6)
+    lab.store.studies.set_budget(lab.study, 6)
     assert [claim.number for claim in lab.claim(10)] == [4, 5]
     with pytest.raises(ValueError, match=r"^trials: must be at least 1 \(got 0\)$"):
-        lab.store.set_budget(lab.study, 0)
+        lab.store.studies.set_budget(lab.study, 0)
 
 
 def test_waiting_trials_come_first_and_by_number(new_lab: Labs) -> None:
@@ -85,7 +85,7 @@ def test_waiting_trials_come_first_and_by_number(new_lab: Labs) -> None:
     lab = new_lab()
     claims = lab.claim(5)
     lab.assign(claims[:3])
-    lab.store.release(lab.study, worker=lab.worker, numbers=[1, 2, 4], why="stopped", crashed=False)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=[1, 2, 4], why="stopped", crashed=False)
     again = lab.claim(2)
     assert [(claim.number, claim.attempt) for claim in again] == [(1, 2), (2, 2)]
     assert [claim.params for claim in again] == [lab.params(1), lab.params(2)]
@@ -98,7 +98,7 @@ def test_each_claim_has_a_token_of_its_own(new_lab: Labs) -> None:
     """A trial that is claimed again has another token than before."""
     lab = new_lab()
     first = lab.claim(1)[0]
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
     second = lab.claim(1)[0]
     assert (first.number, first.trial_id) == (second.number, second.trial_id)
     assert first.token != second.token
@@ -135,7 +135,7 @@ def test_waiting_trials_of_another_client_keep_their_parameters(new_lab: Labs) -
     assert (whole.number, whole.params) == (1, done.params)
     assert (part.number, part.params, part.fixed) == (2, None, {"learning_rate": 0.5})
     lab.assign([part])
-    assert lab.store.trials(lab.study)[2].params == lab.params(2)
+    assert lab.store.trials.all(lab.study)[2].params == lab.params(2)
 
 
 def test_trials_of_another_client_count_against_the_budget(new_lab: Labs) -> None:
@@ -145,7 +145,7 @@ def test_trials_of_another_client_count_against_the_budget(new_lab: Labs) -> Non
     running, finished = stock.ask(), stock.ask()
     stock.tell(finished, 0.5)
     assert [claim.number for claim in lab.claim(10)] == [2, 3, 4, 5]
-    progress = lab.store.progress(lab.study)
+    progress = lab.store.studies.progress(lab.study)
     assert (progress.complete, progress.running) == (1, 5)
     stock.tell(running, 0.5)
 
@@ -176,18 +176,18 @@ def test_failures_stop_a_study_that_has_too_many(new_lab: Labs) -> None:
         cause=Cause.CODE_ERROR, confidence=1.0, first_step=0, evidence={}, remedy="mend the code"
     )
     lab.finish(2, state=TrialState.FAILED, value=None, finding=code_error)
-    assert lab.store.progress(lab.study).stopped is None
+    assert lab.store.studies.progress(lab.study).stopped is None
     lab.finish(1, state=TrialState.FAILED, value=None)
     assert lab.claim(1) == []
     name = lab.study.spec.name
-    assert lab.store.progress(lab.study).stopped == (
+    assert lab.store.studies.progress(lab.study).stopped == (
         f"3 of 20 trials failed: code_error 2, healthy 1: see `hpsearch study trials {name} --state failed`; "
         f"`hpsearch study edit {name} --trials 40` continues it"
     )
-    lab.store.set_budget(lab.study, 39)
+    lab.store.studies.set_budget(lab.study, 39)
     assert lab.claim(1) == []
-    lab.store.set_budget(lab.study, 40)
-    assert lab.store.progress(lab.study).stopped is None
+    lab.store.studies.set_budget(lab.study, 40)
+    assert lab.store.studies.progress(lab.study).stopped is None
     assert len(lab.claim(1)) == 1
 
 
@@ -205,14 +205,14 @@ def test_claims_stay_exact_when_most_trials_are_settled(new_lab: Labs) -> None:
     straggler = lab.claim(1)
     lab.finish(500)
     (before,) = lab.claim(1)
-    assert (before.number, lab.store.progress(lab.study).finished) == (1202, 1200)
+    assert (before.number, lab.store.studies.progress(lab.study).finished) == (1202, 1200)
     assert [claim.number for claim in lab.claim(10)] == [1203, 1204]
     assert lab.claim(10) == []
     lab.end(straggler)
-    lab.store.set_budget(lab.study, 1206)
+    lab.store.studies.set_budget(lab.study, 1206)
     assert [claim.number for claim in lab.claim(10)] == [1205, 1206]
     assert lab.claim(10) == []
-    with reading(lab.store._engine) as connection:
+    with reading(lab.store._transactions.engine) as connection:
         settled = connection.execute(
             select(schema.studies).where(schema.studies.c.study_key == lab.study.key)
         ).one()
@@ -222,6 +222,6 @@ def test_claims_stay_exact_when_most_trials_are_settled(new_lab: Labs) -> None:
 def test_a_deleted_study_gives_no_claims(new_lab: Labs) -> None:
     """A claim on a study that was deleted meanwhile is an error that states that."""
     lab = new_lab()
-    lab.store.delete_named(lab.study.name)
+    lab.store.studies.delete(lab.study.name)
     with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):
         lab.claim(1)

@@ -37,7 +37,7 @@ class Hand:
     def beat(self) -> None:
         """Renew its leases."""
         tokens = {claim.token for claim in self.held}
-        self.store.beat(self.identity, lease_s=LEASE_S, tokens=tokens)
+        self.store.queue.beat(self.identity, lease_s=LEASE_S, tokens=tokens)
 
 
 @dataclass
@@ -56,13 +56,15 @@ class Crew:
         self.clocks.keep(store, ahead_s=ahead_s)
         # The host is not this machine, which could tell that there is no such process.
         identity = WorkerIdentity(name=name, host="node7", process_id=1, version="0", has_parent=has_parent)
-        store.register_worker(identity)
+        store.workers.register(identity)
         self.hands.append(Hand(store=store, identity=identity))
         return self.hands[-1]
 
     def claim(self, hand: Hand, count: int) -> list[ClaimedTrial]:
         """Let a worker claim trials."""
-        hand.held += hand.store.claim(self.lab.study, worker=hand.identity.name, count=count, lease_s=LEASE_S)
+        hand.held += hand.store.queue.claim(
+            self.lab.study, worker=hand.identity.name, count=count, lease_s=LEASE_S
+        )
         self.lab.assign(hand.held)
         return hand.held
 
@@ -75,12 +77,12 @@ class Crew:
                 if not hand.silent:
                     hand.beat()
             for store in (self.lab.store, *(hand.store for hand in self.hands[:watchers])):
-                swept += store.sweep(self.lab.study)
+                swept += store.queue.sweep(self.lab.study)
         return swept
 
     def attempts(self, number: int) -> list[Attempt]:
         """Return the outcomes of earlier attempts at a trial."""
-        return self.lab.store.attempts(self.lab.study, number)
+        return self.lab.store.trials.attempts(self.lab.study, number)
 
     def ends(self, number: int) -> list[tuple[str, bool]]:
         """Return how attempts at a trial ended, and whether that counts."""
@@ -101,12 +103,12 @@ def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
     """Provide a function that makes a crew with a study of its own, in a database where no other process works."""
     with kept_clocks() as clocks, open_store(url) as store:
         clocks.keep(store)
-        with writing(store._engine, durable=False) as connection:
+        with writing(store._transactions.engine, durable=False) as connection:
             connection.execute(text("DELETE FROM hpsearch_workers"))
         crews: list[Crew] = []
 
         def make(trials: int = 20) -> Crew:
-            study = store.create_study(a_spec(trials=trials), fingerprint=FINGERPRINT)
+            study = store.studies.create(a_spec(trials=trials), fingerprint=FINGERPRINT)
             crews.append(Crew(url=url, lab=Lab(store=store, url=url, study=study), clocks=clocks))
             return crews[-1]
 
@@ -126,8 +128,8 @@ def test_a_clock_that_is_set_takes_no_lease(new_crew: Callable[..., Crew], jump_
     crew.wait(10)
     crew.clocks.jump(jump_s)
     for store in (ann.store, bob.store, crew.lab.store) * 3:
-        assert store.sweep(crew.lab.study) == []
-        assert store.progress(crew.lab.study).running == 4
+        assert store.queue.sweep(crew.lab.study) == []
+        assert store.studies.progress(crew.lab.study).running == 4
     assert crew.wait(40, watchers=2) == []
     assert crew.lab.end(claims) == frozenset()
 
@@ -152,7 +154,7 @@ def test_a_claim_shows_that_its_worker_lives(new_crew: Callable[..., Crew], back
     crew.clocks.jump(-back_s)
     crew.claim(ann, 2)
     crew.clocks.jump(HOUR_S)
-    assert crew.lab.store.sweep(crew.lab.study) == []
+    assert crew.lab.store.queue.sweep(crew.lab.study) == []
     crew.clocks.jump(-HOUR_S)
     ann.silent = True
     assert crew.wait(60) == [0, 1, 2]
@@ -194,7 +196,7 @@ def test_a_trial_fails_with_the_third_worker_that_is_lost_with_it(new_crew: Call
             crew.lab.end([other])
     assert crew.ends(0) == [("lost", False), ("lost", True), ("lost", True)]
     assert crew.ends(1) == [("lost", False)]
-    poison, innocent = crew.lab.store.trials(crew.lab.study)
+    poison, innocent = crew.lab.store.trials.all(crew.lab.study)
     assert (poison.state, poison.verdict) == (TrialState.FAILED, Cause.WORKER_LOST)
     assert poison.finding is not None
     assert poison.finding.evidence == {"workers_lost": 3.0}
@@ -214,7 +216,7 @@ def test_what_silences_everybody_counts_for_no_trial(new_crew: Callable[..., Cre
             hand.silent = True
         assert sorted(crew.wait(50)) == [0, 1]
     assert [crew.ends(number) for number in (0, 1)] == [[("expired", False)] * 3] * 2
-    assert {trial.state for trial in crew.lab.store.trials(crew.lab.study)} == {TrialState.WAITING}
+    assert {trial.state for trial in crew.lab.store.trials.all(crew.lab.study)} == {TrialState.WAITING}
 
 
 def test_nothing_goes_round_for_ever(new_crew: Callable[..., Crew]) -> None:
@@ -226,7 +228,7 @@ def test_nothing_goes_round_for_ever(new_crew: Callable[..., Crew]) -> None:
         hand.silent = True
         assert crew.wait(50) == [0]
     assert crew.ends(0) == [("expired", False)] * (EXPIRIES_MAX - 1) + [("expired", True)]
-    (trial,) = crew.lab.store.trials(crew.lab.study)
+    (trial,) = crew.lab.store.trials.all(crew.lab.study)
     assert trial.finding is not None
     assert trial.finding.evidence == {"workers_lost": float(EXPIRIES_MAX)}
 
@@ -276,9 +278,9 @@ def test_a_parent_sweeps_no_child_that_runs(new_crew: Callable[..., Crew]) -> No
     child.silent = True
     for _ in range(26):
         crew.clocks.wait(BEAT_S)
-        assert crew.lab.store.progress(crew.lab.study, living=[child.identity.name]).running == 2
+        assert crew.lab.store.studies.progress(crew.lab.study, living=[child.identity.name]).running == 2
     assert crew.lab.end(claims[:1]) == frozenset()
-    assert crew.lab.store.progress(crew.lab.study).running == 0
+    assert crew.lab.store.studies.progress(crew.lab.study).running == 0
     assert crew.ends(1) == [("expired", False)]
 
 
@@ -290,11 +292,11 @@ def test_a_dead_process_of_this_machine_needs_no_watch(new_crew: Callable[..., C
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     ann.identity = replace(ann.identity, host=socket.gethostname(), process_id=gone.pid)
-    ann.store.register_worker(ann.identity)
+    ann.store.workers.register(ann.identity)
     crew.claim(ann, 1)
-    assert crew.lab.store.sweep(crew.lab.study) == []
+    assert crew.lab.store.queue.sweep(crew.lab.study) == []
     crew.clocks.wait(LEASE_S + 1)
-    assert crew.lab.store.sweep(crew.lab.study) == ([0] if dialect == "sqlite" else [])
+    assert crew.lab.store.queue.sweep(crew.lab.study) == ([0] if dialect == "sqlite" else [])
 
 
 def test_a_worker_that_holds_leases_is_not_forgotten(new_crew: Callable[..., Crew]) -> None:
@@ -304,7 +306,7 @@ def test_a_worker_that_holds_leases_is_not_forgotten(new_crew: Callable[..., Cre
     crew.claim(ann, 1)
     crew.clocks.jump(48 * HOUR_S)
     bob = crew.hire("bob")
-    assert bob.store.sweep(crew.lab.study) == []
+    assert bob.store.queue.sweep(crew.lab.study) == []
     assert crew.wait(40) == []
 
 
@@ -324,11 +326,11 @@ def test_a_damaged_row_of_a_worker_stops_no_sweep(
     crew.claim(dead, 1)
     dead.silent = other.silent = True
     name = (dead if who == "dead" else other).identity.name
-    with writing(ann.store._engine, durable=False) as connection:
+    with writing(ann.store._transactions.engine, durable=False) as connection:
         damaged = f"UPDATE hpsearch_workers SET host = :host, {damage} WHERE worker = :name"
         connection.execute(text(damaged), {"host": socket.gethostname(), "name": name})
     assert crew.wait(LEASE_S + 40, watchers=1) == [1]
-    assert crew.lab.store.progress(crew.lab.study).running == 1
+    assert crew.lab.store.studies.progress(crew.lab.study).running == 1
 
 
 def test_a_damaged_lease_stops_no_sweep(new_crew: Callable[..., Crew]) -> None:
@@ -338,9 +340,9 @@ def test_a_damaged_lease_stops_no_sweep(new_crew: Callable[..., Crew]) -> None:
     crew.claim(ann, 1)
     crew.claim(ann, 1)
     ann.silent = True
-    with writing(ann.store._engine, durable=False) as connection:
+    with writing(ann.store._transactions.engine, durable=False) as connection:
         damaged = "UPDATE hpsearch_trials SET lease_until = 'noon' WHERE number = 0 AND study_key = :key"
         connection.execute(text(damaged), {"key": crew.lab.study.key})
         connection.execute(text("UPDATE hpsearch_workers SET seen = seen + 9999"))
     assert crew.wait(LEASE_S + 40) == [1]
-    crew.lab.store.delete_named(crew.lab.study.name)  # other tests need this database intact
+    crew.lab.store.studies.delete(crew.lab.study.name)  # other tests need this database intact

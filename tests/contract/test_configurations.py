@@ -41,10 +41,10 @@ def work(url: str, study: StoredStudy, *, worker: str, lose: int = 0) -> None:
     """Claim, suggest and end trials until there are none; the first `lose` are claimed and left to expire."""
     with open_store(url) as store:
         if lose:
-            store.claim(study, worker=f"{worker}-killed", count=lose, lease_s=-1.0)
+            store.queue.claim(study, worker=f"{worker}-killed", count=lose, lease_s=-1.0)
         searcher = Searcher(study.spec)
-        while claims := store.claim(study, worker=worker, count=2, lease_s=600.0):
-            store.assign(
+        while claims := store.queue.claim(study, worker=worker, count=2, lease_s=600.0):
+            store.trials.assign(
                 study,
                 [
                     Assignment(claim=claim, params=searcher.suggest(claim.number, claim.fixed).params)
@@ -52,12 +52,12 @@ def work(url: str, study: StoredStudy, *, worker: str, lose: int = 0) -> None:
                     if claim.params is None
                 ],
             )
-            store.record(study, [update(claim) for claim in claims])
+            store.trials.record(study, [update(claim) for claim in claims])
 
 
 def test_every_configuration_has_its_seeds_exactly(url: str, store: Store) -> None:
     """With four workers, two of which lose what they claimed first, each configuration ends with its four trials."""
-    study = store.create_study(exact_spec(), fingerprint=FINGERPRINT)
+    study = store.studies.create(exact_spec(), fingerprint=FINGERPRINT)
     with ThreadPoolExecutor(max_workers=4) as pool:
         for done in [
             pool.submit(work, url, study, worker=f"worker-{index}", lose=2 * (index % 2))
@@ -65,17 +65,17 @@ def test_every_configuration_has_its_seeds_exactly(url: str, store: Store) -> No
         ]:
             done.result()
     work(url, study, worker="the last")
-    trials = store.trials(study)
+    trials = store.trials.all(study)
     assert [trial.number for trial in trials] == list(range(12))
     assert all(dict(trial.params) == params_of_trial(study.spec, trial.number) for trial in trials)
     counts = Counter(configuration_of(study.spec, trial.params) for trial in trials)
     assert counts == dict.fromkeys(CONFIGURATIONS, 4)
-    assert store.progress(study).is_done
+    assert store.studies.progress(study).is_done
 
 
 def test_optuna_reads_the_trials(url: str, store: Store) -> None:
     """Stock Optuna sees the parameters with distributions that hold them, in its table of trials and its best."""
-    study = store.create_study(exact_spec(seeds=1), fingerprint=FINGERPRINT)
+    study = store.studies.create(exact_spec(seeds=1), fingerprint=FINGERPRINT)
     work(url, study, worker="only")
     lab = Lab(store=store, url=url, study=study)
     stock = lab.stock()
@@ -93,13 +93,13 @@ def test_optuna_reads_the_trials(url: str, store: Store) -> None:
 def test_other_configurations_are_another_study(store: Store) -> None:
     """The error states which configurations differ, and their order is part of the study."""
     spec = exact_spec("exact-taken")
-    store.create_study(spec, fingerprint=FINGERPRINT)
-    assert store.create_study(replace(spec, trials=99), fingerprint=FINGERPRINT).spec.trials == spec.trials
+    store.studies.create(spec, fingerprint=FINGERPRINT)
+    assert store.studies.create(replace(spec, trials=99), fingerprint=FINGERPRINT).spec.trials == spec.trials
     first, *rest = CONFIGURATIONS
     changed = (replace(first, params=(("learning_rate", 0.5), ("model.hidden", "[8, 8]"))), *rest)
     other = replace(spec, configurations=changed)
     with pytest.raises(StudyExistsError) as caught:
-        store.create_study(replace(other, search=spanned_dimensions(other)), fingerprint=FINGERPRINT)
+        store.studies.create(replace(other, search=spanned_dimensions(other)), fingerprint=FINGERPRINT)
     assert str(caught.value) == (
         'study "exact-taken": exists with another specification: configurations."ReLU, 0.05" is '
         '{"learning_rate": 0.05, "model.hidden": "[8, 8]"} there '
@@ -108,4 +108,4 @@ def test_other_configurations_are_another_study(store: Store) -> None:
     with pytest.raises(
         StudyExistsError, match=r'configurations is \["ReLU, 0.05", .*\] there \(got \["the study'
     ):
-        store.create_study(replace(spec, configurations=CONFIGURATIONS[::-1]), fingerprint=FINGERPRINT)
+        store.studies.create(replace(spec, configurations=CONFIGURATIONS[::-1]), fingerprint=FINGERPRINT)

@@ -13,17 +13,25 @@ from typing import Any, Final
 
 import optuna
 import pytest
-from sqlalchemy import make_url, select, update
+from sqlalchemy import Engine, event, make_url, select, update
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.records import Update
 from hpsearch.storage.store import Store, open_store
-from hpsearch.storage.transfer import Copied, Selection, copy_studies
+from hpsearch.storage.transfer import Copied, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.golden_database import facts
-from tests.contract.laboratory import Lab, a_spec, evaluation, note_of, stock_storage, write_notes
+from tests.contract.laboratory import (
+    Lab,
+    a_spec,
+    evaluation,
+    kill_others,
+    note_of,
+    stock_storage,
+    write_notes,
+)
 
 Labs = Callable[..., Lab]
 Address = Callable[[str], str]
@@ -53,7 +61,7 @@ def copied(source: str, target: str, *names: str, **selection: Any) -> list[Copi
     """Copy studies and return the notes about them."""
     told: list[Copied] = []
     chosen = Selection(names=names, **selection)
-    assert copy_studies(source, target, chosen, tell=told.append) == told
+    assert Transfer(source=source, target=target, selection=chosen).run(notify=told.append) == told
     return told
 
 
@@ -77,7 +85,7 @@ def in_whole_seconds(study: Any) -> Any:
 def settled(store: Store, lab: Lab) -> tuple[dict[str, Any], int]:
     """Return the counts of settled trials, and the number of the last of them."""
     ours, theirs = schema.studies, optuna_schema.trials
-    with reading(store._engine) as connection:
+    with reading(store._transactions.engine) as connection:
         row = connection.execute(select(ours).where(ours.c.study_key == lab.study.key)).mappings().one()
         last = select(theirs.c.number).where(theirs.c.trial_id == row["settled_trial_id"])
         return {name: row[name] for name in SETTLED}, connection.execute(last).scalar_one()
@@ -91,22 +99,22 @@ def fill(lab: Lab) -> None:
     lab.finish(100)
     back, crashed, _ = claims = lab.claim(3)
     lab.assign([back, crashed])
-    lab.store.record(lab.study, [Update(claim=crashed, reports={0: 0.5}, epochs=1, steps=9)])
+    lab.store.trials.record(lab.study, [Update(claim=crashed, reports={0: 0.5}, epochs=1, steps=9)])
     for claim, why in zip(claims, ("stopped", "out of \N{SNOWMAN}", "stopped"), strict=True):
-        lab.store.release(
+        lab.store.queue.release(
             lab.study, worker=lab.worker, numbers=[claim.number], why=why, crashed=claim is crashed
         )
     lab.stock().enqueue_trial({"learning_rate": 0.5}, user_attrs={"note": "\N{SNOWMAN}"})
     assert [claim.number for claim in lab.claim(1)] == [back.number]
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped again", crashed=False)
-    lab.store.set_priority(lab.study, -3)
-    lab.store.set_budget(lab.study, 700)
-    lab.store.write_evaluations(
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="stopped again", crashed=False)
+    lab.store.studies.set_priority(lab.study, -3)
+    lab.store.studies.set_budget(lab.study, 700)
+    lab.store.evaluations.write(
         lab.study, [evaluation(0, seed=2**40), evaluation(101, part="test", loss=None)]
     )
-    lab.store.unseal(lab.study, number=101, command="opened \N{SNOWMAN}")
+    lab.store.evaluations.unseal(lab.study, number=101, command="opened \N{SNOWMAN}")
     ours, theirs = schema.studies, optuna_schema.trials
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         of_study = select(theirs.c.trial_id).where(theirs.c.study_id == lab.study.study_id)
         fifth = connection.execute(of_study.where(theirs.c.number == 4)).scalar_one()
         counts = {"settled_complete": 3, "settled_pruned": 2, "settled_trial_id": fifth}
@@ -133,7 +141,7 @@ def test_a_copy_of_a_copy_of_a_copy_is_equal(new_lab: Labs, shared: Address, tar
     with open_store(target) as store:
         counts = {"settled_complete": 3, "settled_pruned": 2, "settled_failed": 0}
         assert settled(store, lab) == settled(lab.store, lab) == (counts, 4)
-        theirs = Lab(store=store, url=target, study=store.study(name))
+        theirs = Lab(store=store, url=target, study=store.studies.get(name))
         for ours, their in zip(lab.stock().trials, theirs.stock().trials, strict=True):
             assert (ours.user_attrs, ours.system_attrs) == (their.user_attrs, their.system_attrs)
             assert (ours.distributions, repr(ours.intermediate_values)) == (
@@ -157,7 +165,7 @@ def test_notes_stay_with_their_trials(new_lab: Labs, target: str) -> None:
         study._storage.set_study_system_attr(study._study_id, key, 1)
     copied(lab.url, target, study.study_name)
     with open_store(target) as store:
-        there = Lab(store=store, url=target, study=store.study(study.study_name))
+        there = Lab(store=store, url=target, study=store.studies.get(study.study_name))
         theirs = there.stock()
         found = {number: note_of(theirs, number) for number in (None, *range(150))}
         attributes = theirs._storage.get_study_system_attrs(theirs._study_id)
@@ -173,16 +181,16 @@ def test_a_copied_study_goes_on_to_its_exact_budget(new_lab: Labs, target: str) 
     lab = new_lab(trials=8)
     lab.finish(3)
     lab.claim(2)
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
-    before = lab.store.trials(lab.study)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
+    before = lab.store.trials.all(lab.study)
     assert copied(lab.url, target, lab.study.spec.name)[0].trials == 5
     with open_store(target) as store:
-        there = Lab(store=store, url=target, study=store.study(lab.study.spec.name))
+        there = Lab(store=store, url=target, study=store.studies.get(lab.study.spec.name))
         assert (there.study.key, there.study.spec) == (lab.study.key, lab.study.spec)
         assert [(claim.number, claim.attempt) for claim in there.claim(4)] == [(3, 2), (4, 2), (5, 1), (6, 1)]
         assert [claim.number for claim in there.claim(4)] == [7]
         assert there.claim(1) == []
-    assert lab.store.trials(lab.study) == before
+    assert lab.store.trials.all(lab.study) == before
 
 
 def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -> None:
@@ -191,7 +199,7 @@ def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -
     lab.finish(1)
     claims = lab.claim(2)
     lab.assign(claims)
-    lab.store.record(
+    lab.store.trials.record(
         lab.study, [Update(claim=claim, reports={0: 0.5, 1: 0.6}, epochs=2, steps=9) for claim in claims]
     )
     lab.stock().ask()
@@ -207,20 +215,20 @@ def test_running_trials_are_refused_or_handed_back(new_lab: Labs, target: str) -
     told = copied(lab.url, target, name, running=True)
     assert (told[0].trials, told[0].returned) == (4, 3)
     with open_store(target) as store:
-        study = store.study(name)
-        trials = store.trials(study)
+        study = store.studies.get(name)
+        trials = store.trials.all(study)
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] + [TrialState.WAITING] * 3
         assert [(trial.params, trial.curve, trial.worker) for trial in trials[1:3]] == [
             (lab.params(number), {}, None) for number in (1, 2)
         ]
-        (attempt,) = store.attempts(study, 1)
+        (attempt,) = store.trials.attempts(study, 1)
         assert (attempt.worker, attempt.why, attempt.crashed, attempt.epochs) == (
             lab.worker,
             "copied to another database",
             False,
             2,
         )
-        assert store.progress(study).ledger == {"stopped": 4, "complete": 2}
+        assert store.studies.progress(study).ledger == {"stopped": 4, "complete": 2}
         there = Lab(store=store, url=target, study=study)
         assert there.end(claims) == {1, 2}
         assert [claim.number for claim in there.claim(9)] == list(range(1, 9))
@@ -243,12 +251,12 @@ def test_what_the_target_has_is_refused(new_lab: Labs, target: str) -> None:
     with pytest.raises(StudyExistsError) as caught:
         copied(source, target, *names)
     assert str(caught.value) == (
-        f'{target}: must not have what is copied (got "{names[0]}" as "renamed", "{names[1]}"): '
-        "delete it there, or choose studies with --study"
+        f'{target}: must not have the studies yet (got "{names[0]}" as "renamed", "{names[1]}"): '
+        "delete them there, or choose others with --study"
     )
     with open_store(target) as store:
-        assert [study.spec.name for study in store.studies()] == [names[1], "renamed"]
-        store.delete_named("renamed")
+        assert [study.spec.name for study in store.studies.all()] == [names[1], "renamed"]
+        store.studies.delete("renamed")
     assert [study.name for study in copied(source, target, names[0], names[2])] == [names[0], names[2]]
 
 
@@ -266,7 +274,7 @@ def test_studies_of_other_clients_are_copied_on_request(new_lab: Labs, target: s
         trial.set_user_attr("note", f"{number}")
         study.tell(trial, [0.5, math.inf])
     theirs = optuna_schema.trials
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         ids = select(theirs.c.trial_id).where(theirs.c.study_id == study._study_id, theirs.c.number == 2)
         twin = connection.execute(ids).scalar_one()
         connection.execute(update(theirs).where(theirs.c.trial_id == twin).values(number=1))
@@ -283,7 +291,7 @@ def test_studies_of_other_clients_are_copied_on_request(new_lab: Labs, target: s
     assert [described(trial) for trial in copies] == [described(trial) for trial in trials]
     assert [trial.number for trial in copies] == [0, 1, 1]
     with open_store(target) as store:
-        assert (store.studies(), store.foreign_studies()) == ([], [name])
+        assert (store.studies.all(), store.studies.foreign_names()) == ([], [name])
 
 
 def described(trial: optuna.trial.FrozenTrial) -> tuple[Any, ...]:
@@ -306,7 +314,7 @@ def test_all_means_ours_unless_more_is_asked(fresh_url: str, target: str, tmp_pa
     assert [study.name for study in copied(fresh_url, target, foreign=True)] == ["theirs", "also theirs"]
     with open_store(fresh_url) as store:
         for name in ("ours", "also ours"):
-            store.create_study(a_spec(name), fingerprint="0")
+            store.studies.create(a_spec(name), fingerprint="0")
     second, third = (f"sqlite:///{tmp_path / name}" for name in ("second.db", "third.db"))
     assert [study.name for study in copied(fresh_url, second)] == ["ours", "also ours"]
     everything = [study.name for study in copied(fresh_url, third, foreign=True)]
@@ -318,15 +326,14 @@ def test_all_means_ours_unless_more_is_asked(fresh_url: str, target: str, tmp_pa
 KILLED: Final = """
 import os, signal, sys
 from sqlalchemy import Engine, event
-from hpsearch.storage.transfer import copy_studies
-from hpsearch.storage.transfer import Selection
+from hpsearch.storage.transfer import Selection, Transfer
 
 def kill(connection, cursor, statement, *rest):
     if statement.startswith("UPDATE hpsearch_studies"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 event.listen(Engine, "before_cursor_execute", kill)
-copy_studies(sys.argv[1], sys.argv[2], Selection(names=[sys.argv[3]]), tell=print)
+Transfer(source=sys.argv[1], target=sys.argv[2], selection=Selection(names=[sys.argv[3]])).run(notify=print)
 """
 
 
@@ -340,9 +347,32 @@ def test_a_killed_copy_leaves_nothing(new_lab: Labs, shared: Address, dialect: s
     command = [sys.executable, "-c", KILLED, lab.url, target, name]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     with open_store(target) as store, pytest.raises(StudyNotFoundError):
-        store.study(name)
+        store.studies.get(name)
     copied(lab.url, target, name)
     assert in_whole_seconds(read(target, name)) == in_whole_seconds(read(lab.url, name))
+
+
+@pytest.mark.parametrize("dialect", ["postgresql", "mariadb"])
+def test_a_copy_survives_a_lost_connection_to_its_source(new_lab: Labs, target: str, dialect: str) -> None:
+    """A server that ends the connection in the middle of a copy delays it: the study is copied again, once."""
+    lab = new_lab()
+    lab.finish(3)
+    name = lab.study.spec.name
+    losses: list[str] = []
+
+    def lose(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not losses and statement.startswith("INSERT INTO trials") and connection.dialect.name == "sqlite":
+            losses.append(statement)
+            kill_others(lab, dialect)
+
+    event.listen(Engine, "before_cursor_execute", lose)
+    try:
+        (told,) = copied(lab.url, target, name)
+    finally:
+        event.remove(Engine, "before_cursor_execute", lose)
+    assert losses
+    assert told.trials == 3
+    assert read(target, name) == read(lab.url, name)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
@@ -363,7 +393,7 @@ def test_a_copy_that_reads_back_otherwise_is_undone(new_lab: Labs, target: str) 
         "see whether the target's character set and types can hold it"
     )
     with open_store(target) as store:
-        assert (store.studies(), store.foreign_studies()) == ([], [])
+        assert (store.studies.all(), store.studies.foreign_names()) == ([], [])
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
@@ -375,7 +405,7 @@ def test_what_the_target_cannot_hold_is_named(new_lab: Labs, shared: Address) ->
     with pytest.raises(StorageError, match=rf'^study "{name}": .*Data too long for column .value_json.'):
         copied(lab.url, shared("mariadb"), name)
     with open_store(shared("mariadb")) as store, pytest.raises(StudyNotFoundError):
-        store.study(name)
+        store.studies.get(name)
 
 
 def test_the_source_stays_as_it_is(new_lab: Labs, target: str) -> None:
@@ -404,7 +434,7 @@ def test_the_file_of_the_source_stays_as_it_is(new_lab: Labs, target: str, tmp_p
 def contents(url: str) -> Mapping[str, list[str]]:
     """Return the rows of every table, sorted."""
     tables = [*optuna_schema.metadata.sorted_tables, *schema.metadata.sorted_tables]
-    with open_store(url) as store, reading(store._engine) as connection:
+    with open_store(url) as store, reading(store._transactions.engine) as connection:
         return {
             table.name: sorted(str(tuple(row)) for row in connection.execute(select(table)))
             for table in tables
@@ -418,10 +448,9 @@ def test_what_cannot_be_copied_is_said_first(url: str, target: str, tmp_path: Pa
     with pytest.raises(UsageError) as twice:
         copied(url, url)
     assert str(twice.value) == (f"storage copy: source and target must be two databases (got {shown} twice)")
-    with pytest.raises(
-        StudyNotFoundError, match=r'^study "%%": there is no such study: `hpsearch study list`'
-    ):
+    with pytest.raises(StudyNotFoundError) as unknown:
         copied(url, target, "%%")
+    assert str(unknown.value).startswith(f'study "%%": there is no such study in {shown}: ')
     missing = f"sqlite:///{tmp_path / 'missing.db'}"
     with pytest.raises(StorageError, match="there is no such file"):
         copied(missing, target)

@@ -6,7 +6,6 @@ import optuna
 import pytest
 
 from hpsearch.errors import StudyNotFoundError
-from hpsearch.storage.edits import enqueue
 from hpsearch.trials import ParameterValue
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
@@ -21,9 +20,9 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
         {"learning_rate": 0.01, "model.activation": "tanh"},
         {"training.batch_size": 32},
     ]
-    assert enqueue(lab.store, lab.study, asked) == [1, 2]
-    assert enqueue(lab.store, lab.study, []) == []
-    assert lab.store.progress(lab.study).waiting == 2
+    assert lab.store.queue.enqueue(lab.study, asked) == [1, 2]
+    assert lab.store.queue.enqueue(lab.study, []) == []
+    assert lab.store.studies.progress(lab.study).waiting == 2
     claims = lab.claim(20)
     assert [(claim.number, dict(claim.fixed)) for claim in claims] == [
         (1, asked[0]),
@@ -33,20 +32,20 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
     ]
     lab.assign(claims)
     lab.end(claims)
-    assert lab.store.progress(lab.study).finished == 5
+    assert lab.store.studies.progress(lab.study).finished == 5
 
 
 def test_stock_optuna_sees_its_own(new_lab: Labs) -> None:
     """Trials that we enqueue look to any Optuna client like its own, and both continue together."""
     lab = new_lab()
-    enqueue(lab.store, lab.study, [{"learning_rate": 0.01}])
+    lab.store.queue.enqueue(lab.study, [{"learning_rate": 0.01}])
     stock = lab.stock()
     stock.enqueue_trial({"learning_rate": 0.01})
     ours, theirs = stock.get_trials(states=[optuna.trial.TrialState.WAITING])
     assert (ours.number, theirs.number) == (0, 1)
     assert ours.system_attrs == theirs.system_attrs == {"fixed_params": {"learning_rate": 0.01}}
     assert (ours.params, ours.datetime_start, ours.values) == (theirs.params, None, None)
-    assert enqueue(lab.store, lab.study, [{"learning_rate": 0.02}]) == [2]
+    assert lab.store.queue.enqueue(lab.study, [{"learning_rate": 0.02}]) == [2]
     assert stock.ask().number == 0
 
 
@@ -56,16 +55,16 @@ def test_a_study_is_made_with_what_it_begins_with(new_lab: Labs) -> None:
     spec = a_spec(trials=3)
     asked = [{"learning_rate": 0.5}, {"learning_rate": 0.25}]
     for _ in range(2):
-        child = lab.store.create_study(spec, fingerprint=FINGERPRINT, parent=lab.study, enqueued=asked)
-        assert [dict(trial.system_attributes) for trial in lab.store.trials(child)] == [
+        child = lab.store.studies.create(spec, fingerprint=FINGERPRINT, parent=lab.study, enqueued=asked)
+        assert [dict(trial.system_attributes) for trial in lab.store.trials.all(child)] == [
             {"fixed_params": one} for one in asked
         ]
-    lab.store.delete_named(child.name)
+    lab.store.studies.delete(child.name)
 
 
 def test_a_deleted_study_takes_none(new_lab: Labs) -> None:
     """Nothing is enqueued in a deleted study."""
     lab = new_lab()
-    lab.store.delete_named(lab.study.name)
+    lab.store.studies.delete(lab.study.name)
     with pytest.raises(StudyNotFoundError):
-        enqueue(lab.store, lab.study, [{}])
+        lab.store.queue.enqueue(lab.study, [{}])

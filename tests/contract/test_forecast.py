@@ -6,9 +6,8 @@ import pytest
 from sqlalchemy import func, select
 
 from hpsearch.storage import schema
-from hpsearch.storage.check import check
 from hpsearch.storage.engine import reading
-from hpsearch.storage.forecast import MEASURED_FROM, Forecast, WriteRate, forecast
+from hpsearch.storage.health import MEASURED_FROM, Forecast, WriteRate, check, forecast
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
@@ -24,16 +23,16 @@ def test_open_budgets_are_added_up(fresh_url: str) -> None:
             Lab(
                 store=store,
                 url=fresh_url,
-                study=store.create_study(a_spec(trials=trials), fingerprint=FINGERPRINT),
+                study=store.studies.create(a_spec(trials=trials), fingerprint=FINGERPRINT),
             )
             for trials in (40, 20, 3, 900)
         ]
         labs[0].finish(4)
         labs[0].claim(6)
         labs[2].finish(3)
-        store.pause(labs[3].study, by="ann")
-        store.register_worker(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
-        with reading(store._engine) as connection:
+        store.studies.pause(labs[3].study, by="ann")
+        store.workers.register(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
+        with reading(store._transactions.engine) as connection:
             rate = WriteRate(durable_per_s=100.0, light_per_s=1000.0)
             left = forecast(connection, trials=13, round_trip_s=0.0005, write_rate=rate)
             assert left == Forecast(
@@ -64,10 +63,10 @@ def test_a_check_leaves_no_row_behind(new_lab: Labs) -> None:
     """The rows that measured the rate of commits are removed, with those of a killed check."""
     lab = new_lab()
     series = schema.series
-    with lab.store._engine.begin() as connection:
+    with lab.store._transactions.engine.begin() as connection:
         left_over = {"study_key": "hpsearch storage check", "number": 7, "format": 0, "payload": b"x"}
         connection.execute(series.insert().values(**left_over))
     check(lab.url)
-    with reading(lab.store._engine) as connection:
+    with reading(lab.store._transactions.engine) as connection:
         rows = select(func.count()).where(series.c.study_key == "hpsearch storage check")
         assert connection.execute(rows).scalar_one() == 0

@@ -87,16 +87,16 @@ def end_trials(lab: Lab, held: list[ClaimedTrial]) -> None:
 
 def hand_back(lab: Lab, _held: list[ClaimedTrial]) -> None:
     """Hand back held trials and those unknown to the copy, and claim more."""
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False)
     lab.claim(5, worker="another")
-    lab.store.release(lab.study, worker="another", numbers=None, why="bye", crashed=False)
+    lab.store.queue.release(lab.study, worker="another", numbers=None, why="bye", crashed=False)
     stock_of(lab).enqueue_trial({})
 
 
 def lose_workers(lab: Lab, held: list[ClaimedTrial]) -> None:
     """Let the holder crash, and trials fail, known and unknown."""
-    lab.store.record(lab.study, [begun(claim) for claim in held])
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="gone", crashed=True)
+    lab.store.trials.record(lab.study, [begun(claim) for claim in held])
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="gone", crashed=True)
     claim_and_end(lab, 4, state=TrialState.FAILED, value=None)
 
 
@@ -128,17 +128,21 @@ def a_busy_study(new_lab: Labs) -> tuple[Lab, list[ClaimedTrial]]:
     lab.finish(1, state=TrialState.FAILED, value=None)
     retried = lab.claim(2, worker="retrying")
     lab.assign(retried)
-    lab.store.record(lab.study, [begun(claim) for claim in retried])
-    lab.store.release(lab.study, worker="retrying", numbers=[retried[0].number], why="gone", crashed=True)
-    lab.store.release(lab.study, worker="retrying", numbers=[retried[1].number], why="bye", crashed=False)
+    lab.store.trials.record(lab.study, [begun(claim) for claim in retried])
+    lab.store.queue.release(
+        lab.study, worker="retrying", numbers=[retried[0].number], why="gone", crashed=True
+    )
+    lab.store.queue.release(
+        lab.study, worker="retrying", numbers=[retried[1].number], why="bye", crashed=False
+    )
     held = lab.claim(1)
     assert held[0].number == retried[1].number
     stock_of(lab).enqueue_trial({"learning_rate": 0.01})
     stock_of(lab).enqueue_trial({"learning_rate": 0.02})
-    fresh = [lab.store.claim(lab.study, worker="enqueued", count=1, lease_s=600.0)[0]]
-    lab.store.release(lab.study, worker="enqueued", numbers=None, why="bye", crashed=False)
+    fresh = [lab.store.queue.claim(lab.study, worker="enqueued", count=1, lease_s=600.0)[0]]
+    lab.store.queue.release(lab.study, worker="enqueued", numbers=None, why="bye", crashed=False)
     assert [claim.attempt for claim in (*held, *fresh)] == [2, 1]
-    lab.store.record(lab.study, [begun(claim) for claim in held])
+    lab.store.trials.record(lab.study, [begun(claim) for claim in held])
     return lab, held
 
 
@@ -149,9 +153,9 @@ def spent(lab: Lab) -> None:
         claims = lab.claim(8, worker=worker)
         lab.assign([claim for claim in claims if claim.params is None])
         assert lab.end(claims) == frozenset()
-        if not claims and lab.store.progress(lab.study).is_done:
+        if not claims and lab.store.studies.progress(lab.study).is_done:
             break
-    assert lab.store.progress(lab.study).is_done
+    assert lab.store.studies.progress(lab.study).is_done
 
 
 def ended(trials: list[Trial]) -> list[Trial]:
@@ -161,10 +165,10 @@ def ended(trials: list[Trial]) -> list[Trial]:
 
 def check_ledger(store: Store, study: StoredStudy) -> None:
     """Check that all epochs and attempts are accounted for."""
-    trials, attempts = store.trials(study), store.every_attempt(study)
+    trials, attempts = store.trials.all(study), store.trials.all_attempts(study)
     entries = [(ledger_key(trial.state, trial.verdict), trial.epochs) for trial in trials]
     entries += [(attempt.cause, attempt.epochs) for each in attempts.values() for attempt in each]
-    assert dict(store.progress(study).ledger) == ledger_of(entries)
+    assert dict(store.studies.progress(study).ledger) == ledger_of(entries)
     for trial in trials:
         known = [attempt.attempt for attempt in attempts.get(trial.number, ())]
         assert known == list(range(1, trial.attempts)), trial.number
@@ -174,17 +178,17 @@ def check_ledger(store: Store, study: StoredStudy) -> None:
 def test_a_study_goes_on_under_its_new_name(new_lab: Labs, how: str, meanwhile: Meanwhile) -> None:
     """Whatever workers did while the copy was made: trials that it shows as ended stay, the rest fills the budget."""
     lab, held = a_busy_study(new_lab)
-    before, new = ended(lab.store.trials(lab.study)), a_spec().name
+    before, new = ended(lab.store.trials.all(lab.study)), a_spec().name
     RENAMES[how](lab, new, lambda: meanwhile(lab, held))
     with open_store(lab.url) as other:
-        renamed = other.study(new)
+        renamed = other.studies.get(new)
         assert (renamed.key, renamed.spec.trials) == (lab.study.key, BUDGET)
         assert lab.end(held) == {claim.number for claim in held}
-        assert not any(other.held(renamed, worker=name) for name in (lab.worker, "another"))
-        assert other.progress(renamed).running == 0
+        assert not any(other.queue.held(renamed, worker=name) for name in (lab.worker, "another"))
+        assert other.studies.progress(renamed).running == 0
         lab.study = renamed
         spent(lab)
-        trials = other.trials(renamed)
+        trials = other.trials.all(renamed)
         assert [trial.number for trial in trials] == list(range(len(trials)))
         assert [trial for trial in trials if trial.number in {t.number for t in before}] == before
         assert sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials) == BUDGET
@@ -196,7 +200,7 @@ def rows_of_nothing(store: Store, study: StoredStudy) -> int:
     """Return the number of our rows without a trial of Optuna's."""
     ours = schema.trials
     there = text("SELECT trial_id FROM trials WHERE study_id = :study_id").bindparams(study_id=study.study_id)
-    with reading(store._engine) as connection:
+    with reading(store._transactions.engine) as connection:
         ids = set(connection.execute(there).scalars())
         rows = connection.execute(select(ours.c.trial_id).where(ours.c.study_key == study.key))
         series = connection.execute(
@@ -213,20 +217,20 @@ def test_a_rename_is_no_crash_of_a_trial(new_lab: Labs) -> None:
         claims = lab.claim(1)
         assert [claim.crashes for claim in claims] == [0]
         by_copying(lab, new := a_spec().name, lambda: None)
-        lab.study = lab.store.study(new)
-    whys = [attempt.why for attempt in lab.store.attempts(lab.study, 0)]
+        lab.study = lab.store.studies.get(new)
+    whys = [attempt.why for attempt in lab.store.trials.attempts(lab.study, 0)]
     assert whys == [RENAMED.why] * 3
     (last,) = lab.finish(1)
-    assert (last.crashes, lab.store.progress(lab.study).is_done) == (0, True)
+    assert (last.crashes, lab.store.studies.progress(lab.study).is_done) == (0, True)
 
 
 def test_workers_find_a_renamed_study_without_a_new_start(new_lab: Labs) -> None:
     """A store that is open for long follows a rename by itself: by name, by key, in lists and in openings."""
     finds: tuple[Callable[[Store, StoredStudy, str], str], ...] = (
-        lambda store, _study, name: store.study(name).spec.name,
-        lambda store, study, _name: store.followed(study).spec.name,
-        lambda store, study, _name: {one.key: one.spec.name for one in store.studies()}[study.key],
-        lambda store, study, _name: {one.study.key: one.study.spec.name for one in store.openings()}[
+        lambda store, _study, name: store.studies.get(name).spec.name,
+        lambda store, study, _name: store.studies.current(study).spec.name,
+        lambda store, study, _name: {one.key: one.spec.name for one in store.studies.all()}[study.key],
+        lambda store, study, _name: {one.study.key: one.study.spec.name for one in store.queue.openings()}[
             study.key
         ],
     )
@@ -245,8 +249,8 @@ def test_a_study_that_is_gone_is_not_followed(new_lab: Labs) -> None:
         stray.set_user_attr(schema.LINK_ATTRIBUTE, nonsense)
     optuna.delete_study(study_name=lab.study.spec.name, storage=stock_of(lab)._storage)
     with pytest.raises(StudyNotFoundError, match="it was deleted"):
-        lab.store.followed(lab.study)
-    assert other.study in lab.store.studies()
+        lab.store.studies.current(lab.study)
+    assert other.study in lab.store.studies.all()
 
 
 def test_two_that_follow_at_once_take_nothing_from_new_claims(new_lab: Labs) -> None:
@@ -255,7 +259,7 @@ def test_two_that_follow_at_once_take_nothing_from_new_claims(new_lab: Labs) -> 
     lab.claim(2)
     by_copying(lab, new := a_spec().name, lambda: None)
     with open_store(lab.url) as first, open_store(lab.url) as second:
-        renamed = first.study(new)
-        claims = first.claim(renamed, worker="first", count=2, lease_s=600.0)
-        assert second.sweep_orphans() is False
-        assert second.held(renamed, worker="first") == [claim.number for claim in claims]
+        renamed = first.studies.get(new)
+        claims = first.queue.claim(renamed, worker="first", count=2, lease_s=600.0)
+        assert second.studies.sweep_orphans() is False
+        assert second.queue.held(renamed, worker="first") == [claim.number for claim in claims]

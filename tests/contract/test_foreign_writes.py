@@ -58,7 +58,7 @@ def trained(lab: Lab, **outcome: Any) -> None:
     (claim,) = lab.claim(1)
     chosen = {**lab.params(claim.number), **claim.fixed}
     if claim.params is None:
-        lab.store.assign(lab.study, [Assignment(claim=claim, params=chosen)])
+        lab.store.trials.assign(lab.study, [Assignment(claim=claim, params=chosen)])
     assert lab.end([claim], **outcome) == frozenset()
 
 
@@ -70,7 +70,7 @@ def test_a_waiting_trial_that_others_wrote_into_is_trained(new_lab: Labs) -> Non
     write_all(lab, 0)
     study._storage.set_trial_intermediate_value(study.trials[0]._trial_id, 99, 1.0)
     trained(lab, value=0.75)
-    (trial,) = lab.store.trials(lab.study)
+    (trial,) = lab.store.trials.all(lab.study)
     assert (trial.state, trial.value, trial.curve) == (TrialState.COMPLETE, 0.75, {0: 0.25, 1: 0.5})
     assert trial.params == {**lab.params(0), "learning_rate": 0.25, "model.activation": "tanh"}
     attributes = stock_of(lab).trials[0].user_attrs
@@ -89,7 +89,7 @@ def test_a_held_trial_that_others_write_into_ends_as_its_worker_says(new_lab: La
     if written != "parameters":  # those are stored now, and Optuna itself refuses to write them twice
         WRITES[written](study._storage, ids[1])
     assert lab.end(claims, value=0.75) == frozenset()
-    for number, trial in enumerate(lab.store.trials(lab.study)):
+    for number, trial in enumerate(lab.store.trials.all(lab.study)):
         assert (trial.state, trial.value, trial.curve) == (TrialState.COMPLETE, 0.75, {0: 0.25, 1: 0.5})
         assert (trial.params, trial.finding) == (lab.params(number), FINDING)
     assert study.trials[0].user_attrs["verdict"] == "healthy"
@@ -111,8 +111,8 @@ def test_an_end_with_its_parameters_goes_over_what_others_wrote(new_lab: Labs, d
     study = stock_of(lab)
     trial_id = study.trials[0]._trial_id
     interferences = [lambda: WRITES["parameters"](study._storage, trial_id)]
-    event.listen(lab.store._engine, "before_cursor_execute", interfere)
-    ended = lab.store.record(
+    event.listen(lab.store._transactions.engine, "before_cursor_execute", interfere)
+    ended = lab.store.trials.record(
         lab.study,
         [
             Update(
@@ -125,9 +125,9 @@ def test_an_end_with_its_parameters_goes_over_what_others_wrote(new_lab: Labs, d
             )
         ],
     )
-    event.remove(lab.store._engine, "before_cursor_execute", interfere)
+    event.remove(lab.store._transactions.engine, "before_cursor_execute", interfere)
     assert (ended, interferences) == (frozenset(), [])
-    (trial,) = lab.store.trials(lab.study)
+    (trial,) = lab.store.trials.all(lab.study)
     assert (trial.state, trial.params) == (TrialState.COMPLETE, lab.params(0))
 
 
@@ -140,10 +140,10 @@ def test_a_held_trial_that_others_end_is_theirs(new_lab: Labs, state: Theirs) ->
     study = stock_of(lab)
     study.tell(0, 0.125 if state is Theirs.COMPLETE else None, state=state)
     assert lab.end(claims) == {0}
-    assert [trial.state.value for trial in lab.store.trials(lab.study)][1] == "complete"
+    assert [trial.state.value for trial in lab.store.trials.all(lab.study)][1] == "complete"
     assert study.trials[0].state is state
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False)
-    assert lab.store.held(lab.study, worker=lab.worker) == []
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="bye", crashed=False)
+    assert lab.store.queue.held(lab.study, worker=lab.worker) == []
 
 
 def test_a_held_trial_that_others_set_waiting_is_claimed_again(new_lab: Labs) -> None:
@@ -151,7 +151,7 @@ def test_a_held_trial_that_others_set_waiting_is_claimed_again(new_lab: Labs) ->
     lab = new_lab(trials=2)
     (claim,) = lab.claim(1)
     lab.assign([claim])
-    lab.store.record(lab.study, [Update(claim=claim, reports={0: 0.1, 1: 0.2}, epochs=2, steps=20)])
+    lab.store.trials.record(lab.study, [Update(claim=claim, reports={0: 0.1, 1: 0.2}, epochs=2, steps=20)])
     study = stock_of(lab)
     study._storage.set_trial_state_values(study.trials[0]._trial_id, Theirs.WAITING)
     assert lab.end([claim]) == {0}
@@ -159,11 +159,11 @@ def test_a_held_trial_that_others_set_waiting_is_claimed_again(new_lab: Labs) ->
     assert (again.number, again.attempt, again.crashes, again.params) == (0, 2, 0, lab.params(0))
     assert lab.end([claim]) == {0}
     lab.end([again])
-    (trial,) = lab.store.trials(lab.study)
+    (trial,) = lab.store.trials.all(lab.study)
     assert (trial.state, trial.curve, trial.epochs) == (TrialState.COMPLETE, {0: 0.25, 1: 0.5}, 2)
-    (attempt,) = lab.store.attempts(lab.study, 0)
+    (attempt,) = lab.store.trials.attempts(lab.study, 0)
     assert (attempt.why, attempt.epochs) == ("another Optuna client set the trial waiting", 2)
-    assert lab.store.progress(lab.study).ledger == {"complete": 2, "worker_lost": 2}
+    assert lab.store.studies.progress(lab.study).ledger == {"complete": 2, "worker_lost": 2}
 
 
 def test_a_trial_that_others_set_waiting_and_nobody_claims_loses_its_lease(new_lab: Labs) -> None:
@@ -172,9 +172,9 @@ def test_a_trial_that_others_set_waiting_and_nobody_claims_loses_its_lease(new_l
     (claim,) = lab.claim(1, lease_s=-1.0)
     study = stock_of(lab)
     study._storage.set_trial_state_values(study.trials[0]._trial_id, Theirs.WAITING)
-    assert lab.store.sweep(lab.study) == [0]
-    assert lab.store.held(lab.study, worker=lab.worker) == []
-    assert len(lab.store.attempts(lab.study, claim.number)) == 1
+    assert lab.store.queue.sweep(lab.study) == [0]
+    assert lab.store.queue.held(lab.study, worker=lab.worker) == []
+    assert len(lab.store.trials.attempts(lab.study, claim.number)) == 1
 
 
 def test_a_study_that_others_delete_between_look_and_write_is_gone(new_lab: Labs, dialect: str) -> None:
@@ -191,10 +191,10 @@ def test_a_study_that_others_delete_between_look_and_write_is_gone(new_lab: Labs
         if "INTO trial_intermediate_values" in str(execution[2]) and deletions:
             deletions.pop()()
 
-    event.listen(lab.store._engine, "before_cursor_execute", interfere)
+    event.listen(lab.store._transactions.engine, "before_cursor_execute", interfere)
     going_on = Update(claim=claims[0], reports={0: 0.1}, epochs=1, steps=10)
-    assert lab.store.record(lab.study, [going_on]) == {0}
-    event.remove(lab.store._engine, "before_cursor_execute", interfere)
+    assert lab.store.trials.record(lab.study, [going_on]) == {0}
+    event.remove(lab.store._transactions.engine, "before_cursor_execute", interfere)
     assert deletions == []
     with pytest.raises(StudyNotFoundError):
         lab.claim(1)

@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
-from hpsearch.storage import creation
-from hpsearch.storage.engine import UncertainCommitError, reading, writing
+from hpsearch.storage.driver_errors import UncertainCommitError
+from hpsearch.storage.engine import reading, writing
 from hpsearch.storage.leases import CRASHES_MAX
+from hpsearch.storage.queue import write_waiting
 from hpsearch.storage.records import Attempt, ClaimedTrial, StoredStudy, Update, WorkerIdentity
 from hpsearch.storage.store import open_store
 from hpsearch.trials import Trial, TrialState
@@ -101,12 +102,12 @@ class Site:
         self.answer: Answer = "given"
         for store, ahead_s in zip(self.stores, (*AHEAD_S, 0.0), strict=True):
             clocks.keep(store, ahead_s=ahead_s)
-            event.listen(store._engine, "commit", self._commit)
+            event.listen(store._transactions.engine, "commit", self._commit)
 
     def close(self) -> None:
         """Close all stores."""
         for store in self.stores:
-            event.remove(store._engine, "commit", self._commit)
+            event.remove(store._transactions.engine, "commit", self._commit)
             store.close()
 
     def _commit(self, connection: Connection) -> None:
@@ -145,7 +146,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
     class History(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            with writing(site.people._engine, durable=False) as connection:
+            with writing(site.people._transactions.engine, durable=False) as connection:
                 connection.execute(text("DELETE FROM hpsearch_workers"))
             self.hired = 0
             self.hands: list[Hand] = []
@@ -154,7 +155,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
 
         def begin(self) -> None:
             spec = a_spec(trials=BUDGET)
-            self.study: StoredStudy = site.people.create_study(spec, fingerprint=FINGERPRINT)
+            self.study: StoredStudy = site.people.studies.create(spec, fingerprint=FINGERPRINT)
             self.lab = Lab(store=site.people, url=site.url, study=self.study)
             self.budget, self.was_lowered = BUDGET, False
             self.trained: dict[tuple[int, int], set[int]] = {}
@@ -166,7 +167,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         def hire(self, slot: int) -> Hand:
             self.hired += 1
             hand = Hand(name=f"worker-{self.study.key[:8]}-{self.hired}", slot=slot)
-            site.stores[slot].register_worker(
+            site.stores[slot].workers.register(
                 WorkerIdentity(name=hand.name, host="node7", process_id=1, version="0")
             )
             return hand
@@ -174,14 +175,14 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         # What is checked after each step
 
         def look(self) -> Seen:
-            with reading(site.people._engine) as connection:
+            with reading(site.people._transactions.engine) as connection:
                 ours = connection.execute(_OURS, {"key": self.study.key}).all()
-            trials = site.people.trials(self.study)
+            trials = site.people.trials.all(self.study)
             assert [trial.number for trial in trials] == list(range(len(trials)))
             return Seen(
                 trials={trial.number: trial for trial in trials},
                 ours={row.number: row for row in ours},
-                attempts=site.people.every_attempt(self.study),
+                attempts=site.people.trials.all_attempts(self.study),
             )
 
         def check(self, may: Callable[[int, Seen, Seen], bool] = lambda *_: False) -> None:
@@ -232,7 +233,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             for key, epochs in begun.items():
                 assert epochs in self.trained.get(key, {0}), f"{key}: {epochs} epochs"
                 self.trained[key] = {epochs}
-            progress = site.people.progress(self.study)
+            progress = site.people.studies.progress(self.study)
             assert sum(progress.ledger.values()) == progress.epochs == sum(begun.values())
 
         # What workers do
@@ -250,7 +251,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         def beat(self, hand: Hand) -> None:
             identity = WorkerIdentity(name=hand.name, host="node7", process_id=1, version="0")
             tokens = {claim.token for claim in hand.claims.values()}
-            site.stores[hand.slot].beat(identity, lease_s=LEASE_S, tokens=tokens)
+            site.stores[hand.slot].queue.beat(identity, lease_s=LEASE_S, tokens=tokens)
 
         @rule(slot=slots, count=st.integers(1, 3), answer=answers)
         def claim(self, slot: int, count: int, answer: Answer) -> None:
@@ -260,7 +261,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             claims: list[ClaimedTrial] | None = None
             with site.answering(answer):
                 try:
-                    claims = site.stores[slot].claim(
+                    claims = site.stores[slot].queue.claim(
                         self.study, worker=hand.name, count=count, lease_s=LEASE_S
                     )
                 except StorageUnavailableError:
@@ -301,7 +302,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             lost: frozenset[int] | None = None
             with site.answering(answer):
                 try:
-                    lost = site.stores[hand.slot].record(self.study, updates)
+                    lost = site.stores[hand.slot].trials.record(self.study, updates)
                 except StorageUnavailableError:
                     assert answer != "given"
                     hand.unanswered = updates
@@ -355,8 +356,8 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         def forget_uncertain_claims(self, slot: int) -> None:
             hand = self.alive(slot)
             store = site.stores[slot]
-            unknown = [n for n in store.held(self.study, worker=hand.name) if n not in hand.claims]
-            store.release(self.study, worker=hand.name, numbers=unknown, why="unknown", crashed=False)
+            unknown = [n for n in store.queue.held(self.study, worker=hand.name) if n not in hand.claims]
+            store.queue.release(self.study, worker=hand.name, numbers=unknown, why="unknown", crashed=False)
             self.check(lambda n, _before, after: n in unknown and after.token(n) is None)
 
         @rule(slot=slots, crashed=st.booleans())
@@ -366,9 +367,11 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             hand.is_dead = True
             if crashed:
                 self.silent_once.add(hand.name)
-            site.people.release(self.study, worker=hand.name, numbers=None, why="ended", crashed=crashed)
+            site.people.queue.release(
+                self.study, worker=hand.name, numbers=None, why="ended", crashed=crashed
+            )
             if not crashed:
-                site.people.unregister_worker(hand.name)
+                site.people.workers.unregister(hand.name)
             self.check()
 
         @rule(slot=slots, dies=st.booleans())
@@ -387,15 +390,15 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
                 for hand in self.hands:
                     if not hand.is_silent:
                         self.beat(hand)
-                site.people.sweep(self.study)
+                site.people.queue.sweep(self.study)
             self.check()
 
         @rule(seconds=st.sampled_from([60.0, 3_600.0, -60.0, -3_600.0]), slot=st.integers(0, SLOTS))
         def jump(self, seconds: float, slot: int) -> None:
             """Set the clock, or let all machines sleep; another process looks before any heart beats."""
             site.clocks.jump(seconds)
-            site.stores[slot].sweep(self.study)
-            site.people.workers()
+            site.stores[slot].queue.sweep(self.study)
+            site.people.workers.all()
             self.check()
 
         # What people do
@@ -404,34 +407,34 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         def edit(self, trials: int) -> None:
             self.was_lowered |= trials < self.budget
             self.budget = trials
-            site.people.set_budget(self.study, trials)
+            site.people.studies.set_budget(self.study, trials)
             self.check()
 
         @rule(pauses=st.booleans())
         def pause(self, pauses: bool) -> None:  # noqa: FBT001
             if pauses:
-                site.people.pause(self.study, by="ann")
-                assert site.people.claim(self.study, worker="nobody", count=1, lease_s=LEASE_S) == []
+                site.people.studies.pause(self.study, by="ann")
+                assert site.people.queue.claim(self.study, worker="nobody", count=1, lease_s=LEASE_S) == []
             else:
-                site.people.resume(self.study)
+                site.people.studies.resume(self.study)
             self.check()
 
         @rule()
         def enqueue(self) -> None:
             asked = {"learning_rate": 0.5}
-            numbers = site.people.write(lambda c: creation.enqueue(c, self.study, [asked]))
+            numbers = site.people._transactions.write(write_waiting, self.study.study_id, [asked])
             self.check(lambda number, _before, after: number in numbers and after.token(number) is None)
 
         @precondition(lambda self: len(self.seen.trials) > 2)
         @rule(slot=slots)
         def delete(self, slot: int) -> None:
             hand = self.alive(slot)
-            site.people.delete_named(self.study.name)
+            site.people.studies.delete(self.study.name)
             claims = list(hand.claims.values())
-            lost = site.stores[slot].record(self.study, [update(claim) for claim in claims])
+            lost = site.stores[slot].trials.record(self.study, [update(claim) for claim in claims])
             assert lost == set(hand.claims)
             with pytest.raises(StudyNotFoundError):
-                site.stores[slot].claim(self.study, worker=hand.name, count=1, lease_s=LEASE_S)
+                site.stores[slot].queue.claim(self.study, worker=hand.name, count=1, lease_s=LEASE_S)
             self.begin()
 
         def teardown(self) -> None:
@@ -440,19 +443,22 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
                 hand.is_dead = True
                 self.silent_once.add(hand.name)
             self.budget = max(self.budget, self.seen.count(TrialState.COMPLETE, TrialState.PRUNED))
-            site.people.set_budget(self.study, self.budget)
-            site.people.resume(self.study)
+            site.people.studies.set_budget(self.study, self.budget)
+            site.people.studies.resume(self.study)
             for _ in range(20):
                 site.clocks.wait(BEAT_S)
-                site.people.sweep(self.study)
+                site.people.queue.sweep(self.study)
             self.check()
             closer = self.hands[0] = self.hire(0)
             for _ in range(60):
-                claims = site.stores[0].claim(self.study, worker=closer.name, count=3, lease_s=LEASE_S)
+                claims = site.stores[0].queue.claim(self.study, worker=closer.name, count=3, lease_s=LEASE_S)
                 if not claims:
                     break
-                assert site.stores[0].record(self.study, [update(claim) for claim in claims]) == frozenset()
-            progress = site.people.progress(self.study)
+                assert (
+                    site.stores[0].trials.record(self.study, [update(claim) for claim in claims])
+                    == frozenset()
+                )
+            progress = site.people.studies.progress(self.study)
             is_stopped = progress.stopped is not None
             assert progress.running == 0
             assert progress.finished == self.budget or is_stopped

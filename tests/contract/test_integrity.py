@@ -10,11 +10,12 @@ from sqlalchemy import update
 
 from hpsearch.storage import schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.check import check
 from hpsearch.storage.engine import writing
+from hpsearch.storage.health import check
 from hpsearch.storage.integrity import explained
 from hpsearch.storage.leases import CRASHES_MAX
-from hpsearch.storage.transfer import Copied, Selection, copy_studies
+from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.transfer import Copied, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, stock_storage
 
@@ -36,12 +37,12 @@ def fill(lab: Lab) -> None:
     (waiting,) = lab.claim(1)
     lab.assign([waiting])
     for _ in range(CRASHES_MAX):
-        lab.store.release(lab.study, worker=lab.worker, numbers=None, why="killed", crashed=True)
+        lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="killed", crashed=True)
         lab.claim(1)
     lab.claim(2)
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
-    lab.store.write_evaluations(lab.study, [evaluation(0), evaluation(1, part="test", loss=None)])
-    lab.store.unseal(lab.study, number=1, command="test")
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
+    lab.store.evaluations.write(lab.study, [evaluation(0), evaluation(1, part="test", loss=None)])
+    lab.store.evaluations.unseal(lab.study, number=1, command="test")
     study = lab.stock()
     study.enqueue_trial({"learning_rate": 0.5})
     told = study.ask()
@@ -68,7 +69,8 @@ def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) ->
     study.tell(study.ask(), 0.5)
     assert check(lab.url, full=True).faults == ()
     copies: list[Copied] = []
-    copy_studies(lab.url, f"sqlite:///{tmp_path / 'x.db'}", Selection(names=(name,)), tell=copies.append)
+    target = f"sqlite:///{tmp_path / 'x.db'}"
+    Transfer(source=lab.url, target=target, selection=Selection(names=(name,))).run(notify=copies.append)
     assert [(copied.name, copied.trials) for copied in copies] == [(name, 1)]
 
 
@@ -77,7 +79,7 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
     lab = new_lab(trials=40)
     lab.finish(3)
     ours, series = schema.trials, schema.series
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         mine = ours.c.study_key == lab.study.key
         connection.execute(update(ours).where(mine, ours.c.number == 1).values(epochs=-5))
         bomb = series.c.study_key == lab.study.key
@@ -98,12 +100,42 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
+def test_only_damage_that_an_error_met_explains_it(new_lab: Labs) -> None:
+    """A failure while a study without problems is processed is a bug, whatever other studies contain."""
+    good, bad = new_lab(), new_lab()
+    with writing(bad.store._transactions.engine, durable=False) as connection:
+        mine = schema.studies.c.study_key == bad.study.key
+        connection.execute(update(schema.studies).where(mine).values(settled_failed=9))
+
+    def fail(study: StoredStudy) -> Exception:
+        try:
+            study.name.index("what is not there")
+        except ValueError as error:
+            return error
+        raise AssertionError
+
+    addresses = [parse_address(bad.url)]
+    assert explained(fail(good.study), addresses, within_s=60.0) is None
+    assert f'study "{bad.study.name}"' in str(explained(fail(bad.study), addresses, within_s=60.0))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_what_a_deleted_study_left_is_no_fault(new_lab: Labs) -> None:
+    """Rows of ours whose study another client deleted wait for the next command that writes, and need no remedy."""
+    lab = new_lab()
+    lab.finish(2)
+    optuna.delete_study(study_name=lab.study.name, storage=lab.stock()._storage)
+    assert check(lab.url, full=True).faults == ()
+    assert lab.store.studies.sweep_orphans()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
 def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
     """It is passed over when the reason of a failure is looked for, and a damaged one behind it is found."""
     lab = new_lab()
     away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
     assert explained(ValueError("x"), [away, here], within_s=60.0) is None
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         connection.execute(update(schema.studies).values(settled_failed=9))
     told = explained(ValueError("x"), [away, here], within_s=60.0)
     assert str(told).startswith(f"{here.shown}: the database is damaged")
@@ -114,7 +146,7 @@ def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
     """A command that looks for the reason of its failure does not look forever."""
     lab = new_lab()
     lab.finish(1)
-    with writing(lab.store._engine, durable=False) as connection:
+    with writing(lab.store._transactions.engine, durable=False) as connection:
         connection.execute(update(schema.studies).values(settled_failed=9))
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=-1.0) is None
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is not None

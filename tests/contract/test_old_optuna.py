@@ -20,7 +20,7 @@ from sqlalchemy import Engine, MetaData, create_engine, insert, inspect, make_ur
 
 from hpsearch.errors import StorageError
 from hpsearch.storage import open_storage, optuna_schema
-from hpsearch.storage.check import check
+from hpsearch.storage.health import check
 from hpsearch.storage.store import open_store
 from hpsearch.storage.upgrade import upgrade
 

@@ -25,14 +25,16 @@ from sqlalchemy import (
 
 import hpsearch
 from hpsearch.errors import StorageError, StorageUnavailableError
-from hpsearch.storage import claims, optuna_schema, schema, studies
+from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.check import check
 from hpsearch.storage.driver_errors import attempt
-from hpsearch.storage.driver_statements import DriverStatement
+from hpsearch.storage.health import check
+from hpsearch.storage.queue import write_waiting
+from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.store import open_store
+from hpsearch.storage.stored_studies import lock
 from hpsearch.storage.upgrade import upgrade
-from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, kill_others, stock_storage
 
 OPEN = "import sys; from hpsearch.storage.store import open_store; open_store(sys.argv[1]).close()"
 
@@ -76,9 +78,9 @@ def test_our_tables_join_those_of_a_stock_client(fresh_url: str) -> None:
     storage.remove_session()
     storage.engine.dispose()
     with open_store(fresh_url) as store:
-        assert store.foreign_studies() == ["theirs"]
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
-        assert store.studies() == [study]
+        assert store.studies.foreign_names() == ["theirs"]
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
+        assert store.studies.all() == [study]
 
 
 def test_optuna_can_create_and_delete_beside_our_tables(fresh_url: str) -> None:
@@ -178,7 +180,7 @@ def test_studies_without_a_revision_are_refused(fresh_url: str, loss: str) -> No
         with engine.begin() as connection:
             connection.execute(text(loss))
         with open_store(fresh_url) as store:  # as while another process makes the tables
-            store.create_study(a_spec("kept"), fingerprint=FINGERPRINT)
+            store.studies.create(a_spec("kept"), fingerprint=FINGERPRINT)
         with engine.begin() as connection:
             connection.execute(text(loss))
         shown = make_url(fresh_url).render_as_string()
@@ -199,7 +201,7 @@ def test_studies_without_a_revision_are_refused(fresh_url: str, loss: str) -> No
             schema.versions.create(connection, checkfirst=True)
             connection.execute(insert(schema.versions).values(version_num=schema.REVISION))
     with open_store(fresh_url, create=False) as store:
-        assert [study.name for study in store.studies()] == ["kept"]
+        assert [study.name for study in store.studies.all()] == ["kept"]
 
 
 def test_tables_without_a_revision_are_optunas_to_judge(url: str) -> None:
@@ -222,7 +224,7 @@ def test_a_check_measures_and_makes_nothing(fresh_url: str, dialect: str) -> Non
     empty = check(fresh_url)
     assert (empty.optuna_schema, empty.hpsearch_schema, empty.studies, empty.trials) == (None, None, 0, 0)
     with open_store(fresh_url) as store:
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
         lab = Lab(store=store, url=fresh_url, study=study)
         lab.finish(3)
         health = check(fresh_url)
@@ -245,7 +247,7 @@ def test_a_connection_that_died_while_idle_is_replaced(new_lab: Callable[..., La
     kill_others(lab, dialect)
     assert len(lab.claim(2)) == 2
     kill_others(lab, dialect)
-    assert lab.store.progress(lab.study).running == 2
+    assert lab.store.studies.progress(lab.study).running == 2
 
 
 @pytest.mark.parametrize("way", ["transaction", "single query"])
@@ -267,33 +269,14 @@ def test_a_connection_that_dies_at_birth_is_tried_again(
             else:
                 cursor.execute("KILL CONNECTION_ID()")
 
-    event.listen(lab.store._engine, "connect", die)
+    event.listen(lab.store._transactions.engine, "connect", die)
     if way == "transaction":
         assert len(lab.claim(2)) == 2
     else:
         one = DriverStatement(select(literal(1)))
-        rows = attempt(lambda: one.alone(lab.store._engine, {}), parse_address(lab.url))
+        rows = attempt(lambda: one.alone(lab.store._transactions.engine, {}), parse_address(lab.url))
         assert [tuple(row) for row in rows] == [(1,)]
     assert next(deaths, None) is None
-
-
-def kill_others(lab: Lab, dialect: str) -> None:
-    """End all connections of the store on the server's side."""
-    database = make_url(lab.url).database
-    with changing(lab.url) as engine, engine.connect() as connection:
-        if dialect == "postgresql":
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                    f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
-                )
-            )
-            return
-        others = text(
-            f"SELECT id FROM information_schema.processlist WHERE db = '{database}' AND id <> connection_id()"
-        )
-        for connection_id in connection.execute(others).scalars().all():
-            connection.execute(text(f"KILL {connection_id}"))
 
 
 @pytest.mark.parametrize("at_commit", [False, True])
@@ -310,24 +293,24 @@ def test_a_connection_that_dies_at_work_is_tried_again(
     deaths = iter([True, False])
 
     def work(connection: Connection) -> int:
-        locked = studies.lock(connection, lab.study)
+        lock(connection, lab.study)
         dies = next(deaths)
         if dies and not at_commit:
             kill_others(lab, dialect)
-        taken = claims.claim(connection, locked, worker=lab.worker, count=2, lease_s=600.0)
+        made = write_waiting(connection, lab.study.study_id, [{}, {}])
         if dies and at_commit:
             kill_others(lab, dialect)
-        return len(taken)
+        return len(made)
 
     if at_commit:
         with pytest.raises(
             StorageUnavailableError, match="the connection was lost in the middle of a commit"
         ):
-            lab.store.write(work)
-        assert len(lab.store.trials(lab.study)) in (0, 2)
+            lab.store._transactions.write(work)
+        assert len(lab.store.trials.all(lab.study)) in (0, 2)
     else:
-        assert lab.store.write(work) == 2
-        assert [trial.number for trial in lab.store.trials(lab.study)] == [0, 1]
+        assert lab.store._transactions.write(work) == 2
+        assert [trial.number for trial in lab.store.trials.all(lab.study)] == [0, 1]
 
 
 def test_health_is_a_record_of_plain_values(url: str) -> None:

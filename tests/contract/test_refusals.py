@@ -10,7 +10,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import schema
-from hpsearch.storage.check import check
+from hpsearch.storage.health import check
 from hpsearch.storage.store import open_store
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
@@ -97,9 +97,9 @@ def test_a_connection_without_a_time_limit_fails_for_its_own_reason(url: str) ->
 def test_a_user_who_may_only_read_can_read(reader: URL) -> None:
     """A read-only user can read studies and trials, and gets an error with the missing right when writing."""
     with open_store(as_text(reader), create=False) as store:
-        store.studies()
+        store.studies.all()
         with pytest.raises(StorageError, match=r"the user may not do this \(.*denied.*\): grant the rights"):
-            store.create_study(a_spec(), fingerprint=FINGERPRINT)
+            store.studies.create(a_spec(), fingerprint=FINGERPRINT)
     health = check(as_text(reader))
     assert (health.hpsearch_schema, health.write_rate) == (schema.REVISION, None)
     assert health.no_write_rate is not None
@@ -112,12 +112,12 @@ def test_who_may_only_read_leaves_the_sweeping_to_others(reader: URL, url: str, 
     lost = lab.claim(2, lease_s=-1.0)
     optuna.delete_study(study_name=deleted.study.spec.name, storage=deleted.stock()._storage)
     with open_store(as_text(reader), create=False) as store:
-        assert store.progress(lab.study).running == len(lost)
-        assert store.opening(lab.study).room == lab.study.spec.trials - len(lost)
-        assert {opening.study.key for opening in store.openings()} >= {lab.study.key}
-        assert lab.worker not in [worker.identity.name for worker in store.workers()]
-        assert store.sweep(lab.study) == []
-    assert lab.store.progress(lab.study).running == 0
+        assert store.studies.progress(lab.study).running == len(lost)
+        assert store.queue.opening(lab.study).room == lab.study.spec.trials - len(lost)
+        assert {opening.study.key for opening in store.queue.openings()} >= {lab.study.key}
+        assert lab.worker not in [worker.identity.name for worker in store.workers.all()]
+        assert store.queue.sweep(lab.study) == []
+    assert lab.store.studies.progress(lab.study).running == 0
 
 
 def test_a_user_who_may_not_make_tables_is_told_so(reader: URL, fresh_url: str, dialect: str) -> None:

@@ -8,7 +8,6 @@ import optuna
 import pytest
 
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
-from hpsearch.storage.edits import copy_named, rename_named, stop_study
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.trials import TrialState
@@ -24,35 +23,35 @@ def a_name() -> str:
 
 def renamed(store: Store, study: StoredStudy, name: str) -> StoredStudy:
     """Rename a study and return it."""
-    rename_named(store, study.name, name)
-    return store.study(name)
+    store.studies.rename(study.name, name)
+    return store.studies.get(name)
 
 
 def copied(store: Store, study: StoredStudy, name: str) -> StoredStudy:
     """Copy a study and return the copy."""
-    copy_named(store, study.name, name)
-    return store.study(name)
+    store.studies.copy(study.name, name)
+    return store.studies.get(name)
 
 
 def test_a_renamed_study_is_the_same(new_lab: Labs) -> None:
     """Key, trials and evaluations stay; the old name is free; Optuna sees the new one; workers continue."""
     lab, name = new_lab(trials=6), a_name()
     lab.finish(2)
-    lab.store.write_evaluations(lab.study, [evaluation(0)])
-    trials, old = lab.store.trials(lab.study), lab.study.spec.name
+    lab.store.evaluations.write(lab.study, [evaluation(0)])
+    trials, old = lab.store.trials.all(lab.study), lab.study.spec.name
     changed = renamed(lab.store, lab.study, name)
-    assert changed == lab.store.study(name)
+    assert changed == lab.store.studies.get(name)
     assert (changed.key, changed.study_id, changed.spec.name) == (lab.study.key, lab.study.study_id, name)
     with pytest.raises(StudyNotFoundError):
-        lab.store.study(old)
-    assert lab.store.trials(changed) == trials
-    assert len(lab.store.evaluations(changed)) == 1
+        lab.store.studies.get(old)
+    assert lab.store.trials.all(changed) == trials
+    assert len(lab.store.evaluations.all(changed)) == 1
     lab.study = changed
     assert len(lab.stock().trials) == 2
     lab.finish(4)
-    assert lab.store.progress(changed).is_done
+    assert lab.store.studies.progress(changed).is_done
     assert renamed(lab.store, changed, name) == changed
-    assert lab.store.create_study(changed.spec, fingerprint=changed.fingerprint).key == changed.key
+    assert lab.store.studies.create(changed.spec, fingerprint=changed.fingerprint).key == changed.key
 
 
 def test_taken_names_are_refused(new_lab: Labs) -> None:
@@ -66,7 +65,7 @@ def test_taken_names_are_refused(new_lab: Labs) -> None:
                 act(lab.store, lab.study, name)
     with pytest.raises(StudyExistsError, match="the name must be free"):
         copied(lab.store, lab.study, lab.study.spec.name)
-    assert lab.store.study(lab.study.spec.name) == lab.study
+    assert lab.store.studies.get(lab.study.spec.name) == lab.study
 
 
 def test_a_study_in_training_keeps_its_name(new_lab: Labs) -> None:
@@ -82,29 +81,29 @@ def test_a_copy_has_everything_and_is_its_own(new_lab: Labs) -> None:
     lab = new_lab(trials=8)
     lab.finish(3)
     lab.finish(1, state=TrialState.PRUNED)
-    lab.store.write_evaluations(lab.study, [evaluation(1)])
-    opened = lab.store.unseal(lab.study, number=1, command="test")
+    lab.store.evaluations.write(lab.study, [evaluation(1)])
+    opened = lab.store.evaluations.unseal(lab.study, number=1, command="test")
     claims = lab.claim(2)
     lab.assign(claims)
     copy = copied(lab.store, lab.study, a_name())
     assert copy.key != lab.study.key
     assert copy.spec == replace(lab.study.spec, name=copy.spec.name)
     assert (copy.fingerprint, copy.parent) == (lab.study.fingerprint, lab.study.parent)
-    mine, its = lab.store.trials(lab.study), lab.store.trials(copy)
+    mine, its = lab.store.trials.all(lab.study), lab.store.trials.all(copy)
     assert its[:4] == mine[:4]
     assert [trial.state for trial in its[4:]] == [TrialState.WAITING] * 2
     assert [trial.params for trial in its[4:]] == [trial.params for trial in mine[4:]]
-    assert lab.store.series(copy, [0, 1]) == lab.store.series(lab.study, [0, 1])
-    assert [one.number for one in lab.store.evaluations(copy)] == [1]
-    assert lab.store.unsealing(copy) == opened
+    assert lab.store.trials.series(copy, [0, 1]) == lab.store.trials.series(lab.study, [0, 1])
+    assert [one.number for one in lab.store.evaluations.all(copy)] == [1]
+    assert lab.store.evaluations.unsealing(copy) == opened
     twin = Lab(store=lab.store, url=lab.url, study=copy)
     twin.finish(4)
-    assert lab.store.progress(copy).is_done
-    assert lab.store.progress(lab.study).running == 2
+    assert lab.store.studies.progress(copy).is_done
+    assert lab.store.studies.progress(lab.study).running == 2
     lab.end(claims)
-    lab.store.delete_named(copy.name)
-    assert lab.store.progress(lab.study).finished == 6
-    assert lab.store.study(lab.study.spec.name).key == lab.study.key
+    lab.store.studies.delete(copy.name)
+    assert lab.store.studies.progress(lab.study).finished == 6
+    assert lab.store.studies.get(lab.study.spec.name).key == lab.study.key
 
 
 def test_a_copy_has_the_notes_of_its_trials(new_lab: Labs) -> None:
@@ -129,13 +128,13 @@ def test_an_ended_study_has_what_it_has(new_lab: Labs) -> None:
     with pytest.raises(
         HpsearchError, match=r"must have a trial that has finished or runs to be ended \(got none\)"
     ):
-        stop_study(lab.store, lab.study)
+        lab.store.studies.stop(lab.study)
     lab.finish(3)
     claims = lab.claim(2)
     lab.assign(claims)
-    assert stop_study(lab.store, lab.study).spec.trials == 5
+    assert lab.store.studies.stop(lab.study).spec.trials == 5
     assert lab.claim(9) == []
     lab.end(claims)
-    progress = lab.store.progress(lab.study)
+    progress = lab.store.studies.progress(lab.study)
     assert (progress.finished, progress.budget, progress.is_done) == (5, 5, True)
-    assert stop_study(lab.store, lab.study).spec.trials == 5
+    assert lab.store.studies.stop(lab.study).spec.trials == 5

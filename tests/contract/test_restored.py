@@ -76,7 +76,7 @@ class Server:
 
 def a_lab(store: Store, url: str, trials: int) -> Lab:
     """Return a study of its own in a store."""
-    study = store.create_study(a_spec(trials=trials), fingerprint=FINGERPRINT)
+    study = store.studies.create(a_spec(trials=trials), fingerprint=FINGERPRINT)
     return Lab(store=store, url=url, study=study)
 
 
@@ -120,10 +120,10 @@ def test_claims_given_since_write_nothing(restored: Restored) -> None:
     """A worker's claims from after the backup are lost, before and after others got their numbers and ids."""
     lab, _, since = restored
     numbers = {claim.number for claim in since}
-    before = lab.store.trials(lab.study)
+    before = lab.store.trials.all(lab.study)
     assert [trial.state for trial in before] == [TrialState.COMPLETE] * 2 + [TrialState.RUNNING] * 2
     assert lab.assign(since) == lab.end(since) == numbers == {4, 5, 6}
-    assert lab.store.trials(lab.study) == before
+    assert lab.store.trials.all(lab.study) == before
     again = lab.claim(3, worker="another")
     assert [(claim.number, claim.trial_id) for claim in again] == [(c.number, c.trial_id) for c in since]
     assert lab.assign(since) == lab.end(since) == numbers
@@ -135,9 +135,11 @@ def test_claims_given_since_write_nothing(restored: Restored) -> None:
 def test_claims_from_before_the_backup_still_hold(restored: Restored) -> None:
     """A trial that ran at the backup is still its worker's, which can end it again or hand it back."""
     lab, held, _ = restored
-    assert lab.store.held(lab.study, worker=lab.worker) == [2, 3]
+    assert lab.store.queue.held(lab.study, worker=lab.worker) == [2, 3]
     assert lab.end(held[:1], value=0.5) == frozenset()
-    released = lab.store.release(lab.study, worker=lab.worker, numbers=None, why="restored", crashed=False)
+    released = lab.store.queue.release(
+        lab.study, worker=lab.worker, numbers=None, why="restored", crashed=False
+    )
     assert released == [3]
     assert lab.end(held[1:]) == {3}
 
@@ -147,20 +149,20 @@ def test_a_heartbeat_keeps_only_what_its_worker_trains(restored: Restored) -> No
     lab, held, since = restored
     identity = WorkerIdentity(name=lab.worker, host="here", process_id=1, version="0.1.0")
     tokens = frozenset(claim.token for claim in since)
-    assert lab.store.beat(identity, lease_s=600.0, tokens=tokens).leases == 0
+    assert lab.store.queue.beat(identity, lease_s=600.0, tokens=tokens).leases == 0
     tokens = frozenset(claim.token for claim in held)
-    assert lab.store.beat(identity, lease_s=600.0, tokens=tokens).leases == 2
+    assert lab.store.queue.beat(identity, lease_s=600.0, tokens=tokens).leases == 2
 
 
 def test_a_restored_study_ends_with_exactly_its_budget(restored: Restored) -> None:
     """Trials lost with the backup are trained again, under their numbers, and none twice."""
     lab, _, since = restored
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="restored", crashed=False)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="restored", crashed=False)
     while lab.finish(3):
         lab.end(since)
-    progress = lab.store.progress(lab.study)
+    progress = lab.store.studies.progress(lab.study)
     assert (progress.complete, progress.running, progress.waiting) == (8, 0, 0)
-    assert [trial.number for trial in lab.store.trials(lab.study)] == list(range(8))
+    assert [trial.number for trial in lab.store.trials.all(lab.study)] == list(range(8))
     assert [trial.params for trial in lab.stock().trials] == [lab.params(number) for number in range(8)]
     lab.close()
 

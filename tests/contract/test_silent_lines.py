@@ -14,8 +14,7 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest
 from tests.chaos.proxy import Proxy
-from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
-from tests.contract.test_opening import kill_others
+from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, kill_others
 
 READ_TIMEOUT_S = 2
 
@@ -41,13 +40,13 @@ def test_a_line_that_falls_silent_is_replaced(line: tuple[Proxy, str]) -> None:
     """A connection that never answers is lost after a while, and the call is made over a new one."""
     proxy, url = line
     with open_store(url) as store:
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
         proxy.fall_silent()
         proxy.speak_again()
         began = time.monotonic()
-        assert len(store.claim(study, worker="ann", count=2, lease_s=600.0)) == 2
+        assert len(store.queue.claim(study, worker="ann", count=2, lease_s=600.0)) == 2
         assert READ_TIMEOUT_S <= time.monotonic() - began < 4 * READ_TIMEOUT_S
-        store.delete_named(study.name)
+        store.studies.delete(study.name)
 
 
 def test_a_server_behind_a_silent_line_is_absent(line: tuple[Proxy, str]) -> None:
@@ -57,7 +56,7 @@ def test_a_server_behind_a_silent_line_is_absent(line: tuple[Proxy, str]) -> Non
     with open_store(f"{url}{separator}connect_timeout=2") as store:
         proxy.fall_silent()
         with pytest.raises(StorageUnavailableError, match=r"does not answer \(no answer in time\)"):
-            store.studies()
+            store.studies.all()
 
 
 def test_something_that_listens_and_never_speaks_is_no_server(dialect: str) -> None:
@@ -81,7 +80,7 @@ def limit_of(connection: Connection) -> int:
 
 def test_the_url_has_the_last_word(url: str, dialect: str) -> None:
     """Silence is bounded, longer while a study is deleted and dead peers are asked; what the URL sets stays so."""
-    with open_store(url) as store, store._engine.connect() as connection:
+    with open_store(url) as store, store._transactions.engine.connect() as connection:
         assert limit_of(connection) == ANSWER_WITHIN_S
         with working_long(connection):
             assert limit_of(connection) == WORK_WITHIN_S
@@ -90,7 +89,7 @@ def test_the_url_has_the_last_word(url: str, dialect: str) -> None:
     own = make_url(url).update_query_dict(chosen)
     with (
         open_store(own.render_as_string(hide_password=False)) as store,
-        store._engine.connect() as connection,
+        store._transactions.engine.connect() as connection,
     ):
         with working_long(connection):
             assert limit_of(connection) == 77
@@ -110,7 +109,7 @@ def test_an_answer_may_take_longer_than_a_silence(line: tuple[Proxy, str], diale
     slow = f"SELECT {sleep}(0.8), repeat('x', 100000) FROM ({rows}) AS t"
     with open_store(url) as store:
         began = time.monotonic()
-        assert len(store._read(lambda connection: connection.execute(text(slow)).all())) == 4
+        assert len(store._transactions.read(lambda connection: connection.execute(text(slow)).all())) == 4
         assert time.monotonic() - began > READ_TIMEOUT_S
 
 
@@ -127,7 +126,7 @@ def test_a_statement_that_an_administrator_ends_is_run_again(
             kill_others(lab, dialect) if strike == "kill" else take_too_long(connection, dialect)
         return len(connection.execute(text("SELECT 1")).all())
 
-    assert lab.store.write(work) == 1
+    assert lab.store._transactions.write(work) == 1
     assert [record for record in caplog.records if record.exc_info] == []
 
 
@@ -144,7 +143,7 @@ def take_too_long(connection: Connection, dialect: str) -> None:
 def turn(store: Store, dialect: str, *, is_read_only: bool) -> None:
     """Let a store's only connection refuse to write, as all do on a server after a failover, or take writes again."""
     name = "default_transaction_read_only" if dialect == "postgresql" else "SESSION tx_read_only"
-    with store._engine.connect() as connection:
+    with store._transactions.engine.connect() as connection:
         connection.execute(text(f"SET {name} = {'on' if is_read_only else 'off'}"))
         connection.commit()
 
@@ -169,12 +168,12 @@ def test_a_database_that_turns_read_only_is_waited_for(new_lab: Callable[..., La
 def test_who_may_not_write_at_the_start_is_refused_at_once(url: str, dialect: str) -> None:
     """A database that never accepted a write of this process is not a failover: the error states that."""
     with open_store(url) as store:
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
     with open_store(url) as other:
         turn(other, dialect, is_read_only=True)
         with pytest.raises(
             StorageReadOnlyError, match="the database is read-only: give one that can be written"
         ):
-            other.claim(study, worker="ann", count=1, lease_s=600.0)
+            other.queue.claim(study, worker="ann", count=1, lease_s=600.0)
         turn(other, dialect, is_read_only=False)
-        other.delete_named(study.name)
+        other.studies.delete(study.name)

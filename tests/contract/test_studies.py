@@ -17,9 +17,9 @@ import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError
 from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.engine import reading
-from hpsearch.storage.foreign_studies import FOREIGN_REMEDY
 from hpsearch.storage.store import Store, open_store
-from hpsearch.storage.transfer import Selection, copy_studies
+from hpsearch.storage.stored_studies import FOREIGN_REMEDY
+from hpsearch.storage.transfer import Selection, Transfer
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.spec import Choices, Range, TrainingSpec
 from hpsearch.trials import TrialState
@@ -31,7 +31,7 @@ Labs = Callable[..., Lab]
 def rows(store: Store) -> dict[str, int]:
     """Return how many rows each table has."""
     tables = [*optuna_schema.metadata.sorted_tables, *schema.metadata.sorted_tables]
-    with reading(store._engine) as connection:
+    with reading(store._transactions.engine) as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in tables
@@ -53,36 +53,36 @@ def test_a_new_study_takes_no_trial_of_a_deleted_one(tmp_path: Path, way: str) -
         storage.remove_session()
     else:
         with open_store(url if way == "create" else other) as made:
-            made.create_study(a_spec(name=name), fingerprint=FINGERPRINT)
+            made.studies.create(a_spec(name=name), fingerprint=FINGERPRINT)
     if way == "copy":
-        copy_studies(other, url, Selection(names=(name,)), tell=lambda _: None)
+        Transfer(source=other, target=url, selection=Selection(names=(name,))).run(notify=lambda _: None)
     with open_store(url, foreign=True) as store:
-        assert store.trials(store.any_study(name)) == []
+        assert store.trials.all(store.studies.get_any(name)) == []
         assert {rows(store)[name] for name in ("trials", "trial_system_attributes")} == {0}
 
 
 def test_a_study_is_read_as_it_was_created(store: Store) -> None:
     """Specification, fingerprint and time come back, by name and in the list."""
     spec = a_spec(training=TrainingSpec(epochs=7, learning_rate=0.1 + 0.2))
-    study = store.create_study(spec, fingerprint=FINGERPRINT)
+    study = store.studies.create(spec, fingerprint=FINGERPRINT)
     assert (study.spec, study.fingerprint) == (spec, FINGERPRINT)
-    assert store.study(spec.name) == study
-    assert study in store.studies()
-    assert spec.name not in store.foreign_studies()
+    assert store.studies.get(spec.name) == study
+    assert study in store.studies.all()
+    assert spec.name not in store.studies.foreign_names()
 
 
 def test_creating_the_same_study_again_returns_it(store: Store) -> None:
     """The same search over the same data is the same study, and its budget is unchanged."""
     spec = a_spec(trials=5)
-    study = store.create_study(spec, fingerprint=FINGERPRINT)
-    assert store.create_study(replace(spec, trials=9), fingerprint=FINGERPRINT) == study
-    assert store.study(spec.name).spec.trials == 5
+    study = store.studies.create(spec, fingerprint=FINGERPRINT)
+    assert store.studies.create(replace(spec, trials=9), fingerprint=FINGERPRINT) == study
+    assert store.studies.get(spec.name).spec.trials == 5
 
 
 def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None:
     """The error names every key that differs, with both values."""
     spec = a_spec("taken", seed=1)
-    store.create_study(spec, fingerprint=FINGERPRINT)
+    store.studies.create(spec, fingerprint=FINGERPRINT)
     first, *middle, _ = spec.search
     assert isinstance(first, Range)
     other = replace(
@@ -93,7 +93,7 @@ def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None
         search=(replace(first, low=1e-5), *middle, Choices(name="model.batch_norm", choices=(True, False))),
     )
     with pytest.raises(StudyExistsError) as caught:
-        store.create_study(other, fingerprint="feedbeef")
+        store.studies.create(other, fingerprint="feedbeef")
     assert str(caught.value) == (
         'study "taken": exists with another specification: seed is 1 there (got 2); '
         "training.epochs is 20 there (got 3); search.learning_rate.low is 1e-06 there (got 1e-05); "
@@ -107,9 +107,9 @@ def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None
 def test_the_order_of_searched_parameters_is_part_of_a_search(store: Store) -> None:
     """Samplers draw in the order of the study file, so another order is another search, and the error states that."""
     spec = a_spec("ordered")
-    store.create_study(spec, fingerprint=FINGERPRINT)
+    store.studies.create(spec, fingerprint=FINGERPRINT)
     with pytest.raises(StudyExistsError, match=r'search is \["learning_rate", .*\] there \(got \["model'):
-        store.create_study(replace(spec, search=spec.search[::-1]), fingerprint=FINGERPRINT)
+        store.studies.create(replace(spec, search=spec.search[::-1]), fingerprint=FINGERPRINT)
 
 
 def test_of_many_at_once_exactly_one_creates(url: str) -> None:
@@ -118,13 +118,13 @@ def test_of_many_at_once_exactly_one_creates(url: str) -> None:
 
     def create(_: int) -> str:
         with open_store(url) as store:
-            return store.create_study(spec, fingerprint=FINGERPRINT).key
+            return store.studies.create(spec, fingerprint=FINGERPRINT).key
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         keys = set(pool.map(create, range(8)))
     assert len(keys) == 1
     with open_store(url) as store:
-        assert [study.key for study in store.studies() if study.spec.name == spec.name] == list(keys)
+        assert [study.key for study in store.studies.all() if study.spec.name == spec.name] == list(keys)
 
 
 def test_of_two_different_studies_at_once_one_is_refused(url: str) -> None:
@@ -134,7 +134,7 @@ def test_of_two_different_studies_at_once_one_is_refused(url: str) -> None:
     def create(seed: int) -> str:
         with open_store(url) as store:
             try:
-                store.create_study(a_spec(name, seed=seed), fingerprint=FINGERPRINT)
+                store.studies.create(a_spec(name, seed=seed), fingerprint=FINGERPRINT)
             except StudyExistsError as error:
                 return str(error)
             return "created"
@@ -153,31 +153,31 @@ def test_of_two_different_studies_at_once_one_is_refused(url: str) -> None:
 
 def test_an_unknown_name_gets_the_nearest_ones(store: Store) -> None:
     """A name that is not there is refused with those that are like it, or with where to look."""
-    store.create_study(a_spec("digits-small"), fingerprint=FINGERPRINT)
+    store.studies.create(a_spec("digits-small"), fingerprint=FINGERPRINT)
     with pytest.raises(StudyNotFoundError) as caught:
-        store.study("digit-small")
+        store.studies.get("digit-small")
     assert str(caught.value) == 'study "digit-small": there is no such study: did you mean digits-small?'
     with pytest.raises(StudyNotFoundError) as caught:
-        store.study("%%%")
+        store.studies.get("%%%")
     assert str(caught.value) == (
-        'study "%%%": there is no such study: `hpsearch study list` shows what there is'
+        'study "%%%": there is no such study: `hpsearch study list` lists the studies'
     )
 
 
 def test_names_that_differ_in_case_are_different(store: Store, dialect: str) -> None:
     """A study is found under exactly its name; MariaDB's own idea of equal names is refused, not mixed up."""
-    store.create_study(a_spec("Case-Study"), fingerprint=FINGERPRINT)
+    store.studies.create(a_spec("Case-Study"), fingerprint=FINGERPRINT)
     with pytest.raises(StudyNotFoundError, match="did you mean Case-Study"):
-        store.study("case-study")
+        store.studies.get("case-study")
     if dialect == "mariadb":
         with pytest.raises(StudyExistsError) as caught:
-            store.create_study(a_spec("case-study"), fingerprint=FINGERPRINT)
+            store.studies.create(a_spec("case-study"), fingerprint=FINGERPRINT)
         assert str(caught.value) == (
             'study "case-study": the name must be free (this database takes it for "Case-Study"): '
             "choose another name"
         )
     else:
-        store.create_study(a_spec("case-study"), fingerprint=FINGERPRINT)
+        store.studies.create(a_spec("case-study"), fingerprint=FINGERPRINT)
 
 
 def test_a_study_of_another_client_is_not_ours(new_lab: Labs) -> None:
@@ -185,15 +185,15 @@ def test_a_study_of_another_client_is_not_ours(new_lab: Labs) -> None:
     lab = new_lab()
     lab.stock()
     optuna.create_study(study_name=(name := a_spec().name), storage=lab.opened[0])
-    assert name in lab.store.foreign_studies()
+    assert name in lab.store.studies.foreign_names()
     with pytest.raises(StudyNotFoundError) as missing:
-        lab.store.study(name)
+        lab.store.studies.get(name)
     assert str(missing.value) == (
         f'study "{name}": must have been made by hpsearch (it was made by another Optuna client): '
         f"{FOREIGN_REMEDY}"
     )
     with pytest.raises(StudyExistsError) as taken:
-        lab.store.create_study(a_spec(name), fingerprint=FINGERPRINT)
+        lab.store.studies.create(a_spec(name), fingerprint=FINGERPRINT)
     assert str(taken.value) == (
         f'study "{name}": the name must be free (another Optuna client made a study of that name): '
         "choose another name"
@@ -206,12 +206,12 @@ def test_deleting_a_study_leaves_nothing_of_it(new_lab: Labs) -> None:
     lab = new_lab()
     lab.finish(3)
     lab.assign(lab.claim(2))
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=True)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=True)
     lab.stock().ask().set_user_attr("key", 1)
-    lab.store.delete_named(lab.study.name)
+    lab.store.studies.delete(lab.study.name)
     assert rows(lab.store) == before
     with pytest.raises(StudyNotFoundError):
-        lab.store.delete_named(lab.study.name)
+        lab.store.studies.delete(lab.study.name)
 
 
 def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
@@ -221,10 +221,10 @@ def test_a_deletion_by_another_client_is_honoured(new_lab: Labs) -> None:
     lab.finish(2)
     lab.stock()
     optuna.delete_study(study_name=lab.study.spec.name, storage=lab.opened[0])
-    assert lab.study not in lab.store.studies()
-    successor = lab.store.create_study(a_spec(lab.study.spec.name), fingerprint=FINGERPRINT)
-    assert lab.store.trials(successor) == []
-    lab.store.delete_named(successor.name)
+    assert lab.study not in lab.store.studies.all()
+    successor = lab.store.studies.create(a_spec(lab.study.spec.name), fingerprint=FINGERPRINT)
+    assert lab.store.trials.all(successor) == []
+    lab.store.studies.delete(successor.name)
     with open_store(lab.url) as again:
         assert rows(again) == before
 
@@ -239,20 +239,20 @@ def test_a_study_that_another_client_renamed_is_followed(new_lab: Labs) -> None:
     optuna.copy_study(
         from_study_name=old, from_storage=lab.opened[0], to_storage=lab.opened[0], to_study_name=new
     )
-    assert new in lab.store.foreign_studies()
+    assert new in lab.store.studies.foreign_names()
     optuna.delete_study(study_name=old, storage=lab.opened[0])
     with open_store(lab.url) as store:
-        renamed = store.study(new)
+        renamed = store.studies.get(new)
         assert (renamed.key, renamed.spec) == (lab.study.key, replace(lab.study.spec, name=new))
-        assert [trial.epochs for trial in store.trials(renamed)] == [2, 2, 2, 0]
+        assert [trial.epochs for trial in store.trials.all(renamed)] == [2, 2, 2, 0]
         assert lab.end(running) == {3}
         claims = [
             claim
             for worker in ("another", "third")
-            for claim in store.claim(renamed, worker=worker, count=9, lease_s=600.0)
+            for claim in store.queue.claim(renamed, worker=worker, count=9, lease_s=600.0)
         ]
         assert [(claim.number, claim.attempt) for claim in claims] == [(3, 2), (4, 1), (5, 1)]
-        assert store.progress(renamed).ledger == {"complete": 6}
+        assert store.studies.progress(renamed).ledger == {"complete": 6}
 
 
 def test_a_copy_beside_its_original_is_not_ours(new_lab: Labs) -> None:
@@ -268,17 +268,17 @@ def test_a_copy_beside_its_original_is_not_ours(new_lab: Labs) -> None:
         to_study_name=copy,
     )
     with open_store(lab.url) as store:
-        assert store.study(lab.study.spec.name) == lab.study
-        assert copy in store.foreign_studies()
+        assert store.studies.get(lab.study.spec.name) == lab.study
+        assert copy in store.studies.foreign_names()
         optuna.delete_study(study_name=copy, storage=lab.opened[0])
-        assert {trial.state for trial in store.trials(lab.study)} == {TrialState.COMPLETE}
+        assert {trial.state for trial in store.trials.all(lab.study)} == {TrialState.COMPLETE}
 
 
 def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
     """A specification with keys that this version does not know is not read in part."""
     lab = new_lab()
     table = schema.studies
-    with lab.store._engine.begin() as connection:
+    with lab.store._transactions.engine.begin() as connection:
         connection.execute(
             table.update()
             .where(table.c.study_key == lab.study.key)
@@ -292,14 +292,14 @@ def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
         "cannot read (TrainingSpec: unknown keys ['moons']): use that version or a newer one"
     )
     with pytest.raises(Exception, match=f"^{re.escape(message)}$"):
-        lab.store.study(lab.study.spec.name)
-    lab.store.delete_named(lab.study.name)
+        lab.store.studies.get(lab.study.spec.name)
+    lab.store.studies.delete(lab.study.name)
 
 
 def test_stock_tools_are_silent_about_us(fresh_url: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Opening a database prints nothing: neither Optuna nor Alembic reaches the user's terminal."""
     with open_store(fresh_url) as store:
-        store.create_study(a_spec(), fingerprint=FINGERPRINT)
+        store.studies.create(a_spec(), fingerprint=FINGERPRINT)
     storage = stock_storage(fresh_url)
     storage.remove_session()
     storage.engine.dispose()

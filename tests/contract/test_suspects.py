@@ -12,7 +12,7 @@ Labs = Callable[..., Lab]
 
 def crash(lab: Lab, worker: str) -> None:
     """Lose a worker with all its trials."""
-    lab.store.release(lab.study, worker=worker, numbers=None, why="it was killed", crashed=True)
+    lab.store.queue.release(lab.study, worker=worker, numbers=None, why="it was killed", crashed=True)
 
 
 def told(claims: list[ClaimedTrial]) -> list[tuple[int, int]]:
@@ -26,9 +26,9 @@ def test_suspects_come_last_and_keep_their_place(new_lab: Labs) -> None:
     lab.claim(3, worker="lost")
     lab.claim(1, worker="drained")
     crash(lab, "lost")
-    lab.store.release(lab.study, worker="drained", numbers=None, why="x", crashed=False)
+    lab.store.queue.release(lab.study, worker="drained", numbers=None, why="x", crashed=False)
     assert told(lab.claim(9)) == [(3, 0), (4, 0), (5, 0), (6, 0)]
-    assert lab.store.opening(lab.study).room == 3
+    assert lab.store.queue.opening(lab.study).room == 3
 
 
 def test_suspects_are_claimed_alone(new_lab: Labs) -> None:
@@ -67,12 +67,12 @@ def test_a_trial_that_crashes_three_times_fails_and_the_others_do_not(new_lab: L
                 break
             lab.assign(claims)
             lab.end(claims)
-    trials = lab.store.trials(lab.study)
+    trials = lab.store.trials.all(lab.study)
     failed = [(trial.number, trial.verdict) for trial in trials if trial.state is TrialState.FAILED]
     assert failed == [(poison, Cause.WORKER_LOST)]
     assert [trial.number for trial in trials if trial.state is TrialState.COMPLETE] == [0, 1, 3, 4, 5, 6]
-    assert [attempt.crashed for attempt in lab.store.attempts(lab.study, poison)] == [True] * 3
-    assert {len(lab.store.attempts(lab.study, number)) for number in (0, 1, 3, 4, 5)} == {1}
+    assert [attempt.crashed for attempt in lab.store.trials.attempts(lab.study, poison)] == [True] * 3
+    assert {len(lab.store.trials.attempts(lab.study, number)) for number in (0, 1, 3, 4, 5)} == {1}
 
 
 def test_a_suspect_that_is_handed_back_stays_one(new_lab: Labs) -> None:
@@ -83,7 +83,7 @@ def test_a_suspect_that_is_handed_back_stays_one(new_lab: Labs) -> None:
     for attempt in (2, 3):
         (claim,) = lab.claim(1)
         assert (claim.attempt, claim.crashes) == (attempt, 1)
-        lab.store.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=False)
+        lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=False)
 
 
 def test_a_lowered_budget_leaves_suspects_waiting(new_lab: Labs) -> None:
@@ -92,6 +92,6 @@ def test_a_lowered_budget_leaves_suspects_waiting(new_lab: Labs) -> None:
     lab.claim(2, worker="lost")
     crash(lab, "lost")
     lab.finish(1)
-    lab.store.set_budget(lab.study, 2)
+    lab.store.studies.set_budget(lab.study, 2)
     assert told(lab.claim(3, worker="a")) == [(0, 1)]
     assert lab.claim(3, worker="b") == []

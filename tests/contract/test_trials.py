@@ -41,7 +41,9 @@ def test_a_trial_is_read_as_it_was_written(new_lab: Labs) -> None:
     lab = new_lab()
     (claim,) = lab.claim(1)
     attributes = {"sampler": [1, "two", None]}
-    lab.store.assign(lab.study, [Assignment(claim=claim, params=lab.params(0), system_attributes=attributes)])
+    lab.store.trials.assign(
+        lab.study, [Assignment(claim=claim, params=lab.params(0), system_attributes=attributes)]
+    )
     finding = Finding(
         cause=Cause.DIVERGED_LR,
         confidence=0.875,
@@ -50,7 +52,7 @@ def test_a_trial_is_read_as_it_was_written(new_lab: Labs) -> None:
         remedy="lower the learning rate, \u201cby half\u201d",
         suggested={"learning_rate": 0.05, "model.activation": "tanh", "model.batch_norm": True},
     )
-    lab.store.record(
+    lab.store.trials.record(
         lab.study,
         [
             Update(
@@ -63,7 +65,7 @@ def test_a_trial_is_read_as_it_was_written(new_lab: Labs) -> None:
             )
         ],
     )
-    (trial,) = lab.store.trials(lab.study)
+    (trial,) = lab.store.trials.all(lab.study)
     assert trial.finding is not None
     assert trial.started is not None
     assert trial.finished is not None
@@ -94,7 +96,7 @@ def test_numbers_survive_to_the_last_bit(new_lab: Labs) -> None:
     numbers = [*ODD_NUMBERS, *(rng.uniform(-1, 1) * 10.0 ** rng.randint(-300, 300) for _ in range(40))]
     claims = lab.claim(len(numbers))
     lab.assign(claims)
-    lab.store.record(
+    lab.store.trials.record(
         lab.study,
         [
             update(claim, reports={0: number}, value=number)
@@ -103,7 +105,7 @@ def test_numbers_survive_to_the_last_bit(new_lab: Labs) -> None:
         ]
         + [update(claims[0], reports={0: math.nan}, value=None, state=TrialState.PRUNED)],
     )
-    trials = lab.store.trials(lab.study)
+    trials = lab.store.trials.all(lab.study)
     assert [bits(trial.curve[0]) for trial in trials] == [bits(number) for number in numbers]
     assert trials[0].value is None
     values = [trial.value for trial in trials[1:] if trial.value is not None]
@@ -118,8 +120,8 @@ def test_parameters_survive_to_the_last_bit(new_lab: Labs) -> None:
     claims = lab.claim(len(rates))
     sent = [{**lab.params(c.number), "learning_rate": rate} for c, rate in zip(claims, rates, strict=True)]
     assignments = [Assignment(claim=c, params=params) for c, params in zip(claims, sent, strict=True)]
-    lab.store.assign(lab.study, assignments)
-    read = [trial.params for trial in lab.store.trials(lab.study)]
+    lab.store.trials.assign(lab.study, assignments)
+    read = [trial.params for trial in lab.store.trials.all(lab.study)]
     assert read == sent
     assert [list(params) for params in read] == [list(params) for params in sent]
     assert {type(params["training.batch_size"]) for params in read} == {int}
@@ -134,8 +136,8 @@ def test_optuna_reads_what_we_write(new_lab: Labs) -> None:
     lab.finish(1, state=TrialState.PRUNED, value=None, reports={0: math.nan})
     lab.finish(1, state=TrialState.FAILED, value=None, reports={})
     lab.assign(lab.claim(2))
-    lab.store.release(lab.study, worker=lab.worker, numbers=[8], why="bye", crashed=False)
-    ours, theirs = lab.store.trials(lab.study), lab.stock().trials
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=[8], why="bye", crashed=False)
+    ours, theirs = lab.store.trials.all(lab.study), lab.stock().trials
     assert len(ours) == len(theirs) == 9
     for our, their in zip(ours, theirs, strict=True):
         assert (our.number, OPTUNA_STATES[our.state]) == (their.number, their.state)
@@ -161,7 +163,7 @@ def test_optuna_uses_what_we_write(new_lab: Labs) -> None:
     assert stock.user_attrs["hpsearch:fingerprint"] == lab.study.fingerprint
     trial = stock.ask(stock.trials[0].distributions)
     stock.tell(trial, 0.875)
-    best = lab.store.progress(lab.study).best
+    best = lab.store.studies.progress(lab.study).best
     assert best is not None
     assert (best.number, best.value, best.params) == (3, 0.875, trial.params)
 
@@ -175,11 +177,11 @@ def test_what_optuna_writes_is_read(new_lab: Labs) -> None:
     asked.report(0.5, 0)
     asked.report(math.nan, 1)
     stock.tell(asked, state=optuna.trial.TrialState.PRUNED)
-    theirs, (_, ours) = stock.trials[1], lab.store.trials(lab.study)
+    theirs, (_, ours) = stock.trials[1], lab.store.trials.all(lab.study)
     assert (ours.state, ours.params, ours.value) == (TrialState.PRUNED, theirs.params, theirs.value)
     assert repr(ours.curve) == "{0: 0.5, 1: nan}"
     assert (ours.finding, ours.worker, ours.epochs, ours.attempts) == (None, None, 0, 1)
-    progress = lab.store.progress(lab.study)
+    progress = lab.store.studies.progress(lab.study)
     assert (progress.complete, progress.pruned, progress.ledger) == (1, 1, {"complete": 2})
 
 
@@ -202,13 +204,13 @@ def test_a_thousand_trials_read_correctly(new_lab: Labs) -> None:
         for_each = [
             update(c, reports={e: c.number + e / 8 for e in range(4)}, value=c.number) for c in claims
         ]
-        lab.store.record(lab.study, for_each)
-    trials = lab.store.trials(lab.study)
+        lab.store.trials.record(lab.study, for_each)
+    trials = lab.store.trials.all(lab.study)
     assert [trial.number for trial in trials] == list(range(1000))
     assert [trial.params for trial in trials] == [lab.params(number) for number in range(1000)]
     assert [trial.value for trial in trials] == [float(number) for number in range(1000)]
     assert all(trial.curve == {e: trial.number + e / 8 for e in range(4)} for trial in trials)
-    progress = lab.store.progress(lab.study)
+    progress = lab.store.studies.progress(lab.study)
     assert (progress.is_done, progress.epochs) == (True, 4000)
     assert progress.best is not None
     assert progress.best.number == 999
@@ -221,10 +223,10 @@ def test_the_best_trial_is_the_first_of_equals_and_finite(new_lab: Labs) -> None
     lab = new_lab()
     lab.finish(1, value=math.inf)
     lab.finish(1, state=TrialState.PRUNED, value=0.9)
-    assert lab.store.progress(lab.study).best is None
+    assert lab.store.studies.progress(lab.study).best is None
     for value in (0.25, 0.75, 0.75):
         lab.finish(1, value=value)
-    best = lab.store.progress(lab.study).best
+    best = lab.store.studies.progress(lab.study).best
     assert best is not None
     assert best.number == 3
 
@@ -234,7 +236,7 @@ def test_the_best_loss_is_the_lowest(new_lab: Labs) -> None:
     lab = new_lab(metric="validation_loss")
     for value in (0.25, 0.75, -math.inf):
         lab.finish(1, value=value)
-    best = lab.store.progress(lab.study).best
+    best = lab.store.studies.progress(lab.study).best
     assert best is not None
     assert (best.number, lab.study.maximize) == (0, False)
     stock = lab.stock()
@@ -248,7 +250,7 @@ def test_series_come_back_as_float32(new_lab: Labs) -> None:
     series = {"training_loss": [2.5, math.inf, math.nan], "dead_share": [0.0, 0.1, 1.0]}
     lab.finish(2, series=series)
     lab.claim(1)
-    read = lab.store.series(lab.study, [1, 2, 99])
+    read = lab.store.trials.series(lab.study, [1, 2, 99])
     assert list(read) == [1]
     stored = read[1]
     assert stored is not None
@@ -270,8 +272,8 @@ def test_an_end_that_optuna_has_no_place_for_is_a_bug(new_lab: Labs) -> None:
         with pytest.raises(ValueError, match=message):
             lab.end([claim], **outcome)
     with pytest.raises(ValueError, match=r"^momentum: not a searched parameter \(got 0\.5\)$"):
-        lab.store.assign(lab.study, [Assignment(claim=claim, params={"momentum": 0.5})])
-    (trial,) = lab.store.trials(lab.study)
+        lab.store.trials.assign(lab.study, [Assignment(claim=claim, params={"momentum": 0.5})])
+    (trial,) = lab.store.trials.all(lab.study)
     assert (trial.state, trial.params) == (TrialState.RUNNING, {})
 
 
@@ -292,18 +294,22 @@ def test_some_trials_are_read_as_all_are(new_lab: Labs, count: int) -> None:
     """Trials that are asked for by their ids are the same, however many they are."""
     lab = new_lab()
     lab.finish(6)
-    _, mark = lab.store.changes(lab.study, None)
+    _, mark = lab.store.trials.changes(lab.study, None)
     lab.finish(count)
-    changed, _ = lab.store.changes(lab.study, mark)
-    assert changed == lab.store.trials(lab.study)[6:]
+    changed, _ = lab.store.trials.changes(lab.study, mark)
+    assert changed == lab.store.trials.all(lab.study)[6:]
     assert len(changed) == count
 
 
 def test_trials_of_a_deleted_study_are_an_error(new_lab: Labs) -> None:
     """No call mistakes the trials of a study that got the id for those of the one that was deleted."""
     lab = new_lab()
-    lab.store.delete_named(lab.study.name)
+    lab.store.studies.delete(lab.study.name)
     new_lab().finish(1)
-    for read in (lab.store.trials, lab.store.progress, lambda study: lab.store.changes(study, None)):
+    for read in (
+        lab.store.trials.all,
+        lab.store.studies.progress,
+        lambda study: lab.store.trials.changes(study, None),
+    ):
         with pytest.raises(StudyNotFoundError, match=r"it was deleted: create it again$"):
             read(lab.study)

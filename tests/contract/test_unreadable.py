@@ -10,11 +10,10 @@ from sqlalchemy import func, insert, select, text, update
 
 from hpsearch.errors import ForeignStudyError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.edits import copy_named, rename_named
 from hpsearch.storage.engine import writing
-from hpsearch.storage.foreign_studies import METRIC_NAMES
 from hpsearch.storage.migration import revisions_of
 from hpsearch.storage.store import Store, open_store
+from hpsearch.storage.stored_studies import METRIC_NAMES
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.verdicts import Cause
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
@@ -25,7 +24,7 @@ Labs = Callable[..., Lab]
 def write(lab: Lab, **values: Any) -> None:
     """Write cells of the study's row, as damage or another version would."""
     table = schema.studies
-    with writing(lab.store._engine, durable=True) as connection:
+    with writing(lab.store._transactions.engine, durable=True) as connection:
         connection.execute(update(table).where(table.c.study_key == lab.study.key).values(**values))
 
 
@@ -38,21 +37,21 @@ def test_one_unreadable_study_stops_no_other(new_lab: Labs, spec: str) -> None:
     bad.finish(2)
     write(bad, spec=spec)
     name = bad.study.name
-    listed = {one.name: one for one in good.store.listing()}
+    listed = {one.name: one for one in good.store.studies.listing()}
     assert "cannot be read" in str(listed[name].unreadable)
     assert sum(listed[name].trials.values()) == 2
     assert listed[good.study.name].unreadable is None
-    openings, unreadable = good.store.look()
+    openings, unreadable = good.store.queue.look()
     assert name in [study.name for study in unreadable]
     assert good.study.key in [opening.study.key for opening in openings]
     with pytest.raises(StudyUnreadableError, match="hpsearch study delete"):
-        good.store.study(name)
-    rename_named(good.store, name, f"{name}-2")
-    assert copy_named(good.store, f"{name}-2", f"{name}-3") == 2
+        good.store.studies.get(name)
+    good.store.studies.rename(name, f"{name}-2")
+    assert good.store.studies.copy(f"{name}-2", f"{name}-3") == 2
     for one in (f"{name}-2", f"{name}-3"):
-        good.store.delete_named(one)
+        good.store.studies.delete(one)
         with pytest.raises(StudyNotFoundError):
-            good.store.count_trials(one)
+            good.store.studies.count_trials(one)
 
 
 def test_an_older_version_reads_what_the_newer_one_allows(new_lab: Labs) -> None:
@@ -62,35 +61,35 @@ def test_an_older_version_reads_what_the_newer_one_allows(new_lab: Labs) -> None
     raw["training"]["moons"] = 1
     write(lab, spec=json.dumps(raw), hpsearch_version="0.3.0")
     with pytest.raises(StudyUnreadableError, match=r"0\.3\.0.*unknown keys \['moons'\]"):
-        lab.store.study(lab.study.name)
+        lab.store.studies.get(lab.study.name)
     write(lab, spec=json.dumps(raw | {"oldest_reader": "0.1", "stars": []}))
-    assert lab.store.study(lab.study.name).spec == lab.study.spec
+    assert lab.store.studies.get(lab.study.name).spec == lab.study.spec
     write(lab, spec=json.dumps(raw | {"oldest_reader": "0.3"}))
     with pytest.raises(StudyUnreadableError):
-        lab.store.study(lab.study.name)
+        lab.store.studies.get(lab.study.name)
 
 
 def test_a_newer_revision_that_only_adds_is_worked_with(fresh_url: str) -> None:
     """Claims, results and new studies continue beside a newer version's column and table; a break is refused."""
     with open_store(fresh_url) as store:
-        study = store.create_study(a_spec(trials=4), fingerprint=FINGERPRINT)
+        study = store.studies.create(a_spec(trials=4), fingerprint=FINGERPRINT)
         newer = f"{int(schema.REVISION) + 1:04}"
-        with writing(store._engine, durable=True) as connection:
+        with writing(store._transactions.engine, durable=True) as connection:
             connection.execute(
                 text("ALTER TABLE hpsearch_studies ADD COLUMN mood VARCHAR(20) DEFAULT 'good' NOT NULL")
             )
             connection.execute(text("CREATE TABLE hpsearch_moods (study_key VARCHAR(36), mood VARCHAR(20))"))
             connection.execute(text(f"UPDATE hpsearch_alembic_version SET version_num = '{newer}'"))
-        assert revisions_of(store._engine).only_adds
+        assert revisions_of(store._transactions.engine).only_adds
         Lab(store=store, url=fresh_url, study=study).finish(2)
     with open_store(fresh_url, create=False) as store:
         Lab(store=store, url=fresh_url, study=study).finish(2)
-        assert store.progress(study).is_done
-        store.create_study(a_spec(), fingerprint=FINGERPRINT)
-        with writing(store._engine, durable=True) as connection:
+        assert store.studies.progress(study).is_done
+        store.studies.create(a_spec(), fingerprint=FINGERPRINT)
+        with writing(store._transactions.engine, durable=True) as connection:
             connection.execute(text("ALTER TABLE hpsearch_studies ADD COLUMN must VARCHAR(20)"))
             connection.execute(text("UPDATE hpsearch_alembic_version SET version_num = '0100'"))
-        assert not revisions_of(store._engine).is_current
+        assert not revisions_of(store._transactions.engine).is_current
 
 
 def test_a_verdict_of_a_newer_version_is_inconclusive(new_lab: Labs) -> None:
@@ -107,16 +106,16 @@ def test_a_verdict_of_a_newer_version_is_inconclusive(new_lab: Labs) -> None:
             "suggested": {},
         }
     ]
-    with writing(lab.store._engine, durable=True) as connection:
+    with writing(lab.store._transactions.engine, durable=True) as connection:
         for number, finding in enumerate([json.dumps(findings[0]), "[3"]):
             at = (schema.trials.c.study_key == lab.study.key) & (schema.trials.c.number == number)
             connection.execute(update(schema.trials).where(at).values(verdict="moonstruck", finding=finding))
-    first, second = lab.store.trials(lab.study)
+    first, second = lab.store.trials.all(lab.study)
     assert (first.verdict, second.verdict) == (Cause.INCONCLUSIVE, Cause.INCONCLUSIVE)
     assert first.finding is not None
     assert "moonstruck" in first.finding.remedy
-    assert lab.store.progress(lab.study).complete == 2
-    assert lab.study.name in [one.name for one in lab.store.listing() if one.progress is not None]
+    assert lab.store.studies.progress(lab.study).complete == 2
+    assert lab.study.name in [one.name for one in lab.store.studies.listing() if one.progress is not None]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,8 @@ def theirs(fresh_url: str) -> str:
 def facts(store: Store) -> list[tuple[str, Any]]:
     """Return each listed study with its best value."""
     return [
-        (one.name, one.progress and one.progress.best and one.progress.best.value) for one in store.listing()
+        (one.name, one.progress and one.progress.best and one.progress.best.value)
+        for one in store.studies.listing()
     ]
 
 
@@ -160,23 +160,23 @@ def test_studies_of_optuna_are_read_without_tables_of_ours(theirs: str) -> None:
     """They are listed and read; nothing is made in their database, and nothing of them is changed."""
     with open_store(theirs, foreign=True) as store:
         assert facts(store) == [("one", 3.0), ("two", None)]
-        study = store.any_study("one")
+        study = store.studies.get_any("one")
         assert (study.maximize, [dimension.name for dimension in study.spec.search]) == (True, ["x"])
-        assert [trial.value for trial in store.trials(study)] == [1.0, 3.0, -2.0]
-        assert store.trial(store.any_study("two"), 0).values == (1.0, 2.0)
-        assert store.workers() == []
+        assert [trial.value for trial in store.trials.all(study)] == [1.0, 3.0, -2.0]
+        assert store.trials.get(store.studies.get_any("two"), 0).values == (1.0, 2.0)
+        assert store.workers.all() == []
         with pytest.raises(StudyNotFoundError, match="made by another Optuna client"):
-            store.study("one")
-        assert revisions_of(store._engine).hpsearch is None
-        rename_named(store, "one", "uno")
-        assert copy_named(store, "uno", "due") == 3
-        store.delete_named("uno")
+            store.studies.get("one")
+        assert revisions_of(store._transactions.engine).hpsearch is None
+        store.studies.rename("one", "uno")
+        assert store.studies.copy("uno", "due") == 3
+        store.studies.delete("uno")
         assert facts(store) == [("two", None), ("due", 3.0)]
     with open_store(theirs) as store:
-        store.create_study(a_spec("ours"), fingerprint=FINGERPRINT)
+        store.studies.create(a_spec("ours"), fingerprint=FINGERPRINT)
         assert [name for name, _ in facts(store)] == ["two", "due", "ours"]
         with pytest.raises(ForeignStudyError):
-            store.pause(store.any_study("due"), by="x")
+            store.studies.pause(store.studies.get_any("due"), by="x")
 
 
 def test_an_empty_database_lists_nothing_and_stays_empty(fresh_url: str) -> None:
@@ -184,8 +184,8 @@ def test_an_empty_database_lists_nothing_and_stays_empty(fresh_url: str) -> None
     if fresh_url.startswith("sqlite"):
         open(fresh_url.removeprefix("sqlite:///"), "w").close()  # noqa: PTH123
     with open_store(fresh_url, foreign=True) as store:
-        assert store.listing() == []
-        assert revisions_of(store._engine).optuna is None
+        assert store.studies.listing() == []
+        assert revisions_of(store._transactions.engine).optuna is None
 
 
 def test_a_listing_says_what_progress_says(new_lab: Labs) -> None:
@@ -194,20 +194,20 @@ def test_a_listing_says_what_progress_says(new_lab: Labs) -> None:
     lab.finish(3)
     lab.finish(1, value=0.75)
     lab.claim(1)
-    (listed,) = (one for one in lab.store.listing() if one.name == lab.study.name)
-    assert (listed.study, listed.progress) == (lab.study, lab.store.progress(lab.study))
+    (listed,) = (one for one in lab.store.studies.listing() if one.name == lab.study.name)
+    assert (listed.study, listed.progress) == (lab.study, lab.store.studies.progress(lab.study))
 
 
 def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
     """If a study of Optuna's has names of objectives that are not JSON, its value is listed under a name of ours."""
     with open_store(theirs, foreign=True) as store:
-        study_id = store.any_study("one").study_id
+        study_id = store.studies.get_any("one").study_id
         table = optuna_schema.study_system_attributes
-        with writing(store._engine, durable=True) as connection:
+        with writing(store._transactions.engine, durable=True) as connection:
             damaged = {"study_id": study_id, "key": METRIC_NAMES, "value_json": "{"}
             connection.execute(insert(table).values(**damaged))
         assert facts(store) == [("one", 3.0), ("two", None)]
-        foreign = store.any_study("one").foreign
+        foreign = store.studies.get_any("one").foreign
         assert foreign is not None
         assert foreign.metrics == ("value",)
 
@@ -227,11 +227,11 @@ def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
 def test_damaged_distributions_are_left_out_of_what_a_study_searched(theirs: str, damage: str) -> None:
     """A study of Optuna's is found, with the ranges of its other trials."""
     with open_store(theirs, foreign=True) as store:
-        whole = store.any_study("one").spec.search
+        whole = store.studies.get_any("one").spec.search
         table = optuna_schema.trial_params
-        with writing(store._engine, durable=True) as connection:
+        with writing(store._transactions.engine, durable=True) as connection:
             first = connection.execute(select(func.min(table.c.param_id))).scalar_one()
             connection.execute(
                 update(table).where(table.c.param_id == first).values(distribution_json=damage)
             )
-        assert store.any_study("one").spec.search == whole
+        assert store.studies.get_any("one").spec.search == whole

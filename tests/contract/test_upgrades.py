@@ -174,11 +174,11 @@ def test_a_revision_keeps_every_row(engine: Engine, next_folder: Path) -> None:
     """Tables that a revision changes keep what they hold, the others stay as they are, and the stamp moves on."""
     url = url_of(engine)
     with open_store(url) as store:
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
-        lab = Lab(store=store, url=url, study=store.set_priority(study, 5))
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
+        lab = Lab(store=store, url=url, study=store.studies.set_priority(study, 5))
         lab.finish(3)
         lab.claim(1)
-        lab.store.release(study, worker=lab.worker, numbers=None, why="x", crashed=True)
+        lab.store.queue.release(study, worker=lab.worker, numbers=None, why="x", crashed=True)
     before = {table: rows_of(engine, table) for table in schema.metadata.tables}
     with writing(engine, durable=False) as connection:
         upgrade_tables(connection, folder=next_folder)
@@ -241,7 +241,7 @@ def test_an_old_database_of_optunas_is_upgraded(tmp_path: Path, capfd: pytest.Ca
     )
     assert (logging.getLogger().handlers, capfd.readouterr()) == (handlers, ("", ""))
     with open_store(url) as store:
-        assert store.foreign_studies() == ["theirs"]
+        assert store.studies.foreign_names() == ["theirs"]
     storage = stock_storage(url)
     study = optuna.load_study(study_name="theirs", storage=storage)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2 + [
@@ -263,12 +263,12 @@ def test_both_schemas_are_upgraded_once_nobody_works(engine: Engine) -> None:
     url = url_of(engine)
     shown = engine.url.render_as_string()
     with open_store(url) as store:
-        lab = Lab(store=store, url=url, study=store.create_study(a_spec(), fingerprint=FINGERPRINT))
+        lab = Lab(store=store, url=url, study=store.studies.create(a_spec(), fingerprint=FINGERPRINT))
         lab.finish(3)
         before = facts(store)["studies"]
         assert upgrade(url) == Upgrade(url_shown=shown, before=CURRENT, after=CURRENT)
         for name in ("bob", "ann"):
-            store.register_worker(WorkerIdentity(name=name, host="here", process_id=1, version="0.1.0"))
+            store.workers.register(WorkerIdentity(name=name, host="here", process_id=1, version="0.1.0"))
     stamp(engine, optuna_revision="v3.0.0.d")
     with pytest.raises(StorageError) as caught:
         upgrade(url)

@@ -12,7 +12,7 @@ from tests.contract.laboratory import Lab
 def main(url: str, name: str, count: int) -> int:
     """Train the study and return the number of trials that this process ended."""
     with open_store(url) as store:
-        lab = Lab(store=store, url=url, study=store.study(name))
+        lab = Lab(store=store, url=url, study=store.studies.get(name))
         ended = 0
         while claims := lab.claim(count):
             lab.assign(claims)

@@ -1,4 +1,4 @@
-"""A database with three studies that show everything, and the whole site over it."""
+"""A database with three studies that cover all features, and the whole site on it."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.report import synthetic
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """A site without its guards, the database below it, and its studies by name."""
+    """A site without guards, its database, and its studies by name."""
 
     site: WSGIApplication
     store: Store
@@ -32,7 +32,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Provide the file of a database whose studies are the synthetic, the hostile and the regression one."""
+    """Provide the file of a database with the synthetic, the hostile and the regression study."""
     path = tmp_path_factory.mktemp("populated") / "studies.db"
     with open_store(f"sqlite:///{path}") as store:
         populate(store, synthetic.synthetic(60))
@@ -43,12 +43,12 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(populated: Path, tmp_path: Path) -> Iterator[Site]:
-    """Provide a site over a copy of that database."""
+    """Provide a site on a copy of that database."""
     path = shutil.copy(populated, tmp_path / "studies.db")
     url = f"sqlite:///{path}"
     with open_store(url) as store:
         storage = OptunaStorage(url)
-        digits, hostile, regression = store.studies()
+        digits, hostile, regression = store.studies.all()
         yield Site(
             site=make_site(store, storage),
             store=store,

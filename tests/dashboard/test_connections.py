@@ -1,4 +1,4 @@
-"""Limits on connections, time and disk of clients that are not yet authorized."""
+"""Limits on connections, time and disk space of clients that are not yet authorized."""
 
 import socket
 import threading
@@ -11,10 +11,10 @@ import pytest
 from waitress.adjustments import Adjustments
 
 from hpsearch.dashboard.connections import HEAD_S, GuardedServer
-from hpsearch.dashboard.limits import BODY_BYTES, LimitGuard
-from hpsearch.dashboard.tokens import TokenGuard
-from hpsearch.dashboard.wsgi import guarded
-from tests.dashboard.asking import greeting
+from hpsearch.dashboard.guards import guarded
+from hpsearch.dashboard.guards.changes import BODY_BYTES, SizeGuard
+from hpsearch.dashboard.guards.token import TokenGuard
+from tests.dashboard.client import greeting
 
 TOKEN = "correct-horse-battery"
 LIMIT = 40
@@ -25,7 +25,7 @@ REQUEST = f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nConnec
 @pytest.fixture
 def server() -> Iterator[GuardedServer]:
     """Provide a server with a token and few connections, which runs in a thread."""
-    guards = (TokenGuard(TOKEN), LimitGuard(has_artifacts=True))
+    guards = (TokenGuard(TOKEN), SizeGuard(has_artifacts=True))
     adjustments = Adjustments(
         host="127.0.0.1",
         port=0,
@@ -53,41 +53,41 @@ def server() -> Iterator[GuardedServer]:
         channel.close()
 
 
-def connected(server: GuardedServer) -> socket.socket:
+def connect(server: GuardedServer) -> socket.socket:
     """Return a connection to the server."""
     return socket.create_connection(("127.0.0.1", server.effective_port), timeout=WITHIN_S)
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Return whether the server closes the connection; bytes that it has not read make that a reset."""
+    """Return whether the server closes the connection; unread bytes turn that into a reset."""
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
 
 
-def exchanged(server: GuardedServer, sent: bytes) -> bytes:
-    """Return all that the server answers on a connection of its own until it closes it."""
-    with closing(connected(server)) as connection:
+def exchange(server: GuardedServer, sent: bytes) -> bytes:
+    """Send bytes on a new connection and return the whole response."""
+    with closing(connect(server)) as connection:
         connection.sendall(sent)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_dripping_connections_lock_nobody_out(server: GuardedServer) -> None:
-    """Three times as many connections as there are, each with half a head: a client with the token is served."""
+def test_slow_connections_do_not_lock_out_others(server: GuardedServer) -> None:
+    """With three times the maximum number of connections, each with half a head, a client with the token is served."""
     with ExitStack() as open_ones:
         for _ in range(3 * LIMIT):
-            connection = open_ones.enter_context(closing(connected(server)))
+            connection = open_ones.enter_context(closing(connect(server)))
             with suppress(ConnectionError):  # it was closed already
                 connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        assert exchanged(server, REQUEST).startswith(b"HTTP/1.1 200 OK")
+        assert exchange(server, REQUEST).startswith(b"HTTP/1.1 200 OK")
     assert len(server.active_channels) <= LIMIT
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nX-Drip: "])
 def test_a_head_must_arrive_in_time(server: GuardedServer, sent: bytes) -> None:
-    """A head that does not come to its end closes the connection, however often a byte of it comes."""
-    with closing(connected(server)) as connection:
+    """A connection whose head is not complete in time is closed, even if bytes keep arriving."""
+    with closing(connect(server)) as connection:
         connection.sendall(sent)
         _until(lambda: any(not sent or c.request is not None for c in server.active_channels.values()))
         (channel,) = server.active_channels.values()
@@ -100,10 +100,10 @@ def test_a_head_must_arrive_in_time(server: GuardedServer, sent: bytes) -> None:
         assert is_closed(connection)
 
 
-def test_a_body_must_arrive_with_some_speed(server: GuardedServer) -> None:
-    """A body that drips closes the connection, and one that comes has all the time that it needs."""
+def test_a_body_must_arrive_at_a_minimum_rate(server: GuardedServer) -> None:
+    """A connection whose body is too slow is closed; each received byte extends the deadline."""
     head = REQUEST.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 900000\r\n\r\n")
-    with closing(connected(server)) as connection:
+    with closing(connect(server)) as connection:
         connection.sendall(head + bytes(600_000))
         _until(
             lambda: any(c.request and c.request.body_bytes_received for c in server.active_channels.values())
@@ -118,31 +118,31 @@ def test_a_body_must_arrive_with_some_speed(server: GuardedServer) -> None:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ("Content-Length: 100000000", b"401 Unauthorized"),
-        ("Transfer-Encoding: chunked", b"401 Unauthorized"),
-        ("Content-Length: 100000000\r\nExpect: 100-continue", b"401 Unauthorized"),
+        ("Content-Length: 100000000", b"401 UNAUTHORIZED"),
+        ("Transfer-Encoding: chunked", b"401 UNAUTHORIZED"),
+        ("Content-Length: 100000000\r\nExpect: 100-continue", b"401 UNAUTHORIZED"),
         (
             f"Content-Length: {BODY_BYTES + 1}\r\nAuthorization: Bearer {TOKEN}",
-            b"413 Request Entity Too Large",
+            b"413 REQUEST ENTITY TOO LARGE",
         ),
-        (f"Transfer-Encoding: chunked\r\nAuthorization: Bearer {TOKEN}", b"411 Length Required"),
+        (f"Transfer-Encoding: chunked\r\nAuthorization: Bearer {TOKEN}", b"411 LENGTH REQUIRED"),
     ],
 )
 def test_a_body_is_refused_before_it_is_sent(server: GuardedServer, headers: str, status: bytes) -> None:
-    """Without the token, or with too long a body, the head alone is answered and nothing is kept on the disk."""
-    answer = exchanged(server, f"POST /api/studies HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n".encode())
-    assert answer.startswith(b"HTTP/1.1 " + status)
-    assert b"100 Continue" not in answer
+    """Without the token, or with too long a body, the request is refused after its head, before its body is read."""
+    response = exchange(server, f"POST /api/studies HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n".encode())
+    assert response.startswith(b"HTTP/1.1 " + status)
+    assert b"100 Continue" not in response
 
 
-def test_a_body_that_may_come_is_taken(server: GuardedServer) -> None:
-    """With the token a body is read, and the application answers."""
+def test_an_accepted_body_is_read(server: GuardedServer) -> None:
+    """With the token a body is read, and the application responds."""
     head = REQUEST.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n")
-    assert exchanged(server, head + b"hello").startswith(b"HTTP/1.1 200 OK")
+    assert exchange(server, head + b"hello").startswith(b"HTTP/1.1 200 OK")
 
 
 def _until(holds: Any) -> None:
-    """Return when `holds()` does; fail if that takes too long."""
+    """Return once `holds()` is true; fail if that takes too long."""
     end = time.monotonic() + WITHIN_S
     while not holds():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""A stock server of Optuna's dashboard on a stock storage shows everything that is published."""
+"""Published notes and figures, as a stock server of Optuna's dashboard on a stock storage shows them."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.notes import escaped
 from hpsearch.dashboard.publishing import Published, publish
 from hpsearch.workflows.snapshot import take_snapshot
-from tests.dashboard.asking import ask
+from tests.dashboard.client import fetch
 from tests.dashboard.conftest import Site
 
 
@@ -26,13 +26,13 @@ def url(site: Site, tmp_path: Path) -> str:
 
 @pytest.fixture
 def snapshot(site: Site) -> Snapshot:
-    """Provide the digits study as it stands."""
+    """Provide the digits study in its current state."""
     return take_snapshot(site.store, site.digits)
 
 
 @pytest.fixture
 def stock(url: str) -> Iterator[WSGIApplication]:
-    """Give Optuna's dashboard as it comes, on Optuna's own storage."""
+    """Provide the unpatched dashboard of Optuna on Optuna's own storage."""
     storage = RDBStorage(url)
     yield optuna_dashboard.wsgi(storage)
     storage.remove_session()
@@ -40,16 +40,18 @@ def stock(url: str) -> Iterator[WSGIApplication]:
 
 
 def detail(application: WSGIApplication, study_id: int = 1) -> Any:
-    """Return a dashboard's answer about a study."""
-    return ask(application, f"/api/studies/{study_id}").json
+    """Return a dashboard's details of a study."""
+    return fetch(application, f"/api/studies/{study_id}").json
 
 
-def test_a_stock_server_shows_what_is_published(url: str, stock: WSGIApplication, snapshot: Snapshot) -> None:
-    """Search map, failures, curves, the state of the study, and every ended trial's verdict and remedy are there."""
+def test_a_stock_server_shows_published_notes_and_figures(
+    url: str, stock: WSGIApplication, snapshot: Snapshot
+) -> None:
+    """It shows the search map, failures and curves, the study's state, and each ended trial's verdict and remedy."""
     ended = [trial for trial in snapshot.trials if trial.state.is_final]
     assert publish(url, snapshot) == Published(figures=4, notes=len(ended) + 1, unchanged=0, users=0)
-    said = detail(stock)
-    figures = {one["id"]: json.loads(one["graph_object"]) for one in said["plotly_graph_objects"]}
+    details = detail(stock)
+    figures = {one["id"]: json.loads(one["graph_object"]) for one in details["plotly_graph_objects"]}
     assert set(figures) == {
         "hpsearch-search-map",
         "hpsearch-learning-rates",
@@ -57,8 +59,8 @@ def test_a_stock_server_shows_what_is_published(url: str, stock: WSGIApplication
         "hpsearch-learning-curves-metric",
     }
     assert all(figure["data"] and figure["layout"]["title"]["text"] for figure in figures.values())
-    assert "51 of 61 trials finished, 3 in training" in said["note"]["body"].replace("\\", "")
-    notes = {trial["number"]: trial["note"]["body"] for trial in said["trials"]}
+    assert "51 of 61 trials finished, 3 in training" in details["note"]["body"].replace("\\", "")
+    notes = {trial["number"]: trial["note"]["body"] for trial in details["trials"]}
     for trial in snapshot.trials:
         assert bool(notes[trial.number]) == trial.state.is_final
         if trial.finding is not None and trial.state.is_final:
@@ -68,37 +70,43 @@ def test_a_stock_server_shows_what_is_published(url: str, stock: WSGIApplication
 
 
 def test_publishing_again_replaces(url: str, stock: WSGIApplication, snapshot: Snapshot) -> None:
-    """A second call writes the figures over the first ones, and no note that says the same already."""
+    """A second call replaces the figures, and writes no note that is already current."""
     first = publish(url, snapshot)
     assert publish(url, snapshot) == Published(figures=4, notes=0, unchanged=first.notes, users=0)
-    said = detail(stock)
-    assert len(said["plotly_graph_objects"]) == 4
-    assert (said["note"]["version"], said["trials"][0]["note"]["version"]) == (1, 1)
+    details = detail(stock)
+    assert len(details["plotly_graph_objects"]) == 4
+    assert (details["note"]["version"], details["trials"][0]["note"]["version"]) == (1, 1)
 
 
-def test_notes_of_users_stay(url: str, site: Site, stock: WSGIApplication, snapshot: Snapshot) -> None:
-    """A note that a user wrote, changed or emptied is never written over."""
+def test_notes_of_users_are_kept(url: str, site: Site, stock: WSGIApplication, snapshot: Snapshot) -> None:
+    """A note that a user wrote, changed or emptied is never overwritten."""
     trial_id = detail(stock)["trials"][0]["trial_id"]
     mine = json.dumps({"version": 1, "body": "mine"}).encode()
-    assert ask(stock, f"/api/studies/1/{trial_id}/note", method="PUT", body=mine).status == 204
+    assert fetch(stock, f"/api/studies/1/{trial_id}/note", method="PUT", body=mine).status == 204
     first = publish(url, snapshot)
     assert first.users == 1
     body = detail(stock)["note"]["body"]
     changed = json.dumps({"version": 2, "body": f"{body} And more."}).encode()
-    assert ask(stock, "/api/studies/1/note", method="PUT", body=changed).status == 204
+    assert fetch(stock, "/api/studies/1/note", method="PUT", body=changed).status == 204
     assert publish(url, snapshot) == Published(figures=4, notes=0, unchanged=first.notes - 1, users=2)
     for application in (stock, site.site):
-        said = detail(application)
-        assert said["trials"][0]["note"]["body"] == "mine"
-        assert said["note"]["body"] == f"{body} And more."
+        details = detail(application)
+        assert details["trials"][0]["note"]["body"] == "mine"
+        assert details["note"]["body"] == f"{body} And more."
 
 
 def test_our_dashboard_shows_newer_notes_than_published_ones(
     url: str, site: Site, snapshot: Snapshot
 ) -> None:
-    """What was published and what our dashboard knows stand once: with links, under the version that is stored."""
+    """Our dashboard shows each note once, with links and with the stored version, and each figure once."""
     publish(url, snapshot)
-    said = next(said for said in iter(lambda: detail(site.site), None) if said["plotly_graph_objects"])
-    assert "](/reports/digits)" in said["note"]["body"]
-    assert said["note"]["version"] == 1
-    assert len({one["id"] for one in said["plotly_graph_objects"]}) == len(said["plotly_graph_objects"]) == 4
+    details = next(
+        details for details in iter(lambda: detail(site.site), None) if details["plotly_graph_objects"]
+    )
+    assert "](/reports/digits)" in details["note"]["body"]
+    assert details["note"]["version"] == 1
+    assert (
+        len({one["id"] for one in details["plotly_graph_objects"]})
+        == len(details["plotly_graph_objects"])
+        == 4
+    )

@@ -1,4 +1,4 @@
-"""Replays that were asked for on a page."""
+"""Replays that were requested on a page."""
 
 import subprocess
 import sys
@@ -7,73 +7,73 @@ from dataclasses import replace
 
 import pytest
 
-from hpsearch.dashboard.replays import WAITING_MOST, Replays
+from hpsearch.dashboard.replays import MAX_WAITING, ReplayQueue
 from hpsearch.worker.replay import StoredTrial
 from tests.report import synthetic
 
 
 def stored(number: int) -> StoredTrial:
-    """Return a trial of that number."""
+    """Return a stored trial with that number."""
     snapshot = synthetic.synthetic(60)
     return StoredTrial(study=snapshot.study, trial=replace(snapshot.trials[0], number=number), series={})
 
 
 def test_replays_are_bounded() -> None:
-    """Each trial is trained once, one at a time, and no more wait than may."""
+    """Each trial is trained once, one at a time, and the queue has a maximum length."""
     allowed = threading.Event()
     made: list[int] = []
 
-    def make(asked: StoredTrial) -> str:
+    def make(request: StoredTrial) -> str:
         assert allowed.wait(20)
-        made.append(asked.trial.number)
-        return f"page {asked.trial.number}"
+        made.append(request.trial.number)
+        return f"page {request.trial.number}"
 
-    replays = Replays(make)
-    assert [replays.ask(stored(n)) for n in range(WAITING_MOST)] == [True] * WAITING_MOST
-    assert replays.ask(stored(0))
-    assert not replays.ask(stored(99))
+    replays = ReplayQueue(make)
+    assert [replays.submit(stored(n)) for n in range(MAX_WAITING)] == [True] * MAX_WAITING
+    assert replays.submit(stored(0))
+    assert not replays.submit(stored(99))
     allowed.set()
-    pages = [replays.of("k1", n) for n in range(WAITING_MOST)]
+    pages = [replays.get("k1", n) for n in range(MAX_WAITING)]
     assert [page.result(20) for page in pages if page is not None] == [
-        f"page {n}" for n in range(WAITING_MOST)
+        f"page {n}" for n in range(MAX_WAITING)
     ]
-    assert made == list(range(WAITING_MOST))
-    assert replays.of("k1", 99) is None
+    assert made == list(range(MAX_WAITING))
+    assert replays.get("k1", 99) is None
 
 
 def test_a_replay_that_failed_can_be_tried_again() -> None:
-    """What could not be trained is trained when it is asked for again, say after its data came back."""
+    """A replay that failed is tried again when it is requested again, for example after its data was restored."""
     outcomes = iter([RuntimeError("no data"), None])
 
-    def make(asked: StoredTrial) -> str:
+    def make(request: StoredTrial) -> str:
         if error := next(outcomes):
             raise error
         return "page"
 
-    replays = Replays(make)
-    assert replays.ask(stored(0))
-    first = replays.of("k1", 0)
+    replays = ReplayQueue(make)
+    assert replays.submit(stored(0))
+    first = replays.get("k1", 0)
     assert first is not None
     with pytest.raises(RuntimeError, match="no data"):
         first.result(20)
-    assert replays.ask(stored(0))
-    second = replays.of("k1", 0)
+    assert replays.submit(stored(0))
+    second = replays.get("k1", 0)
     assert second is not None
     assert second.result(20) == "page"
 
 
-def test_no_replay_holds_up_the_end() -> None:
-    """A server that is asked to stop ends, whatever is trained and whatever waits."""
+def test_no_replay_delays_the_end_of_the_server() -> None:
+    """A server that is stopping does not wait for running and queued replays."""
     program = (
         "import threading\n"
-        "from hpsearch.dashboard.replays import Replays\n"
+        "from hpsearch.dashboard.replays import ReplayQueue\n"
         "from tests.dashboard.test_replays import stored\n"
         "begun = threading.Event()\n"
-        "def make(asked):\n"
+        "def make(request):\n"
         "    begun.set()\n"
         "    threading.Event().wait()\n"
-        "replays = Replays(make)\n"
-        "assert replays.ask(stored(0)) and replays.ask(stored(1))\n"
+        "replays = ReplayQueue(make)\n"
+        "assert replays.submit(stored(0)) and replays.submit(stored(1))\n"
         "assert begun.wait(20)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=30, check=True).returncode == 0

@@ -67,7 +67,7 @@ def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
         page.locator('[id="user-defined-plot:hpsearch-search-map"] .scatterlayer .point').first.wait_for()
         shows(seen, "Which learning rates die", "Validation accuracy by epoch")
         seen.open(f"{server.address}/dashboard/studies/1/note")
-        shows(seen, "Running: 111 of 121 trials finished, 3 in training.", "pruned by rank")
+        shows(seen, "Running: 111 of 121 trials finished, 3 in training.", "outranked")
         seen.open(f"{server.address}/dashboard/studies/1/smartSelection")
         shows(seen, "UserAttribute verdict")
         assert page.get_by_role("cell", name=Cause.OUTRANKED.value, exact=True).count() > 0
@@ -150,21 +150,21 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
         page = seen.open(f"{server.address}/reports/digits")
         page.wait_for_selector("html[data-drawn]")
         shows(seen, "Running: 31 of 41 trials finished, 3 in training.")
-        page.locator(".chip", has_text="pruned by rank").click()
+        page.locator(".chip", has_text="outranked").click()
         page.mouse.move(0, 0)  # a figure under the pointer is being read, and the page waits
         page.evaluate("scrollTo(0, 700)")
-        [claim] = store.claim(study, worker="worker-1", count=1, lease_s=60.0)
+        [claim] = store.queue.claim(study, worker="worker-1", count=1, lease_s=60.0)
         finding = synthetic.finding(Cause.HEALTHY)
         outcome = TrialOutcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
-        store.record(study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)])
+        store.trials.record(
+            study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)]
+        )
         shows(seen, "Running: 32 of 41 trials finished, 3 in training.")
         page.wait_for_selector("html[data-drawn]")
         page.wait_for_function("Math.abs(scrollY - 700) < 2")
-        assert not page.locator(".chip input[value='pruned by rank']").is_checked()
+        assert not page.locator(".chip input[value='outranked']").is_checked()
         assert page.locator(".chip input[value='complete']").is_checked()
-        hidden = (
-            "(p) => p.data.filter((t) => t.meta?.fate === 'pruned by rank').every((t) => t.visible === false)"
-        )
+        hidden = "(p) => p.data.filter((t) => t.meta?.fate === 'outranked').every((t) => t.visible === false)"
         page.wait_for_function(f"({hidden})(document.querySelector('[data-figure=search-map]'))")
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 

@@ -59,11 +59,11 @@ def store(folder: "Folder", monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Provide the database of that folder, with both studies as if they were new."""
     monkeypatch.chdir(folder.path)
     with open_store("sqlite:///storage/hpsearch.db") as opened:
-        for study in opened.studies():
-            opened.delete_named(study.name)
+        for study in opened.studies.all():
+            opened.studies.delete(study.name)
         for file in ("large.toml", "long.toml"):
             prepared = prepare_file(Path(file))
-            opened.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)
+            opened.studies.create(prepared.spec, fingerprint=prepared.data.fingerprint)
         yield opened
 
 
@@ -85,38 +85,38 @@ def processor_s(pid: int) -> float:
 
 def assert_handed_back(store: Store, study: StoredStudy, *, trials: int) -> None:
     """Assert that nothing runs and so many trials wait, each handed back by Ann without a crash."""
-    progress = store.progress(study)
+    progress = store.studies.progress(study)
     assert (progress.running, progress.waiting) == (0, trials)
     assert sum(progress.ledger.values()) == progress.epochs
-    waiting = [trial.number for trial in store.trials(study) if trial.state is TrialState.WAITING]
+    waiting = [trial.number for trial in store.trials.all(study) if trial.state is TrialState.WAITING]
     for number in waiting:
-        (attempt,) = store.attempts(study, number)
+        (attempt,) = store.trials.attempts(study, number)
         assert (attempt.worker, attempt.why, attempt.crashed) == ("ann", "the worker was stopped", False)
 
 
 def test_what_is_finished_is_written(folder: "Folder", store: Store) -> None:
     """Every trial that ended in a worker's hands before SIGTERM is in the database, and nothing is lost or doubled."""
-    study = store.study("long")
+    study = store.studies.get("long")
     with folder.start("worker", "start", "--study", "long", "--name", "ann", "--cohort", "8") as process:
-        wait_until(lambda: store.progress(study).finished >= 8, "some trials finish")
+        wait_until(lambda: store.studies.progress(study).finished >= 8, "some trials finish")
         took_s, said = drained(process)
     assert took_s < WITHIN_S
     found = re.search(r'study "long": (\d+) trials ended here\nworker ann: stopped\n$', said)
     assert found is not None, said
-    progress = store.progress(study)
+    progress = store.studies.progress(study)
     assert 8 <= progress.finished == int(found[1]) < progress.budget
     assert_handed_back(store, study, trials=progress.waiting)
-    assert store.workers() == []
+    assert store.workers.all() == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc tells what a process has used")
 def test_the_validation_of_a_large_network_is_broken_off(folder: "Folder", store: Store) -> None:
     """In the middle of a validation that takes far longer, a worker of eight large networks still drains."""
-    study = store.study("large")
+    study = store.studies.get("large")
     with folder.start(
         "worker", "start", "--study", "large", "--name", "ann", "--cohort", str(ROWS)
     ) as process:
-        wait_until(lambda: store.progress(study).running == ROWS, "the trials run")
+        wait_until(lambda: store.studies.progress(study).running == ROWS, "the trials run")
         # The four steps of an epoch cost a thirtieth of its validation: that runs when so much time was used.
         before_s = processor_s(process.pid)
         wait_until(lambda: processor_s(process.pid) - before_s > 2.0, "the validation runs")
@@ -124,7 +124,7 @@ def test_the_validation_of_a_large_network_is_broken_off(folder: "Folder", store
     assert took_s < WITHIN_S
     assert said.endswith("worker ann: stopped\n")
     assert_handed_back(store, study, trials=ROWS)
-    assert store.workers() == []
+    assert store.workers.all() == []
 
 
 def test_a_step_that_does_not_end_is_left_alone(folder: "Folder", store: Store) -> None:
@@ -137,20 +137,20 @@ def test_a_step_that_does_not_end_is_left_alone(folder: "Folder", store: Store) 
         took_s, said = drained(process)
     assert took_s < WITHIN_S
     assert said == "worker ann: stopped in the middle of a long step\n"
-    assert_handed_back(store, store.study("long"), trials=3)
+    assert_handed_back(store, store.studies.get("long"), trials=3)
 
 
 def test_a_run_whose_workers_are_stopped_says_so(folder: "Folder", store: Store) -> None:
     """If all its workers are stopped from afar, `study run` ends with 1, its progress, and how to continue."""
-    study = store.study("long")
+    study = store.studies.get("long")
     with folder.start("study", "run", "long", "--workers", "2") as process:
-        wait_until(lambda: sum(bool(w.running) for w in store.workers()) == 2, "both workers train")
-        for worker in store.workers():
-            store.ask_to_stop(worker.identity.name)
+        wait_until(lambda: sum(bool(w.running) for w in store.workers.all()) == 2, "both workers train")
+        for worker in store.workers.all():
+            store.workers.ask_to_stop(worker.identity.name)
         assert process.wait(60) == 1
         assert process.stderr is not None
         error = process.stderr.read().splitlines()[-1]
-    progress = store.progress(study)
+    progress = store.studies.progress(study)
     assert (progress.running, progress.is_done) == (0, False)
     assert error == (
         f'Error: study "long": Open: {progress.finished} of 400 trials finished, none in training. '

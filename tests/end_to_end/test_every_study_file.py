@@ -65,7 +65,7 @@ def test_a_study_file_runs_to_its_end(
     monkeypatch.setitem(os.environ, "HPSEARCH_MNIST", str(small_mnist))
     prepared = prepare_study(made_small(read_study(path)))
     with open_store(f"sqlite:///{tmp_path / 'small.db'}") as store:
-        study = store.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)
+        study = store.studies.create(prepared.spec, fingerprint=prepared.data.fingerprint)
         options = WorkerOptions(name="only", rows=4)
         Worker(store, study, prepared.data, options=options, stop=StopRequest()).run()
         snapshot = take_snapshot(store, study)

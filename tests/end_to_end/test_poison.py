@@ -36,9 +36,9 @@ def test_a_poisonous_trial_fails_alone(make_folder: Callable[[Mapping[str, str]]
     assert codes == [-signal.SIGKILL] * 3 + [0]
 
     with open_store(f"sqlite:///{folder.path}/storage/hpsearch.db") as store:
-        study = store.study("flowers")
-        trials, progress = store.trials(study), store.progress(study)
-        histories = [store.attempts(study, trial.number) for trial in trials]
+        study = store.studies.get("flowers")
+        trials, progress = store.trials.all(study), store.studies.progress(study)
+        histories = [store.trials.attempts(study, trial.number) for trial in trials]
     assert (progress.finished, progress.failed, len(trials)) == (TRIALS, 1, TRIALS + 1)
     finding = trials[POISON].finding
     assert finding is not None

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from hpsearch.reproduction.catalogue import every_claim
-from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.claims import every_claim, judge
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
-from hpsearch.reproduction.running import run_one
+from hpsearch.reproduction.runner import run_one
 from tests.end_to_end.browser import sight
 from tests.end_to_end.drawings import overview
 

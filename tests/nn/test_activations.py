@@ -1,4 +1,4 @@
-"""Activations: their values, their derivatives, and what they do with numbers that are out of the ordinary."""
+"""Activations: values, derivatives, and unusual numbers."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def gelu(z: float) -> float:
 
 
 def applied(activation: Activation | Gate, z: Array) -> Array:
-    """Return the activation of `z`, which stays as it is."""
+    """Return the activation of `z`, which is unchanged."""
     a = z.copy()
     with np.errstate(all="ignore"):
         activation.apply(a, np.empty_like(a))
@@ -37,7 +37,7 @@ def applied(activation: Activation | Gate, z: Array) -> Array:
 
 
 def differentiated(activation: Activation, a: Array, da: Array) -> Array:
-    """Return dL/dz for activations `a` and dL/da; both stay as they are."""
+    """Return dL/dz for activations `a` and dL/da; both are unchanged."""
     dz = da.copy()
     activation.differentiate(a.copy(), dz, np.empty_like(a))
     return dz
@@ -59,7 +59,7 @@ def test_values_are_those_of_the_formula(name: str, dtype: type[np.floating]) ->
 
 
 def test_every_activation_has_a_formula() -> None:
-    """No activation is left out of these tests; softmax has its own."""
+    """These tests cover every activation; softmax has its own."""
     assert set(FORMULAE) | {"softmax"} == set(ACTIVATIONS)
 
 
@@ -78,7 +78,7 @@ def test_derivatives_agree_with_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_stays_nan(name: str, dtype: type[np.floating]) -> None:
-    """A NaN that goes in comes out, and touches no other trial."""
+    """A NaN in the input gives NaN, and changes no other trial."""
     z = np.ones((2, 1, 3), dtype)
     z[0, 0, 1] = np.nan
     a = applied(ACTIVATIONS[name], z)
@@ -88,15 +88,15 @@ def test_nan_stays_nan(name: str, dtype: type[np.floating]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_nan_gradient_stays_nan(name: str) -> None:
-    """A gradient that is NaN is not hidden by an activation whose derivative is 0."""
+    """An activation with the derivative 0 does not hide a gradient that is NaN."""
     a = applied(ACTIVATIONS[name], np.full((1, 1, 3), -2.0))
     assert np.isnan(differentiated(ACTIVATIONS[name], a, np.full((1, 1, 3), np.nan))).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", NAMES)
-def test_values_do_not_depend_on_where_they_stand(name: str, dtype: type[np.floating]) -> None:
-    """A minibatch cut out of a larger one has the bits of its copy, whatever the strides.
+def test_values_do_not_depend_on_strides(name: str, dtype: type[np.floating]) -> None:
+    """A part of a larger minibatch has the bits of its copy, whatever the strides.
 
     NumPy 2.4's `negative` fails here: it reads other elements at strides of 16 and of 64 bytes.
     """
@@ -132,7 +132,7 @@ def test_sigmoid_of_minus_500() -> None:
     ],
 )
 def test_infinity_leads_to_the_limit(name: str, low: float, high: float, dtype: type[np.floating]) -> None:
-    """At minus and plus infinity an activation has its limit, without a NaN on the way."""
+    """At minus and plus infinity an activation has its limit, and no NaN."""
     a = applied(ACTIVATIONS[name], np.array([-math.inf, math.inf], dtype))
     np.testing.assert_allclose(a, np.array([low, high], dtype))
 
@@ -152,7 +152,7 @@ GATE_NAMES = sorted(GATES)
 
 
 def sloped(gate: Gate, z: Array) -> tuple[Array, Array]:
-    """Return the activation of `z` and its slope; `z` stays as it is."""
+    """Return the activation of `z` and its slope; `z` is unchanged."""
     a, slope = z.copy(), np.empty_like(z)
     with np.errstate(all="ignore"):
         gate.apply(a, np.empty_like(a), slope)
@@ -162,7 +162,7 @@ def sloped(gate: Gate, z: Array) -> tuple[Array, Array]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", GATE_NAMES)
 def test_gates_are_their_formula(name: str, dtype: type[np.floating]) -> None:
-    """A gate is its textbook formula with and without its slope, to the precision of its numbers."""
+    """A gate equals its textbook formula with and without its slope, to the precision of its numbers."""
     z = np.concatenate([np.linspace(-8, 8, 65), [1e-6, -1e-6]]).astype(dtype)
     expected = [GATE_FORMULAE[name](float(number)) for number in z]
     a, _ = sloped(GATES[name], z)
@@ -188,7 +188,7 @@ def test_slopes_agree_with_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", GATE_NAMES)
 def test_gates_keep_nan_and_reach_their_limits(name: str, dtype: type[np.floating]) -> None:
-    """NaN stays NaN; far out a gate is 0 or z, and its slope 0 or 1, up to the largest number."""
+    """NaN stays NaN; far from 0 a gate is 0 or z, and its slope 0 or 1, up to the largest number."""
     most = float(np.finfo(dtype).max)
     a, slope = sloped(GATES[name], np.array([math.nan, -math.inf, -most, -1e3, 1e3, most], dtype))
     assert np.isnan([a[0], slope[0]]).all()
@@ -198,8 +198,8 @@ def test_gates_keep_nan_and_reach_their_limits(name: str, dtype: type[np.floatin
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", GATE_NAMES)
-def test_gates_do_not_depend_on_where_numbers_stand(name: str, dtype: type[np.floating]) -> None:
-    """Rows and minibatches cut out of larger buffers have the bits of their copies, whatever the strides."""
+def test_gates_do_not_depend_on_strides(name: str, dtype: type[np.floating]) -> None:
+    """Parts of larger buffers have the bits of their copies, whatever the strides."""
     for most in range(1, 20):
         for examples in range(1, most + 1):
             whole = np.random.default_rng(most).standard_normal((3, most, 4)).astype(dtype)

@@ -1,4 +1,4 @@
-"""Skips and places of dropout, against a network as a textbook writes it: one trial, float64, no buffers."""
+"""Skips and positions of dropout, compared with a textbook's network: one trial, float64, no buffers."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -29,7 +29,7 @@ def model_of(
     scaling: DropoutScaling = "training",
     rate: float = 0.4,
 ) -> ModelSpec:
-    """Return a network in which the second and the fourth layer can have a skip."""
+    """Return a network whose second and fourth layers can have a skip."""
     return ModelSpec(
         hidden=HIDDEN,
         activation="tanh",
@@ -45,7 +45,7 @@ def model_of(
 
 
 def prepared(model: ModelSpec) -> tuple[Network, Lane]:
-    """Return the network and a float64 lane with everything in it that a forward pass reads."""
+    """Return the network and a float64 lane with all inputs of a forward pass."""
     generator = np.random.default_rng(7)
     network = build_network(model, inputs=INPUTS, outputs=OUTPUTS)
     state = allocate_state(network, rows=TRIALS, states=0, dtype=np.float64)
@@ -70,7 +70,7 @@ def in_dropout(model: ModelSpec, layer: int, position: DropoutPosition) -> bool:
 
 
 def dropped(model: ModelSpec, buffers: BlockBuffers, trial: int, *, trains: bool) -> float | Array:
-    """Return what a textbook multiplies units by: 0 or what makes up for it; in evaluation, what is left to do."""
+    """Return the textbook's factor of units: 0 or the compensation; in evaluation, the rest of it."""
     is_inverted = model.dropout_scaling == "training"
     if not trains:
         return 1.0 if is_inverted else 1 - model.dropout
@@ -80,7 +80,7 @@ def dropped(model: ModelSpec, buffers: BlockBuffers, trial: int, *, trains: bool
 
 
 def textbook(model: ModelSpec, lane: Lane, trial: int, *, trains: bool) -> list[Array]:
-    """Return what each layer of one trial gives, the logits last, by the formulas alone."""
+    """Return the outputs of each layer of one trial, the logits last, by the formulas alone."""
     outputs: list[Array] = []
     a = lane.batch.x[trial]
     for layer, (view, buffers) in enumerate(zip(lane.parameter_views, lane.batch.blocks, strict=True)):
@@ -121,8 +121,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("model", CASES)
-def test_training_is_what_the_formulas_say(model: ModelSpec) -> None:
-    """Every layer's output in a training pass is the textbook's, wherever dropout and skips stand."""
+def test_training_equals_the_formulas(model: ModelSpec) -> None:
+    """Every layer's output in a training pass is the textbook's, for all positions of dropout and skips."""
     network, lane = prepared(model)
     expected = [textbook(model, lane, trial, trains=True) for trial in range(TRIALS)]
     network.forward(lane.parameter_views, lane.batch)
@@ -132,7 +132,7 @@ def test_training_is_what_the_formulas_say(model: ModelSpec) -> None:
 
 
 @pytest.mark.parametrize("model", CASES)
-def test_evaluation_is_what_the_formulas_say(model: ModelSpec) -> None:
+def test_evaluation_equals_the_formulas(model: ModelSpec) -> None:
     """Every layer's output in evaluation is the textbook's, with skips, without masks."""
     network, lane = prepared(model)
     expected = [textbook(model, lane, trial, trains=False) for trial in range(TRIALS)]
@@ -176,14 +176,14 @@ def _loss(model: ModelSpec, lane: Lane, trial: int) -> float:
         ((8, 6, 6, 7, 7, 7), [False, False, True, False, True, True]),
     ],
 )
-def test_a_layer_as_wide_as_the_one_before_has_a_skip(hidden: Sequence[int], expected: list[bool]) -> None:
-    """Only hidden layers behind a hidden layer of their own width have a skip, however many inputs there are."""
+def test_a_layer_as_wide_as_its_predecessor_has_a_skip(hidden: Sequence[int], expected: list[bool]) -> None:
+    """Only a hidden layer that follows one of its own width has a skip, whatever the number of inputs."""
     model = ModelSpec(hidden=tuple(hidden), skip_connections=True, loss="mse")
     network = build_network(model, inputs=6, outputs=6)
     assert [block.skip for block in network.blocks] == [*expected, False]
 
 
-def test_dropout_stands_where_it_is_asked_for() -> None:
+def test_dropout_is_at_its_position() -> None:
     """Dropout in the last layer is in no other, the output layer has none, and without a rate no layer has any."""
     last = model_of(skips=False, norm=True, position="after_activation", layers="last")
     assert [block.dropout for block in build_network(last, inputs=2, outputs=2).blocks] == [
@@ -198,14 +198,14 @@ def test_dropout_stands_where_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("skips", "expected"), [(True, 2.90), (False, 1.0)])
-def test_the_signal_grows_with_depth_only_where_layers_are_skipped(
+def test_the_signal_grows_with_depth_only_with_skips(
     skips: bool,  # noqa: FBT001 - a parametrized case
     expected: float,
 ) -> None:
-    """With He's weights and ReLU mean squares grow 2.9-fold a layer where all are skipped, and not at all without.
+    """With He's weights and ReLU mean squares grow 2.9-fold a layer with skips, and not at all without.
 
-    For q = E[x^2] the branch z ~ N(0, 2 q) gives E[relu(z)^2] = q and E[relu(z)] = sqrt(q / pi), so q goes to
-    2 q + 2 m sqrt(q / pi), where m = E[x] goes to m + sqrt(q / pi): m / sqrt(q) settles at 0.80, and the factor at 2.9.
+    For q = E[x^2] the branch z ~ N(0, 2 q) gives E[relu(z)^2] = q and E[relu(z)] = sqrt(q / pi), so q goes to 2 q + 2 m
+    sqrt(q / pi), where m = E[x] goes to m + sqrt(q / pi): m / sqrt(q) settles at 0.80, and the factor at 2.9.
     """
     model = ModelSpec(hidden=(300,) * 16, skip_connections=skips, loss="cross_entropy")
     network = build_network(model, inputs=300, outputs=10)
@@ -221,7 +221,7 @@ def test_the_signal_grows_with_depth_only_where_layers_are_skipped(
 
 
 def test_only_a_skip_has_a_buffer_for_its_sum() -> None:
-    """A network without skips pays for none: no sum is kept, and the next layer reads the activations themselves."""
+    """A network without skips stores no sum, and the next layer reads the activations."""
     for skips in (False, True):
         _, lane = prepared(model_of(skips=skips, norm=False, position="after_activation", layers="all"))
         sums = [block.total is not None for block in lane.batch.blocks]
@@ -229,7 +229,7 @@ def test_only_a_skip_has_a_buffer_for_its_sum() -> None:
         assert all(block.output is block.y for block in lane.batch.blocks if block.total is None)
 
 
-def test_blocks_say_nothing_unless_told() -> None:
-    """A block is the dense layer alone if nothing else is said, as the output block is."""
+def test_a_block_is_a_dense_layer_by_default() -> None:
+    """Without further arguments a block is the dense layer alone, like the output block."""
     output: Block = build_network(ModelSpec(loss="mse"), inputs=2, outputs=1).blocks[-1]
     assert (output.norm, output.activation, output.dropout, output.skip) == (None, None, None, False)

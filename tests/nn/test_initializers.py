@@ -1,4 +1,4 @@
-"""Initial weights: their scale, their rounding, and what else a trial starts with."""
+"""Initial weights: their scale, their rounding, and a trial's other first values."""
 
 import math
 from typing import Literal
@@ -33,7 +33,7 @@ def test_weights_have_the_papers_scale(initializer: Initializer, deviation: floa
 
 
 def test_uniform_weights_fill_their_interval() -> None:
-    """Uniform weights lie between minus and plus their bound, and come near both."""
+    """Uniform weights lie between minus and plus their bound, and close to both."""
     weights = np.empty((INPUTS, OUTPUTS))
     draw_weights(Initializer(name="uniform", scale=0.3), weights, np.random.default_rng(3))
     assert -0.3 <= weights.min() < -0.299
@@ -51,14 +51,14 @@ def test_both_precisions_start_from_the_same_weights(initializer: Initializer) -
 
 @pytest.mark.parametrize("name", ["normal", "uniform"])
 def test_a_scale_that_is_missing_is_a_bug(name: Literal["normal", "uniform"]) -> None:
-    """An initializer that needs a scale raises ValueError without one."""
+    """An initializer without its scale raises ValueError."""
     with pytest.raises(ValueError, match=f"initializer '{name}' needs a scale"):
         draw_weights(Initializer(name=name), np.empty((2, 2)), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("affine", [False, True])
 def test_a_trial_starts_with_zero_biases(affine: bool) -> None:  # noqa: FBT001 - a parametrized case
-    """Biases and beta start at 0, gamma and the running variance at 1, whatever stood there before."""
+    """Biases and beta start at 0, gamma and the running variance at 1, whatever the array contained."""
     model = ModelSpec(hidden=(4, 3), loss="cross_entropy", batch_norm=True, batch_norm_affine=affine)
     network = build_network(model, inputs=5, outputs=2)
     flat, running = np.full(network.parameters, np.nan), np.full(network.statistics, np.nan)

@@ -1,4 +1,4 @@
-"""Layers by themselves: derivatives by random projection, and the statistics of batch normalization and dropout."""
+"""Single layers: derivatives by random projection, and the statistics of batch normalization and dropout."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ ONES = np.ones((1, B))
 
 
 def close(left: Any, right: Any) -> None:
-    """Assert that two projections agree to what finite differences allow."""
+    """Assert that two projections agree within the error of finite differences."""
     np.testing.assert_allclose(left, right, rtol=1e-7, atol=1e-7)
 
 
@@ -45,7 +45,7 @@ def test_dense_is_differentiated_by_the_chain_rule(shared: bool) -> None:  # noq
 
 
 def normalized(y: Array, *, running: tuple[Array, Array] | None = None) -> tuple[Array, Normalization]:
-    """Return batch-normalized `y`, which stays as it is, and what was kept of it."""
+    """Return batch-normalized `y`, which is unchanged, and the values kept of it."""
     layer = BatchNorm(units=O, affine=False, epsilon=EPSILON)
     kept = Normalization(xhat=np.empty_like(y), inverse_std=np.empty((len(y), O), y.dtype))
     statistics = running or (np.zeros((len(y), O), y.dtype), np.ones((len(y), O), y.dtype))
@@ -139,7 +139,7 @@ def test_dropout_keeps_the_mean(rate: float, dtype: type[np.floating]) -> None:
     assert abs((mask == 0).mean() - rate) < error
 
 
-def test_dropout_that_evaluation_makes_up_for_has_the_same_masks() -> None:
+def test_dropout_scaled_in_evaluation_has_the_same_masks() -> None:
     """Without its factor a mask is 0 and 1, in the same places."""
     inverted, plain = np.empty((50, O), np.float32), np.empty((50, O), np.float32)
     draw_dropout(inverted, 0.3, np.random.default_rng(1), is_inverted=True)

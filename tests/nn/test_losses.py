@@ -1,4 +1,4 @@
-"""Losses: values, derivatives, and where the textbook's formulae break."""
+"""Losses: values, derivatives, and inputs at which the textbook's formulae break."""
 
 import math
 
@@ -57,14 +57,14 @@ def one_hot(labels: list[int], classes: int = C) -> Array:
 
 
 def evaluated(loss: Loss, z: Array, t: Array) -> Array:
-    """Return the losses (K, B) of `z`, which stays as it is."""
+    """Return the losses (K, B) of `z`, which is unchanged."""
     z = outputs_last(z)
     with np.errstate(all="ignore"):
         return loss.evaluate(z, t.astype(z.dtype), np.empty_like(z))
 
 
 def differentiated(loss: Loss, z: Array, t: Array) -> Array:
-    """Return dL/dz of `z`, which stays as it is."""
+    """Return dL/dz of `z`, which is unchanged."""
     z = outputs_last(z)
     scratch = np.empty_like(z)
     with np.errstate(all="ignore"):
@@ -86,7 +86,7 @@ def textbook(name: str, o: Array, t: Array) -> Array:
 
 @pytest.mark.parametrize(("name", "output"), MATCHED + UNMATCHED)
 def test_values_are_those_of_the_textbook(name: LossName, output: str) -> None:
-    """A loss is its textbook formula of the output activation, and leaves the outputs in place of the logits."""
+    """A loss is its textbook formula of the output activation, and replaces the logits by the outputs."""
     z, t, scratch = logits(), targets(), logits()
     o = z.copy()
     ACTIVATIONS[output].apply(o, np.empty_like(o))
@@ -141,7 +141,7 @@ def test_sigmoid_cross_entropy_is_stable_at_huge_logits(dtype: type[np.floating]
 
 
 def test_small_differences_of_the_softmax_are_not_lost() -> None:
-    """A probability that float32 cannot hold still has its loss: nothing is clipped."""
+    """A probability too small for float32 still has its loss: nothing is clipped."""
     z = np.array([[[0.0, 200.0]]], np.float32)
     assert evaluated(SoftmaxCrossEntropy(), z, one_hot([0], 2))[0, 0] == 200
 
@@ -150,7 +150,7 @@ def test_small_differences_of_the_softmax_are_not_lost() -> None:
 def test_the_plain_formula_breaks_where_the_sigmoid_rounds_to_1(
     dtype: type[np.floating], breaks_at: float
 ) -> None:
-    """Behind a sigmoid the plain formula has log 0 at logit 16.64 in float32 and 36.74 in float64, the stable none."""
+    """After a sigmoid the plain formula has log 0 at logit 16.64 in float32 and 36.74 in float64, the stable none."""
     plain = PlainLoss("binary_cross_entropy", ACTIVATIONS["sigmoid"])
     below, above = (np.full((1, 1, 1), breaks_at + shift, dtype) for shift in (-0.01, 0.01))
     wrong, right = np.zeros((1, 1, 1)), np.ones((1, 1, 1))
@@ -162,7 +162,7 @@ def test_the_plain_formula_breaks_where_the_sigmoid_rounds_to_1(
 
 
 def test_the_plain_cross_entropy_breaks_at_zero_times_log_zero() -> None:
-    """Cross-entropy behind a sigmoid is NaN if an output is 0, even of a class that is not the target."""
+    """Cross-entropy after a sigmoid is NaN if an output is 0, even of a class that is not the target."""
     plain = PlainLoss("cross_entropy", ACTIVATIONS["sigmoid"])
     z = np.array([[[5.0, -200.0]]], np.float32)
     assert np.isnan(evaluated(plain, z, one_hot([0], 2))).all()
@@ -171,7 +171,7 @@ def test_the_plain_cross_entropy_breaks_at_zero_times_log_zero() -> None:
 
 @pytest.mark.parametrize(("name", "output"), MATCHED + UNMATCHED)
 def test_a_nan_logit_gives_a_nan_loss_of_its_example_alone(name: LossName, output: str) -> None:
-    """A NaN among the logits makes its own example's loss NaN and no other's."""
+    """A NaN among the logits makes only its own example's loss NaN."""
     z = logits()
     z[1, 2, 3] = np.nan
     expected = np.zeros((K, B), bool)
@@ -180,8 +180,8 @@ def test_a_nan_logit_gives_a_nan_loss_of_its_example_alone(name: LossName, outpu
 
 
 @pytest.mark.parametrize(("name", "output"), MATCHED + UNMATCHED)
-def test_shared_targets_are_everybodys_targets(name: LossName, output: str) -> None:
-    """Targets (1, B, C) give each trial what its own copy of them gives."""
+def test_shared_targets_are_those_of_every_trial(name: LossName, output: str) -> None:
+    """Targets (1, B, C) give each trial the result of its own copy of them."""
     loss, z, t = loss_for(name, output), logits(), targets()[:1]
     everybodys = outputs_last(np.repeat(t, K, axis=0))
     np.testing.assert_array_equal(evaluated(loss, z, t), evaluated(loss, z, everybodys))
@@ -190,10 +190,8 @@ def test_shared_targets_are_everybodys_targets(name: LossName, output: str) -> N
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("name", "output"), MATCHED + UNMATCHED)
-def test_losses_do_not_depend_on_where_they_stand(
-    name: LossName, output: str, dtype: type[np.floating]
-) -> None:
-    """A minibatch cut out of a larger one has the losses and gradients of its copy, to the last bit."""
+def test_losses_do_not_depend_on_strides(name: LossName, output: str, dtype: type[np.floating]) -> None:
+    """A part of a larger minibatch has the losses and gradients of its copy, to the last bit."""
     loss = loss_for(name, output)
     for most in range(1, 18):
         for examples in range(1, most):

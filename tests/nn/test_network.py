@@ -47,7 +47,7 @@ PAIRS: tuple[Pair, ...] = (
 
 @st.composite
 def models(draw: st.DrawFn) -> ModelSpec:
-    """Draw a network of up to four hidden layers, of which neighbours are often equally wide."""
+    """Draw a network of up to four hidden layers, in which neighbours often have one width."""
     loss, output = draw(st.sampled_from(PAIRS))
     widths = st.sampled_from([4, 5]) if draw(st.booleans()) else st.integers(1, 9)
     return ModelSpec(
@@ -94,7 +94,7 @@ def fill(lane: Lane, generator: np.random.Generator) -> None:
 
 
 def mean_loss(network: Network, parameters: tuple[BlockParameters, ...], batch: Batch) -> float:
-    """Return the sum over trials of their minibatch means, and leave outputs in place of the logits."""
+    """Return the sum over trials of their minibatch means, and replace the logits by the outputs."""
     network.forward(parameters, batch)
     losses = network.loss.evaluate(batch.logits, batch.t, np.empty_like(batch.logits))
     return float(losses.mean(axis=1).sum())
@@ -127,7 +127,7 @@ def slope(network: Network, lane: Lane, array: Array, direction: Array) -> float
 def check(network: Network, lane: Lane, array: Array, gradient: Array) -> None:
     """Assert that `gradient` agrees with the first of some random directions that crosses no kink.
 
-    A case that stands on a kink, as a unit does that dropout silenced for all examples, is left out.
+    A case at a kink, such as a unit that dropout silenced for all examples, is ignored.
     """
     scale = np.linalg.norm(gradient) + 1
     for seed in range(ATTEMPTS):
@@ -178,7 +178,7 @@ def test_gradients_of_the_inputs_of_every_layer(
 def _from_layer(network: Network, lane: Lane, first: int) -> tuple[Network, Lane]:
     """Return the network from layer `first` on, and a lane of its own with made-up inputs for that layer.
 
-    Nothing skips the first layer of a network, so its own skip goes.
+    The first layer of a network has no skip, so its own is removed.
     """
     own = replace(network.blocks[first], skip=False)
     rest = Network(blocks=(own, *network.blocks[first + 1 :]), loss=network.loss)
@@ -197,7 +197,7 @@ def _from_layer(network: Network, lane: Lane, first: int) -> tuple[Network, Lane
 
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-6), (np.float64, 1e-14)])
 def test_a_bias_before_batch_norm_gets_no_gradient(dtype: type[np.floating], bound: float) -> None:
-    """Behind a bias that batch normalization takes away again the gradient is 0 up to rounding; elsewhere not."""
+    """If batch normalization follows, a bias has the gradient 0 up to rounding; otherwise not."""
     model = ModelSpec(hidden=(8,), loss="cross_entropy", batch_norm=True)
     network = build_network(model, inputs=5, outputs=3)
     state = allocate_state(network, rows=2, states=0, dtype=dtype)
@@ -256,8 +256,8 @@ def test_running_views_share_out_every_statistic_once(model: ModelSpec) -> None:
     assert (network.statistics > 0) == (model.batch_norm and len(model.hidden) > 0)
 
 
-def test_evaluation_knows_neither_dropout_nor_the_minibatch() -> None:
-    """In evaluation an example's logits are the same bits in any minibatch of the same size, whatever the masks."""
+def test_evaluation_depends_on_neither_dropout_nor_the_minibatch() -> None:
+    """In evaluation an example's logits are bit-identical in any minibatch of one size, whatever the masks."""
     model = ModelSpec(hidden=(6, 5), loss="cross_entropy", batch_norm=True, dropout=0.5)
     network, lane = prepared(model, trials=2, examples=4, seed=3)
     mean_loss(network, lane.parameter_views, lane.batch)  # moves the running statistics
@@ -293,7 +293,7 @@ def test_initial_weights_are_a_function_of_the_seed(name: Literal["he", "xavier"
 
 
 def test_a_loss_that_is_not_resolved_is_a_bug() -> None:
-    """A network is built of a loss that is known, or ValueError is raised."""
+    """A network needs a loss other than "auto" (ValueError)."""
     with pytest.raises(
         ValueError, match=re.escape('must be resolved before a network is built (got "auto")')
     ):

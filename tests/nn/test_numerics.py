@@ -19,7 +19,7 @@ def one(value: float, dtype: Any) -> Array:
 
 
 def naive_complement(z: float, dtype: Any) -> float:
-    """Return -log(1 - sigmoid(z)), the loss of a wrong and certain answer, as it is written down."""
+    """Return -log(1 - sigmoid(z)), the loss of a wrong and certain answer, computed as written."""
     sigmoid = dtype(1) / (dtype(1) + np.exp(-dtype(z)))
     with np.errstate(divide="ignore"):
         return float(-np.log(dtype(1) - sigmoid))
@@ -40,10 +40,8 @@ def test_a_certain_wrong_answer_costs_its_logit(dtype: Any, bits: int, last: flo
 
 
 @pytest.mark.parametrize(("dtype", "last", "first"), [(SINGLE, 16.63, 16.64), (DOUBLE, 36.73, 36.74)])
-def test_a_loss_behind_an_output_that_is_not_its_own_is_the_naive_one(
-    dtype: Any, last: float, first: float
-) -> None:
-    """Plain losses break where the formula does, so that `log_zero` can be seen; the matched ones do not."""
+def test_a_loss_after_another_output_is_the_naive_one(dtype: Any, last: float, first: float) -> None:
+    """Plain losses break like their formula, so that `log_zero` can be detected; the matched ones do not."""
     plain = PlainLoss("binary_cross_entropy", ACTIVATIONS["sigmoid"])
     with np.errstate(divide="ignore"):
         losses = [
@@ -83,7 +81,7 @@ def softmax(z: Array) -> Array:
 
 @pytest.mark.parametrize(("dtype", "far"), [(SINGLE, 104.0), (DOUBLE, 746.0)])
 def test_zero_times_the_logarithm_of_zero_is_no_number(dtype: Any, far: float) -> None:
-    """A right answer by `far` costs NaN by -sum t log p, since 0 log 0 is NaN, though its answer is right; ours 0."""
+    """A right answer by `far` has the loss NaN by -sum t log p, since 0 log 0 is NaN; ours has 0."""
     z, t = np.array([far, 0.0, 0.0], dtype), np.array([1.0, 0.0, 0.0], dtype)
     p = softmax(z)
     assert p.tolist() == [1.0, 0.0, 0.0]
@@ -97,7 +95,7 @@ def test_zero_times_the_logarithm_of_zero_is_no_number(dtype: Any, far: float) -
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_a_guard_inside_the_logarithm_caps_the_loss(dtype: Any) -> None:
-    """log(p + 1e-7) says 16.1 of every hopeless answer, so a bound of 1e3 on the loss never fires; ours says 5000."""
+    """log(p + 1e-7) gives 16.1 for any hopeless answer, so a bound of 1e3 on the loss never fires; ours gives 5000."""
     z, t = np.array([5000.0, 0.0], dtype), np.array([0.0, 1.0], dtype)
     guarded = -(t * np.log(softmax(z) + dtype(1e-7))).sum()
     assert float(guarded) == pytest.approx(16.118, abs=1e-3)
@@ -108,7 +106,7 @@ def test_a_guard_inside_the_logarithm_caps_the_loss(dtype: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
 def test_softmax_without_a_shift_overflows(dtype: Any) -> None:
-    """Exp of a large logit is infinite, and infinity over infinity no number; with the shift it is a share."""
+    """Exp of a large logit is infinite, and infinity over infinity NaN; with the shift it is a share."""
     z = np.full((1, 1, 2), 1000.0, dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         e = np.exp(z)

@@ -38,7 +38,7 @@ def sgd(w: float, g: float, at: At, memory: Memory) -> float:
 
 
 def momentum(w: float, g: float, at: At, memory: Memory) -> float:
-    """Sutskever et al. 2013, equations 1 and 2, with the velocity's sign turned round."""
+    """Sutskever et al. 2013, equations 1 and 2, with the opposite sign of the velocity."""
     memory[0] = at.mu * memory[0] - at.lr * g
     return w + memory[0]
 
@@ -86,7 +86,7 @@ def gradients(steps: int) -> Array:
 
 
 def start() -> Array:
-    """Return the parameters (K, P) that every run starts from."""
+    """Return the initial parameters (K, P) of every run."""
     return np.random.default_rng(1).standard_normal((K, P))
 
 
@@ -144,14 +144,14 @@ def reference(name: str, row: int, column: int, course: Sequence[float], decay: 
 
 
 def test_every_optimizer_has_a_formula() -> None:
-    """No optimizer is left out of the contract."""
+    """The contract covers every optimizer."""
     assert set(FORMULAE) == set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 2e-5)])
 @pytest.mark.parametrize("name", NAMES)
 def test_five_steps_are_the_papers(name: str, dtype: type[np.floating], tolerance: float) -> None:
-    """Five steps with weight decay give what the paper's formula gives number by number."""
+    """Five steps with weight decay equal the paper's formula, number by number."""
     course = gradients(5)
     after = run(OPTIMIZERS[name], start().astype(dtype), course)
     expected = [
@@ -163,7 +163,7 @@ def test_five_steps_are_the_papers(name: str, dtype: type[np.floating], toleranc
 
 @pytest.mark.parametrize("name", NAMES)
 def test_trials_do_not_mix(name: str) -> None:
-    """A trial moves to the same bits alone and among others."""
+    """A trial moves to the same bits alone and with others."""
     together = run(OPTIMIZERS[name], start().astype(np.float32), gradients(5))
     for row in range(K):
         alone = run(OPTIMIZERS[name], start().astype(np.float32), gradients(5), rows=slice(row, row + 1))
@@ -171,8 +171,8 @@ def test_trials_do_not_mix(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weight_decay_touches_weights_only(name: str) -> None:
-    """With and without weight decay biases move to the same bits, and every weight elsewhere."""
+def test_weight_decay_changes_weights_only(name: str) -> None:
+    """With and without weight decay biases move to the same bits, and every weight to others."""
     with_decay = run(OPTIMIZERS[name], start(), gradients(5))
     without = run(OPTIMIZERS[name], start(), gradients(5), decays=np.zeros(K))
     np.testing.assert_array_equal(with_decay[:, DECAYED:], without[:, DECAYED:])
@@ -181,7 +181,7 @@ def test_weight_decay_touches_weights_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_weight_decay_is_the_same_on_both_paths(name: str) -> None:
-    """A weight decay of 0 gives the same bits whether its passes are left out or not."""
+    """A weight decay of 0 gives the same bits whether its passes are skipped or not."""
     none = np.zeros(K)
     skipped = run(OPTIMIZERS[name], start().astype(np.float32), gradients(5), decays=none)
     passed = run(OPTIMIZERS[name], start().astype(np.float32), gradients(5), decays=none, skips_decay=False)
@@ -190,7 +190,7 @@ def test_no_weight_decay_is_the_same_on_both_paths(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trial_without_decay_ignores_its_neighbours_decay(name: str) -> None:
-    """Beside trials that decay, one without keeps the bits it has alone, even if a weight is infinite."""
+    """Next to trials with decay, one without has the bits it has alone, even if a weight is infinite."""
     parameters = start().astype(np.float32)
     parameters[1, 0] = -np.inf
     decays = np.array([0.1, 0.0, 0.2, 0.0])
@@ -203,7 +203,7 @@ def test_a_trial_without_decay_ignores_its_neighbours_decay(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_adams_bias_corrections_hold_in_float32(name: str) -> None:
-    """Under a constant gradient every step of Adam is as long as the learning rate, from the first on."""
+    """With a constant gradient every step of Adam is as long as the learning rate, from the first on."""
     course = np.ones((300, K, P)) * np.array([1e-3, 1.0, -1.0, 1e3])[:, None]
     before = np.zeros((K, P), np.float32)
     none = np.zeros(K)

@@ -1,4 +1,4 @@
-"""A study that looks like a real one and holds every fate, made from a fixed seed without any training."""
+"""A study that looks like a real one and contains every fate, made from a fixed seed without any training."""
 
 import math
 from collections import Counter

@@ -11,11 +11,10 @@ import pytest
 from hpsearch.analysis.confirmation import sentence
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.best_card import best_card, one_configuration
-from hpsearch.report.specification import specification_text
 from hpsearch.storage.records import Evaluation, Part, Unsealing
-from hpsearch.study.reader import parse_study, read_study
-from hpsearch.study.settings import parse_settings, with_settings
+from hpsearch.study.reader import parse_settings, parse_study, read_study, with_settings
 from hpsearch.study.spec import Choices, Range, StudySpec, configure
+from hpsearch.study.writer import specification_text
 from hpsearch.trials import ParameterValue, Trial, TrialState
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
@@ -121,8 +120,8 @@ def complete(*values: float) -> list[Trial]:
     ]
 
 
-def test_nobody_is_sure_without_fresh_seeds() -> None:
-    """Without evaluations the card states that, and which command makes them; those of the test part do not count."""
+def test_without_fresh_seeds_the_best_is_uncertain() -> None:
+    """Without evaluations the card names the command that makes them; those of the test part do not count."""
     snapshot = snapshot_of(complete(0.9, 0.8))
     for one in (snapshot, replace(snapshot, evaluations=evaluations(0, 0.9, 0.9, part="test"))):
         card = best_card(one)
@@ -132,8 +131,8 @@ def test_nobody_is_sure_without_fresh_seeds() -> None:
         assert "`hpsearch study confirm digits`" in card.sure
 
 
-def test_the_card_says_what_fresh_seeds_say() -> None:
-    """Every configuration with fresh seeds has its row, the best mean first, whichever the search had first."""
+def test_the_card_has_the_results_of_fresh_seeds() -> None:
+    """Every configuration with fresh seeds has a row, the best mean first, regardless of the search's order."""
     made = [*evaluations(0, 0.80, 0.81, 0.80), *evaluations(1, 0.94, 0.95, 0.94), *evaluations(2, 0.9, None)]
     card = best_card(replace(snapshot_of(complete(0.95, 0.94, 0.93, 0.92)), evaluations=made))
     assert card is not None
@@ -143,11 +142,11 @@ def test_the_card_says_what_fresh_seeds_say() -> None:
     assert card.sure.startswith("Trial 1 is better than all others")
 
 
-def test_the_test_part_is_sealed_opened_or_not_there() -> None:
+def test_the_test_part_is_sealed_opened_or_absent() -> None:
     """The card states which of the three it is, and the result only after the opening."""
     none = best_card(snapshot_of(complete(0.9)))
     assert none is not None
-    assert none.test == "The study keeps no test part back (data.test_fraction is 0)."
+    assert none.test == "The study has no test part (data.test_fraction is 0)."
     spec = replace(SPEC, data=replace(SPEC.data, test_fraction=0.1))
     sealed = best_card(snapshot_of(complete(0.9), spec=spec))
     assert sealed is not None

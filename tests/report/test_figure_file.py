@@ -26,8 +26,8 @@ def test_every_panel_can_be_had_as_json(study: Snapshot, regression: Snapshot) -
         assert json.loads(figure_file(snapshot, panels[-1].name, "json")) == shown
 
 
-def test_an_exhibit_of_one_panel_goes_by_its_own_name(study: Snapshot) -> None:
-    """The exhibit's name and its only panel's mean the same drawing; one of several must be named, HTML aside."""
+def test_an_exhibit_of_one_panel_has_its_own_name(study: Snapshot) -> None:
+    """The names of an exhibit and of its only panel mean the same drawing; otherwise only HTML takes the exhibit's."""
     assert json.loads(figure_file(study, "ledger", "json"))["data"]
     with pytest.raises(UsageError) as caught:
         figure_file(study, "best-so-far", "json")
@@ -41,8 +41,8 @@ def test_an_exhibit_of_one_panel_goes_by_its_own_name(study: Snapshot) -> None:
     assert "default-src 'none'" in page
 
 
-def test_a_page_of_one_figure_says_what_it_is(study: Snapshot, hostile: Snapshot) -> None:
-    """Study, figure and time stand on the page itself, and the title names figure and study; names stay text."""
+def test_a_page_of_one_figure_is_labelled(study: Snapshot, hostile: Snapshot) -> None:
+    """Study, figure and time are on the page, and the title names figure and study; names are escaped."""
     page = figure_file(study, "learning-curves-metric", "html").decode()
     shown = page.partition("<main>")[2].partition("</header>")[0]
     assert "<h1>digits</h1>" in shown
@@ -74,7 +74,7 @@ def test_nothing_to_draw_is_an_error() -> None:
         ("svg", {"BROWSER_PATH": "/bin/false"}, "the browser must draw it (got Browser"),
     ],
 )
-def test_a_browser_that_is_not_there_is_told(
+def test_a_missing_browser_is_an_error_with_a_remedy(
     study: Snapshot,
     form: FigureFormat,
     variables: dict[str, str],
@@ -93,7 +93,7 @@ def test_a_browser_that_is_not_there_is_told(
 
 
 def test_a_figure_becomes_a_picture(study: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PNG and SVG hold a drawing of the size that is promised; what is in the SVG is the figure's."""
+    """PNG and SVG have the promised size, and the SVG contains the figure's texts."""
     pytest.importorskip("kaleido", reason="needs the extra `images`")
     monkeypatch.setenv("BROWSER_PATH", find_chromium())
     picture = figure_file(study, "ledger", "png")

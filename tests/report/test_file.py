@@ -10,7 +10,7 @@ from hpsearch.report.file import check_report_path, write_page
 
 
 def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
-    """Writing leaves the whole new page and nothing else in the folder."""
+    """After writing, the folder contains the whole new page and nothing else."""
     path = tmp_path / "report.html"
     path.write_text("old")
     write_page("ü", path)
@@ -29,8 +29,8 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_folder_is_no_report(tmp_path: Path) -> None:
-    """If a folder stands in the way, the error states that and no unfinished file is left."""
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    """If the path is a folder, the error states that, and no unfinished file is left."""
     path = tmp_path / "report.html"
     path.mkdir()
     with pytest.raises(HpsearchError) as caught:
@@ -39,8 +39,8 @@ def test_a_folder_is_no_report(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_device_is_no_report(tmp_path: Path) -> None:
-    """A pipe or a device, such as /dev/null, stays what it is: no file takes its place."""
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe or a device, such as /dev/null, is not replaced by a file."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     with pytest.raises(
@@ -51,15 +51,15 @@ def test_a_device_is_no_report(tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    """A refusal of the operating system is reported in its own words, and no unfinished file is left."""
+    """An error of the operating system is reported in its words, and no unfinished file is left."""
     path = tmp_path / f"{'x' * 300}.html"
     with pytest.raises(HpsearchError, match=r"report: must be writable .*: File name too long"):
         write_page("new", path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If writing fails half-way, the error has the reason, and the report before it stays."""
+def test_a_failed_write_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If writing fails half-way, the error has the reason, and the old report stays."""
     path = tmp_path / "report.html"
     path.write_text("old")
 
@@ -73,8 +73,8 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     assert path.read_text() == "old"
 
 
-def test_a_check_leaves_everything_as_it_is(tmp_path: Path) -> None:
-    """The check before a run keeps the report of the run before, and leaves no file of its own."""
+def test_a_check_changes_nothing(tmp_path: Path) -> None:
+    """The check before a run keeps the old report, and creates no other file."""
     path = tmp_path / "report.html"
     path.write_text("old")
     check_report_path(path)
@@ -82,7 +82,7 @@ def test_a_check_leaves_everything_as_it_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_refuses_is_told_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_is_an_error_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check reports in the system's words why the file cannot be written, before any training."""
 
     def refuse(_: Path, __: str, *, encoding: str) -> int:

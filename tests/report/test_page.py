@@ -1,4 +1,4 @@
-"""The page as text; a browser looks at it in `tests/end_to_end`."""
+"""The page as text; tests in `tests/end_to_end` open it in a browser."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def test_nothing_is_loaded(page: str) -> None:
     assert len(re.findall("<script", page)) == 3
 
 
-def test_the_heading_says_what_people_ask_first(page: str) -> None:
+def test_the_heading_has_the_main_facts(page: str) -> None:
     """Name, state, budget, data, best and times in UTC with the zone are on the page."""
     text = " ".join(_outline(page).text)
     for words in (
@@ -105,12 +105,12 @@ def test_the_contents_lead_to_every_section(page: str) -> None:
     assert nav is not None
     links = re.findall(r'<a href="#([\w-]+)">(.*?)</a>', nav[0])
     assert [name for name, _ in links] == re.findall(r'<section id="([\w-]+)"', page)
-    assert dict(links)["causes"] == "Causes"
+    assert dict(links)["verdicts"] == "Verdicts"
     assert page.index(nav[0]) < page.index("<section")
 
 
 def test_the_data_is_strict_json(page: str) -> None:
-    """Figures travel as JSON without NaN, which a browser could not read."""
+    """Figures are JSON without NaN, which a browser could not read."""
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     data = json.loads(found[1], parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -126,7 +126,7 @@ def _flat(numbers: list[Any]) -> list[int]:
 
 
 def test_markup_runs_nothing(hostile: Snapshot) -> None:
-    """A study whose every text is markup makes a page with the same scripts and no tag of its own."""
+    """The page of a study whose every text is markup has the same scripts and no other tags."""
     outline = _outline(render(hostile))
     assert outline.tags.count("script") == 3
     assert outline.handlers == []
@@ -136,7 +136,7 @@ def test_markup_runs_nothing(hostile: Snapshot) -> None:
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_every_study_has_a_page(name: str) -> None:
-    """Studies without trials, results, survivors or a learning rate have an honest page."""
+    """Studies without trials, results, survivors or a learning rate have a page that states what is missing."""
     outline = _outline(render(SPECIAL[name]()))
     assert outline.tags.count("h2") == 15
     if name == "empty":
@@ -158,8 +158,8 @@ def test_the_same_snapshot_makes_the_same_page(study: Snapshot, page: str) -> No
     assert render(study) == page
 
 
-def test_the_page_has_what_was_asked_for(study: Snapshot) -> None:
-    """Named trials stand side by side, and another study has a section with what it does otherwise."""
+def test_the_page_has_the_requested_comparisons(study: Snapshot) -> None:
+    """Named trials are compared, and another study has a section with the differences."""
     other = synthetic.synthetic(60, spec=replace(synthetic.SPEC, name=synthetic.MARKUP, seed=3))
     outline = _outline(render(study, ReportRequest(trials=(3, 42), others=(other,))))
     text = " ".join(outline.text)
@@ -171,7 +171,7 @@ def test_the_page_has_what_was_asked_for(study: Snapshot) -> None:
 
 
 def test_a_report_does_not_grow_by_every_series() -> None:
-    """The trials compared are a few: their figures take little of the page."""
+    """Only a few trials are compared, so their figures are a small part of the page."""
     size = len(render(synthetic.synthetic(1000), ReportRequest(trials=(0, 1, 2, 3, 4, 5))))
     assert size - len(render(synthetic.synthetic(1000), ReportRequest(trials=(0, 1)))) < 60_000
 
@@ -187,16 +187,16 @@ def test_the_card_can_be_copied(page: str) -> None:
     assert 'name = "digits-best"' in text
 
 
-def test_causes_say_what_they_count(study: Snapshot) -> None:
-    """The ledger has only a cause's stopped trials, so the table of causes states that it counts complete ones too."""
+def test_the_table_of_verdicts_states_what_it_counts(study: Snapshot) -> None:
+    """The ledger has only the stopped trials of a verdict, so the table states that it also counts complete ones."""
     assert (
-        "of all trials with the verdict; complete and audited ones were not stopped, and the ledger"
+        "all trials with the verdict; evidence is the median. Complete and audited trials were not stopped, and"
         in render(study)
     )
 
 
 def test_options_of_commands_are_not_broken_at_their_hyphens() -> None:
-    """An option is one word to the browser, and nothing is added that would be copied with it."""
+    """The browser does not break an option, and nothing is added that would be copied with it."""
     assert text_with_code("a--b `x --trials 3,17 a--b`") == (
         'a--b <code>x <span class="option">--trials</span> 3,17 a--b</code>'
     )

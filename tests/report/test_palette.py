@@ -54,8 +54,8 @@ def test_every_fate_has_its_own_look() -> None:
 
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("paper", ["light", "dark"])
-def test_the_colour_blind_can_tell_fates_apart(vision: str, paper: str) -> None:
-    """Each two fates differ clearly in colour for every kind of vision, on light and on dark paper."""
+def test_the_colour_blind_can_distinguish_fates(vision: str, paper: str) -> None:
+    """Any two fates differ clearly in colour for every kind of vision, on light and on dark paper."""
     colours = {fate: look.colour for fate, look in LOOKS.items()}
     shown = {fate: DARK[colour] if paper == "dark" else colour for fate, colour in colours.items()}
     seen = {fate: _lab(VISION[vision] @ _linear(colour)) for fate, colour in shown.items()}
@@ -67,7 +67,7 @@ def test_the_colour_blind_can_tell_fates_apart(vision: str, paper: str) -> None:
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("paper", ["light", "dark"])
 def test_rails_of_a_heat_map_are_no_results(vision: str, paper: str) -> None:
-    """NaN, infinity and what is off the scale have colours of their own, for every kind of vision."""
+    """NaN, infinity and values off the scale have separate colours, for every kind of vision."""
     shown = {
         colour: DARK[colour] if paper == "dark" else colour for colour in (*RAIL_COLOURS, *RESULT_COLOURS)
     }
@@ -96,13 +96,13 @@ def test_better_results_stand_out_more(paper: str) -> None:
 
 
 def test_every_colour_has_a_dark_one() -> None:
-    """No colour of a fate or a result is forgotten on dark paper."""
+    """Every colour of a fate or a result has a counterpart on dark paper."""
     assert {look.colour for look in LOOKS.values()} | set(RESULT_COLOURS) | {INK, PAPER} <= set(DARK)
 
 
 @pytest.mark.parametrize("paper", ["light", "dark"])
 def test_ten_lines_have_ten_colours(paper: str) -> None:
-    """Ten lines of a figure differ in colour, and each is seen on its paper."""
+    """Ten lines of a figure differ in colour, and each is visible on its paper."""
     colours = [DARK[colour] if paper == "dark" else colour for colour in LINE_COLOURS]
     assert len(set(colours)) == 10
     for one, other in combinations(colours, 2):
@@ -112,8 +112,8 @@ def test_ten_lines_have_ten_colours(paper: str) -> None:
 
 
 @pytest.mark.parametrize("paper", ["light", "dark"])
-def test_more_stands_out_more(paper: str) -> None:
-    """On either paper the colours of shares and results stand out the more, the larger the number is."""
+def test_larger_numbers_have_more_contrast(paper: str) -> None:
+    """On either paper, larger shares and results have more contrast."""
     colours = [DARK[colour] if paper == "dark" else colour for colour in RESULT_COLOURS]
     ground = DARK[PAPER] if paper == "dark" else PAPER
     contrasts = [_contrast(colour, ground) for colour in colours]

@@ -1,4 +1,4 @@
-"""The pieces of pages, and the templates that write them."""
+"""Pages from templates, and their escaping."""
 
 import re
 from importlib import resources
@@ -6,36 +6,30 @@ from importlib import resources
 import pytest
 from jinja2 import UndefinedError
 
-from hpsearch.report.parts import facts, piece, render, rows_of, section, text_with_code
+from hpsearch.report.parts import piece, render, text_with_code
 
 MARKUP = """<b id='x'>"&"</b>"""
 ESCAPED = "&lt;b id=&#x27;x&#x27;&gt;&quot;&amp;&quot;&lt;/b&gt;"
 
 
 def test_a_text_in_a_template_is_escaped() -> None:
-    """Names, values and words are shown as they are, and none of them becomes markup."""
-    assert ESCAPED in facts([("name", MARKUP)])
-    assert MARKUP not in facts([(MARKUP, "value")])
+    """Names, values and words are displayed literally, and none of them becomes markup."""
+    assert ESCAPED in piece("parts.html", "facts", [("name", MARKUP)])
+    assert MARKUP not in piece("parts.html", "facts", [(MARKUP, "value")])
     assert piece("parts.html", "empty", MARKUP) == f'<p class="empty">{ESCAPED}</p>'
     assert text_with_code(f"run `{MARKUP}`") == f"run <code>{ESCAPED}</code>"
 
 
-def test_html_from_a_caller_stays_html() -> None:
-    """The pieces for pages made from strings return strings, which can be added up without another escape."""
-    cell = "<code>a</code>"
-    assert rows_of([[cell]]).strip() == f"<tr><td>{cell}</td></tr>"
-    assert "<i>" + section("name", "A title", cell) == f"<i>{section('name', 'A title', cell)}"
-    assert cell in section("name", "A title", cell)
-
-
 def test_a_missing_value_is_an_error() -> None:
-    """A template that lacks a value writes no page with a hole in it."""
+    """A template that lacks a value raises an error instead of leaving a gap."""
     with pytest.raises(UndefinedError, match="is undefined"):
         render("replay.html")
 
 
 def test_templates_trust_no_text() -> None:
-    """Only the page's frame takes strings for HTML, which are all made by us: script, style, data and body."""
+    """Only the frame of a page takes strings as HTML, all made by us: script, style, data and body."""
     folder = resources.files("hpsearch.report").joinpath("templates")
     trusting = {file.name for file in folder.iterdir() if re.search(r"\|\s*safe\b", file.read_text())}
     assert trusting == {"page.html"}
+    others = resources.files("hpsearch.reproduction").joinpath("templates")
+    assert not any(re.search(r"\|\s*safe\b", file.read_text()) for file in others.iterdir())

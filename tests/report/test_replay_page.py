@@ -6,7 +6,7 @@ from html import escape
 import pytest
 
 from hpsearch.analysis.replay import check_sentence
-from hpsearch.report.figures.replay_catalogue import Actor, replay_exhibits
+from hpsearch.report.figures.replay_catalogue import ReplayRun, replay_exhibits
 from hpsearch.report.replay_page import render_replay
 from hpsearch.worker.replay import ReplayCheck
 from tests.report.replays import CASES, TAKEN, difference, recording, replay_of
@@ -17,7 +17,7 @@ def body(page: str) -> str:
     return page.partition("<body>")[2].partition("<script")[0]
 
 
-def test_the_page_says_what_was_found() -> None:
+def test_the_page_has_the_findings() -> None:
     """Check, verdict, evidence, remedy, and the units that died are in the page's text."""
     replay = replay_of("dying")
     page = body(render_replay(replay, taken=TAKEN))
@@ -34,15 +34,15 @@ def test_the_page_says_what_was_found() -> None:
         assert words in page
 
 
-def test_silence_is_called_death_of_relu_alone() -> None:
+def test_silence_is_called_death_only_for_relu() -> None:
     """If the activation has a gradient below 0 the page states that a silent unit may still learn."""
-    words = "a unit that falls silent may still learn"
+    words = "a silent unit may still learn"
     assert words in body(render_replay(replay_of("diverging"), taken=TAKEN))
     assert words not in body(render_replay(replay_of("dying"), taken=TAKEN))
 
 
-def test_a_change_is_beside_the_original() -> None:
-    """Each figure has a drawing of both runs, and each says which it is."""
+def test_a_change_is_next_to_the_original() -> None:
+    """Each figure has a labelled drawing of both runs."""
     page = body(render_replay(replay_of("dying", altered={"learning_rate": 0.001}), taken=TAKEN))
     assert page.count('data-figure="accuracy-') == 2
     assert "With training.learning_rate=0.001" in page
@@ -51,8 +51,8 @@ def test_a_change_is_beside_the_original() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_every_figure_has_a_name_of_its_own(case: str) -> None:
     """Drawings are found by name, so no two share one; parts that a network lacks are named."""
-    actors = [Actor(heading=heading, recording=recording(case), finding=None) for heading in ("one", "two")]
-    exhibits = replay_exhibits(actors)
+    runs = [ReplayRun(heading=heading, recording=recording(case), finding=None) for heading in ("one", "two")]
+    exhibits = replay_exhibits(runs)
     names = [panel.name for exhibit in exhibits for panel in exhibit.panels]
     assert len(set(names)) == len(names)
     empty = {exhibit.name for exhibit in exhibits if not exhibit.panels}

@@ -1,16 +1,17 @@
-"""The catalogue: what is claimed, by which study it is tested, and when it holds."""
+"""The catalogue of experiments, and the claims that they test."""
 
 from pathlib import Path
 
-from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL, documents, every_claim
-from hpsearch.reproduction.numerics import LARGEST_LOGIT
+from hpsearch.reproduction.catalogue import EXPERIMENTS, ONLY_FULL
+from hpsearch.reproduction.claims import documents, every_claim
+from hpsearch.reproduction.experiments.measures import LARGEST_LOGIT
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FOR_USERS = {"digits", "mnist"}
 
 
-def test_each_claim_has_a_name_of_its_own_and_a_study_file() -> None:
-    """No two claims share a name, and every study that a claim names lies in studies/ and has an experiment."""
+def test_each_claim_has_a_unique_name_and_a_study_file() -> None:
+    """No two claims share a name, and every study of a claim has a file in studies/ and an experiment."""
     names = [claim.name for claim in every_claim()]
     assert len(set(names)) == len(names)
     for claim in every_claim():
@@ -18,8 +19,8 @@ def test_each_claim_has_a_name_of_its_own_and_a_study_file() -> None:
         assert claim.study in EXPERIMENTS, claim.name
 
 
-def test_each_study_file_is_asked_by_a_claim() -> None:
-    """Every study file but those that users begin with belongs to a claim and to an experiment."""
+def test_each_study_file_belongs_to_a_claim() -> None:
+    """Every study file, except those for users, belongs to a claim and to an experiment."""
     files = {path.stem for path in STUDIES.glob("*.toml")} - FOR_USERS
     assert files == {claim.study for claim in every_claim()} == set(EXPERIMENTS)
 
@@ -31,13 +32,13 @@ def test_each_claim_can_be_judged() -> None:
         assert all(condition.low <= condition.high for condition in claim.conditions), claim.name
 
 
-def test_what_needs_a_full_run_says_so() -> None:
-    """Claims of studies that the quick set leaves out need a full run, and no others do."""
+def test_claims_that_need_a_full_run_are_marked() -> None:
+    """Claims of studies that the quick set omits need a full run, and no others do."""
     assert {claim.study for claim in every_claim() if claim.needs == "full"} == ONLY_FULL
 
 
 def test_each_range_has_its_reason() -> None:
-    """A claim that is judged by ranges says why they were chosen, and no claim is about what we draw or print."""
+    """A claim with ranges has the reason for them, and no claim is about what we draw or print."""
     for claim in every_claim():
         assert bool(claim.why) == bool(claim.conditions), claim.name
         assert any(not one.is_detail for one in claim.conditions) == bool(claim.conditions), claim.name
@@ -67,7 +68,7 @@ def test_each_file_of_claims_is_a_document() -> None:
         assert "{" not in claim.stated, claim.name
 
 
-def test_the_stable_loss_is_asked_up_to_the_largest_logit() -> None:
+def test_the_stable_loss_is_tested_up_to_the_largest_logit() -> None:
     """The bound of the claim about log 0 is the largest logit that the experiment tries."""
     (claim,) = (one for one in every_claim() if one.name == "log-zero")
     bounds = {one.low for one in claim.conditions if one.measure.startswith("stable breaks")}

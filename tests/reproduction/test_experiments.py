@@ -2,11 +2,10 @@
 
 import pytest
 
-from hpsearch.reproduction.catalogue import EXPERIMENTS, every_claim
-from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.catalogue import EXPERIMENTS
+from hpsearch.reproduction.claims import Judgement, every_claim, judge
 from hpsearch.reproduction.laboratory import Lab
-from hpsearch.reproduction.records import Judgement
-from hpsearch.reproduction.running import run_one
+from hpsearch.reproduction.runner import run_one
 
 SMALL = Lab(source="digits", size="small", seed=11)
 

@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hpsearch.reproduction.catalogue import EXPERIMENTS, every_claim
-from hpsearch.reproduction.judging import judge
+from hpsearch.reproduction.catalogue import EXPERIMENTS
+from hpsearch.reproduction.claims import Condition, Judgement, every_claim, judge, judgement_words
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
-from hpsearch.reproduction.records import Condition, Judgement
-from hpsearch.reproduction.running import run_one
-from hpsearch.reproduction.words import judgement_words
+from hpsearch.reproduction.runner import run_one
 
 LAB = Lab(source="digits", size="small", seed=11)
 STUDIES = ("relu-learning-rates", "training-troubles")
@@ -28,7 +26,7 @@ def shown() -> Reproduction:
 
 
 def test_every_claim_has_its_row(shown: Reproduction) -> None:
-    """Each claim stands in the table once, with its judgement in words, and the page states which images it used."""
+    """Each claim has one row, with its judgement in words, and the page states which images it used."""
     page = render(shown)
     for judged in shown.judged:
         (row,) = re.findall(rf'<tr id="claim-{judged.claim.name}">.*?</tr>', page)
@@ -37,8 +35,8 @@ def test_every_claim_has_its_row(shown: Reproduction) -> None:
     assert "in place of MNIST" in page
 
 
-def test_the_page_needs_no_network_and_runs_its_own_scripts_alone(shown: Reproduction) -> None:
-    """The policy of the report holds here too, and nothing is loaded from elsewhere."""
+def test_the_page_needs_no_network_and_runs_only_its_own_scripts(shown: Reproduction) -> None:
+    """The policy of the report applies here too, and nothing is loaded from elsewhere."""
     page = render(shown)
     assert "default-src 'none'; script-src 'sha256-" in page
     assert not re.search(r"""(?:src|href)=["']?https?:""", page.partition("<script")[0])
@@ -87,8 +85,8 @@ def test_an_unmet_range_is_marked(
     assert "at least 0.9" in row
 
 
-def test_the_page_says_the_command_that_makes_it_again(shown: Reproduction) -> None:
-    """Studies are named where they are not all of the set, and the data is said, so that nothing is left to guess."""
+def test_the_page_has_the_command_that_makes_it_again(shown: Reproduction) -> None:
+    """The command names the studies unless the whole set was run, and always the data."""
     every = dict.fromkeys(EXPERIMENTS, shown.outcomes[STUDIES[0]])
     named = "<code>hpsearch reproduce relu-learning-rates training-troubles --small --seed 11 --data digits</code>"
     assert named in render(shown)

@@ -13,7 +13,7 @@ _PACKAGES = {"cmaes": "cmaes", "gp": "torch"}
 
 @pytest.fixture(scope="session")
 def spec_of() -> Callable[..., StudySpec]:
-    """Return a builder of studies that search learning rate and weight decay, unless told otherwise.
+    """Return a builder of studies that search learning rate and weight decay by default.
 
     It skips the test if the sampler needs a package that is not installed; if HPSEARCH_REQUIRE_TORCH is 1, the test
     fails instead.

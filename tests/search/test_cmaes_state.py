@@ -1,4 +1,4 @@
-"""The state of CMA-ES: kept as numbers, and no pickle of a database is ever loaded."""
+"""The state of CMA-ES is stored as numbers, and no pickle of a database is ever loaded."""
 
 import math
 import pickle
@@ -49,7 +49,7 @@ def pieces(content: bytes, prefix: str = PICKLE) -> dict[str, str]:
 
 
 def optimizer(kind: Any = cmaes.CMA, count: int = 2, **known: Any) -> Any:
-    """Return an optimizer that has seen two generations."""
+    """Return an optimizer after two generations."""
     bounds = np.tile([0.0, 1.0], (count, 1))
     made = kind(mean=np.full(count, 0.5), sigma=1 / 6, bounds=bounds, seed=1, **known)
     for _ in range(2):
@@ -60,14 +60,14 @@ def optimizer(kind: Any = cmaes.CMA, count: int = 2, **known: Any) -> Any:
 
 
 def value(params: Mapping[str, ParameterValue]) -> float:
-    """Return what a trial with these parameters reaches."""
+    """Return the value of a trial with these parameters."""
     return -abs(math.log10(float(params["learning_rate"])) + 2)
 
 
 def run(
     searcher: Searcher, numbers: range, *, kept: Callable[[int, dict[str, Any]], dict[str, Any]]
 ) -> list[Trial]:
-    """Ask for trials, one after the other, and return them with the attributes that `kept` leaves them."""
+    """Run trials one after the other; return them with the attributes that `kept` makes of the suggested ones."""
     trials = []
     for number in numbers:
         suggestion = searcher.suggest(number)
@@ -87,13 +87,13 @@ def run(
 
 @pytest.fixture
 def spec(spec_of: SpecOf) -> StudySpec:
-    """Provide a study whose sampler learns from the first trial on."""
+    """Return a study whose sampler learns from the first trial on."""
     return spec_of("cmaes", sampler=SamplerSpec(name="cmaes", startup_trials=0))
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_a_search_goes_on_from_numbers_or_from_optunas_pickles_alike(spec: StudySpec, protocol: int) -> None:
-    """After a resume every parameter is the same to the bit, whether state was stored by us or as Optuna does."""
+def test_a_search_resumes_from_numbers_and_from_pickles(spec: StudySpec, protocol: int) -> None:
+    """After a resume every parameter is bit-identical, whether our numbers or Optuna's pickles were stored."""
 
     def as_optuna(_: int, attributes: dict[str, Any]) -> dict[str, Any]:
         if (state := from_json(attributes.pop(ATTRIBUTE, None))) is None:
@@ -112,8 +112,8 @@ def test_a_search_goes_on_from_numbers_or_from_optunas_pickles_alike(spec: Study
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 30])
-def test_a_state_survives_json_and_pickle_to_the_bit(count: int) -> None:
-    """What the sampler finds is the optimizer that was stored: it asks for the same points, and learns the same."""
+def test_a_state_round_trips_through_json_and_pickle(count: int) -> None:
+    """An optimizer made from the stored state asks for the same points and learns the same."""
     made = optimizer(count=count)
     state = from_pickle(pieces(pickle.dumps(made)))
     assert state is not None
@@ -134,7 +134,7 @@ def test_a_state_survives_json_and_pickle_to_the_bit(count: int) -> None:
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("kind", ["CMA", "SepCMA", "CMAwM"])
 def test_every_optimizer_of_optuna_is_read_as_numbers(kind: str, protocol: int) -> None:
-    """Each of the three variants is read whole, in each protocol in which Python may have written it."""
+    """Each of the three variants is read completely, in each pickle protocol."""
     known: dict[str, Any] = {"steps": np.array([0.0, 0.1])} if kind == "CMAwM" else {}
     content = pickle.dumps(optimizer(getattr(cmaes, kind), **known), protocol=protocol)
     assert plain_state(pieces(content), PICKLE) is not None
@@ -145,7 +145,7 @@ def test_every_optimizer_of_optuna_is_read_as_numbers(kind: str, protocol: int) 
 
 
 def hostile(path: Path) -> dict[str, bytes]:
-    """Return pickles that run code, call what an optimizer does not, or want memory without end."""
+    """Return pickles that run code, call other functions than an optimizer's, or need unlimited memory."""
     evil = optimizer()
     evil._mean = Evil(path)
     state = pickle.loads(pickle.dumps(optimizer()))
@@ -172,7 +172,7 @@ def hostile(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", list(hostile(Path("/nowhere"))))
 def test_no_pickle_of_a_database_runs_code(spec: StudySpec, tmp_path: Path, name: str) -> None:
-    """A search that meets a hostile pickle continues as if it were not there, and nothing in it runs."""
+    """A search ignores a hostile pickle, and nothing in it runs."""
     path = tmp_path / "ran"
     attributes = pieces(hostile(path)[name])
     assert plain_state(attributes, PICKLE) is None
@@ -185,7 +185,7 @@ def test_no_pickle_of_a_database_runs_code(spec: StudySpec, tmp_path: Path, name
 
 
 def test_no_flipped_byte_of_a_pickle_runs_anything(tmp_path: Path) -> None:
-    """Of 1,500 damaged pickles each is read as numbers or not at all; no exception comes out of it."""
+    """Each of 1,500 damaged pickles is read as numbers or not at all, without an exception."""
     chance = random.Random(7)
     content = pickle.dumps(optimizer())
     for _ in range(1500):
@@ -214,8 +214,8 @@ def test_no_flipped_byte_of_a_pickle_runs_anything(tmp_path: Path) -> None:
         {"more": 1},
     ],
 )
-def test_numbers_that_are_no_state_are_left_aside(spec: StudySpec, change: dict[str, Any]) -> None:
-    """Whatever stands in the attribute, the search continues with the state before it."""
+def test_an_invalid_state_is_ignored(spec: StudySpec, change: dict[str, Any]) -> None:
+    """With an invalid attribute the search continues from an earlier state."""
     state = from_pickle(pieces(pickle.dumps(optimizer())))
     assert state is not None
     raw = to_json(state) | change
@@ -225,8 +225,8 @@ def test_numbers_that_are_no_state_are_left_aside(spec: StudySpec, change: dict[
     assert searcher.suggest(12).params.keys() == {"learning_rate", "weight_decay"}
 
 
-def test_a_state_of_other_parameters_is_left_aside(spec: StudySpec) -> None:
-    """A state with another number of parameters than the study searches does not stop the sampler from learning."""
+def test_a_state_of_other_parameters_is_ignored(spec: StudySpec) -> None:
+    """A state with another number of parameters does not stop the sampler from learning."""
     state = from_pickle(pieces(pickle.dumps(optimizer(count=3))))
     assert state is not None
 

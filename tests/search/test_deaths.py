@@ -30,7 +30,7 @@ def found(cause: Cause) -> Finding:
 
 @st.composite
 def ended_trials(draw: st.DrawFn) -> list[Trial]:
-    """Return trials that ended in every way, numbered from 0."""
+    """Draw trials with every kind of end, numbered from 0."""
     number = st.floats(-10, 10) | st.sampled_from([math.nan, math.inf])
     trials = []
     for i in range(draw(st.integers(1, 25))):
@@ -49,26 +49,26 @@ def ended_trials(draw: st.DrawFn) -> list[Trial]:
     return trials
 
 
-def pictured(trials: list[Trial], sampler: SamplerName, direction: StudyDirection) -> SamplerView:
-    """Return what the sampler sees of `trials`."""
+def view_of(trials: list[Trial], sampler: SamplerName, direction: StudyDirection) -> SamplerView:
+    """Return the sampler's view of `trials`."""
     spec = StudySpec(name="toy", data=DataSpec(source="digits"), sampler=SamplerSpec(name=sampler))
-    picture = SamplerView(spec, direction)
+    view = SamplerView(spec, direction)
     for trial in trials:
-        picture.show(trial)
-    picture.settle()
-    return picture
+        view.show(trial)
+    view.update_dead_values()
+    return view
 
 
 @given(ended_trials(), st.sampled_from([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]))
 def test_tpe_ranks_every_dead_trial_below_every_survivor(
     trials: list[Trial], direction: StudyDirection
 ) -> None:
-    """When TPE takes as many good trials as there are survivors, it takes the survivors, without ties.
+    """If TPE takes as many good trials as there are survivors, it takes exactly these.
 
-    When it takes more, those follow that died last.
+    The next one is the dead trial that lived longest.
     """
-    picture = pictured(trials, "tpe", direction)
-    study = load_study(study_name="toy", storage=picture.mirror, sampler=RandomSampler(), pruner=NopPruner())
+    view = view_of(trials, "tpe", direction)
+    study = load_study(study_name="toy", storage=view.mirror, sampler=RandomSampler(), pruner=NopPruner())
     shown = study.get_trials(deepcopy=False)
     survivors = {trial.number for trial in trials if not is_dead(trial)}
     good, _ = _split_trials(study, shown, len(survivors))
@@ -86,20 +86,20 @@ def test_tpe_ranks_every_dead_trial_below_every_survivor(
     later=st.lists(st.floats(-100, 100), max_size=3),
     direction=st.sampled_from([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]),
 )
-def test_samplers_that_know_values_only_see_dead_ones_below_all_survivors(
+def test_samplers_of_values_see_dead_trials_below_all_survivors(
     sampler: SamplerName, trials: list[Trial], later: list[float], direction: StudyDirection
 ) -> None:
-    """The values of dead trials are finite and worse than the worst survivor's, also of later ones.
+    """The values of dead trials are finite and worse than every survivor's, later ones included.
 
-    Among themselves they rank by how long they lived.
+    They rank by length of life.
     """
-    picture = pictured(trials, sampler, direction)
+    view = view_of(trials, sampler, direction)
     for i, value in enumerate(later):
-        picture.show(Trial(number=100 + i, state=TrialState.COMPLETE, params=PARAMS, value=value))
-    picture.settle()
+        view.show(Trial(number=100 + i, state=TrialState.COMPLETE, params=PARAMS, value=value))
+    view.update_dead_values()
     sign = 1 if direction is StudyDirection.MINIMIZE else -1
     dead = {trial.number for trial in trials if is_dead(trial)}
-    losses = {t.number: sign * t.value for t in picture.mirror.get_all_trials(0) if t.value is not None}
+    losses = {t.number: sign * t.value for t in view.mirror.get_all_trials(0) if t.value is not None}
     assert dead <= losses.keys()
     assert all(math.isfinite(loss) for loss in losses.values())
     worst = max((loss for number, loss in losses.items() if number not in dead), default=-math.inf)
@@ -109,10 +109,10 @@ def test_samplers_that_know_values_only_see_dead_ones_below_all_survivors(
 
 
 def in_deadly_half(spec: StudySpec, state: TrialState, cause: Cause, *, trials: int, last: int) -> int:
-    """Search a toy whose lower half of log learning rate kills, and return how many of the `last` go there.
+    """Search a toy whose lower half of log learning rate kills; return how many of the `last` suggestions lie there.
 
-    Survivors do the better the nearer they are to the fatal half. Trials in it report better values than
-    any survivor throughout, and end in `state` for `cause`.
+    Survivors are better nearer to the fatal half. Trials in it report better values than any survivor throughout, and
+    end in `state` for `cause`.
     """
     searcher = Searcher(spec)
     deaths = []
@@ -137,8 +137,8 @@ def in_deadly_half(spec: StudySpec, state: TrialState, cause: Cause, *, trials: 
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_tpe_turns_away_from_the_region_of_deaths(spec_of: SpecOf, seed: int) -> None:
-    """With deaths shown as deaths few suggestions go there; ignored as failures, nearly all do."""
+def test_tpe_avoids_the_region_of_deaths(spec_of: SpecOf, seed: int) -> None:
+    """Few suggestions lie in the region of deaths; if deaths are ignored as failures, nearly all do."""
     spec = spec_of("tpe", seed=seed)
     learned = in_deadly_half(spec, TrialState.PRUNED, Cause.DIVERGED_LR, trials=150, last=50)
     ignored = in_deadly_half(spec, TrialState.FAILED, Cause.CODE_ERROR, trials=150, last=50)
@@ -146,8 +146,8 @@ def test_tpe_turns_away_from_the_region_of_deaths(spec_of: SpecOf, seed: int) ->
     assert ignored >= 45
 
 
-def test_cmaes_turns_away_from_the_region_of_deaths(spec_of: SpecOf) -> None:
-    """It leaves the region whose trials reported the best values, where it would stay were they believed."""
+def test_cmaes_avoids_the_region_of_deaths(spec_of: SpecOf) -> None:
+    """CMA-ES leaves the region whose trials reported the best values before they died."""
     spec = spec_of("cmaes", metric="validation_loss")
     learned = in_deadly_half(spec, TrialState.PRUNED, Cause.DIVERGED_LR, trials=150, last=50)
     believed = in_deadly_half(spec, TrialState.PRUNED, Cause.OUTRANKED, trials=150, last=50)
@@ -155,8 +155,8 @@ def test_cmaes_turns_away_from_the_region_of_deaths(spec_of: SpecOf) -> None:
     assert believed >= 45
 
 
-def test_gp_turns_away_from_the_region_of_deaths(spec_of: SpecOf) -> None:
-    """As cmaes, with fewer trials."""
+def test_gp_avoids_the_region_of_deaths(spec_of: SpecOf) -> None:
+    """The Gaussian process leaves that region too, with fewer trials."""
     spec = spec_of("gp", metric="validation_loss")
     learned = in_deadly_half(spec, TrialState.PRUNED, Cause.DIVERGED_LR, trials=40, last=15)
     believed = in_deadly_half(spec, TrialState.PRUNED, Cause.OUTRANKED, trials=40, last=15)

@@ -1,4 +1,4 @@
-"""What narrowing proposes: bounds with reasons, never into death, never nothing, and when it cannot."""
+"""The proposals of narrowing: bounds with reasons, none into a region of deaths, none empty."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def spec(*search: Dimension, **changes: object) -> StudySpec:
     return replace(StudySpec(name="x", data=DataSpec(source="digits"), search=search), **changes)  # type: ignore[arg-type]
 
 
-def well(value: float, **params: ParameterValue) -> Trial:
+def complete(value: float, **params: ParameterValue) -> Trial:
     """Return a complete trial; two underscores in a name stand for its dot."""
     return Trial(number=0, state=TrialState.COMPLETE, params=_dotted(params), value=value)
 
@@ -62,18 +62,18 @@ def revised(dimension: Dimension, trials: Sequence[Trial]) -> Revision:
 
 
 def rates(best: Sequence[float], others: Sequence[float]) -> list[Trial]:
-    """Return complete trials: those of the best rates are better than the others."""
+    """Return complete trials, of which those with the best rates have better values."""
     return [
-        *(well(0.9 - i / 1000, learning_rate=rate) for i, rate in enumerate(best)),
-        *(well(0.5 - i / 1000, learning_rate=rate) for i, rate in enumerate(others)),
+        *(complete(0.9 - i / 1000, learning_rate=rate) for i, rate in enumerate(best)),
+        *(complete(0.5 - i / 1000, learning_rate=rate) for i, rate in enumerate(others)),
     ]
 
 
 SPREAD = [10 ** (-6 + 4 * (i + 0.5) / 30) for i in range(30)]
 
 
-def test_the_book_s_optimum_on_the_edge_widens_the_range() -> None:
-    """The best five at 0.0058 to 0.0093 of 1e-6 to 1e-2: up by a decade, and the lower decades go."""
+def test_an_optimum_at_the_edge_widens_the_range() -> None:
+    """The best five lie at 0.0058 to 0.0093 of 1e-6 to 1e-2: the range grows upwards and loses its low decades."""
     found = revised(
         RATE, rates([0.0092, 0.0093, 0.0058, 0.0075, 0.0082], [rate for rate in SPREAD if rate < 5e-3])
     )
@@ -88,21 +88,21 @@ def test_the_book_s_optimum_on_the_edge_widens_the_range() -> None:
 
 
 def test_close_best_trials_narrow_both_sides() -> None:
-    """A cluster inside keeps itself and a margin of its span's k - 1st part, rounded outwards."""
+    """A cluster is kept with a margin of its span over k - 1, rounded outwards."""
     found = revised(RATE, rates([1e-4, 1.4e-4, 2e-4, 1.1e-4, 1.7e-4], SPREAD))
     assert found.after == replace(RATE, low=8.4e-5, high=2.4e-4)
     assert found.change == "narrowed"
 
 
-def test_spread_best_trials_leave_the_range() -> None:
-    """Best trials all over the range say that it does not matter, and nothing is cut off."""
+def test_spread_best_trials_keep_the_range() -> None:
+    """If the best trials are spread over the range, nothing is cut off."""
     found = revised(RATE, rates([2e-6, 1e-5, 1e-4, 1e-3, 5e-3], SPREAD))
     assert (found.after, found.change) == (RATE, "kept")
     assert found.reasons[0].startswith("kept: the best 5 are spread over 85 % of the range")
 
 
-def test_deaths_cut_what_the_best_leave() -> None:
-    """If the best are spread and everything beyond the last survivor died, that part goes."""
+def test_deaths_cut_a_range_with_spread_best_trials() -> None:
+    """If the best are spread and all trials beyond the last survivor died, that part is removed."""
     alive = [rate for rate in SPREAD if rate < 1e-3]
     trials = rates([2e-6, 1e-5, 5e-5, 2e-4, 7e-4], alive) + [
         died(learning_rate=2e-3 + i / 1e3) for i in range(8)
@@ -114,8 +114,8 @@ def test_deaths_cut_what_the_best_leave() -> None:
     assert found.reasons[1] == f"all 8 trials above {found.after.high:g} died (diverged_lr)"
 
 
-def test_one_death_at_the_edge_forbids_to_widen() -> None:
-    """The best sit at the edge, but one trial there died: the bound stays, with both as its reason."""
+def test_a_death_at_the_edge_prevents_widening() -> None:
+    """If the best lie at the edge but one trial there died, the bound is kept, with both as its reason."""
     best = [0.0092, 0.0093, 0.0058, 0.0075, 0.0082]
     found = revised(RATE, [*rates(best, SPREAD[:20]), died(learning_rate=0.007)])
     assert isinstance(found.after, Range)
@@ -127,34 +127,36 @@ def test_one_death_at_the_edge_forbids_to_widen() -> None:
     ("dimension", "value"),
     [(DROPOUT, 0.001), (replace(DROPOUT, high=0.999), 0.0), (replace(BATCH, log=False), 255)],
 )
-def test_natural_limits_hold(dimension: Range, value: float) -> None:
-    """Dropout ends at 0, and minibatches at what the data allows: such a bound stays, with that reason."""
+def test_natural_limits_are_kept(dimension: Range, value: float) -> None:
+    """Dropout ends at 0, and minibatches at the data's size: such a bound is kept, with that reason."""
     name = dimension.name.replace(".", "__")
     others = [dimension.low + (dimension.high - dimension.low) * (i + 0.5) / 20 for i in range(20)]
-    trials = [well(0.9, **{name: value}) for _ in range(5)] + [well(0.1, **{name: other}) for other in others]
+    trials = [complete(0.9, **{name: value}) for _ in range(5)] + [
+        complete(0.1, **{name: other}) for other in others
+    ]
     found = revised(dimension, trials)
     assert isinstance(found.after, Range)
     end = (found.after.low, dimension.low) if value < 1 else (found.after.high, dimension.high)
     assert end[0] == end[1]
-    assert any(reason.endswith("which is as far as the field may go") for reason in found.reasons)
+    assert any(reason.endswith("which is the limit of the field") for reason in found.reasons)
 
 
-def test_whole_numbers_and_steps_widen_by_theirs() -> None:
-    """A range with steps grows by whole steps, and a whole number stays one."""
-    trials = [well(0.9, training__epochs=50) for _ in range(5)]
-    trials += [well(0.1, training__epochs=5 * (i % 9 + 1)) for i in range(20)]
+def test_steps_and_whole_numbers_are_kept() -> None:
+    """A range with steps grows by whole steps, and a whole number stays whole."""
+    trials = [complete(0.9, training__epochs=50) for _ in range(5)]
+    trials += [complete(0.1, training__epochs=5 * (i % 9 + 1)) for i in range(20)]
     found = revised(EPOCHS, trials)
     assert found.after == replace(EPOCHS, low=45.0, high=65.0)
 
 
-def test_choices_that_always_died_or_never_won_go() -> None:
-    """Each removed choice has a reason, and one that is too rarely tried stays."""
+def test_choices_that_always_died_or_never_won_are_removed() -> None:
+    """Each removed choice has a reason; one with too few trials is kept."""
     many = replace(KIND, choices=("relu", "tanh", "elu", "selu"))
     trials = [
-        *(well(0.9 - i / 100, model__activation="tanh") for i in range(12)),
-        *(well(0.5 - i / 100, model__activation="relu") for i in range(40)),
+        *(complete(0.9 - i / 100, model__activation="tanh") for i in range(12)),
+        *(complete(0.5 - i / 100, model__activation="relu") for i in range(40)),
         *(died(model__activation="elu") for _ in range(8)),
-        well(0.4, model__activation="selu"),
+        complete(0.4, model__activation="selu"),
     ]
     found = revised(many, trials)
     assert isinstance(found.after, Choices)
@@ -166,7 +168,7 @@ def test_choices_that_always_died_or_never_won_go() -> None:
 
 
 def test_few_trials_cannot_narrow() -> None:
-    """With fewer than ten ranked trials it is an error with their number and the remedy."""
+    """With fewer than ten ranked trials the error has their number and a remedy."""
     trials = numbered([*rates(SPREAD[:9], []), *(died(learning_rate=0.01) for _ in range(20))])
     with pytest.raises(
         CannotNarrowError, match=r'study "x": must have at least 10 complete trials .*\(got 9\)'
@@ -174,8 +176,8 @@ def test_few_trials_cannot_narrow() -> None:
         propose(spec(RATE), trials, maximize=True)
 
 
-def test_other_clients_trials_count_as_far_as_they_go() -> None:
-    """Trials without our verdict count, and those without a parameter say nothing about it."""
+def test_other_clients_trials_count() -> None:
+    """Trials without a verdict of ours count; those without a parameter are no evidence about it."""
     foreign = [replace(trial, params={}) for trial in rates([], SPREAD[:3])]
     trials = numbered([*rates([1e-4, 1.4e-4, 2e-4, 1.1e-4, 1.7e-4], SPREAD), *foreign])
     proposal = propose(spec(RATE), trials, maximize=True)
@@ -186,7 +188,7 @@ def test_other_clients_trials_count_as_far_as_they_go() -> None:
 
 
 def test_a_follow_up_begins_with_the_best_inside() -> None:
-    """At most five, and a fifth of the budget; a grid begins with none."""
+    """It begins with at most five trials, and a fifth of the budget; a grid begins with none."""
     trials = numbered(rates([1e-4, 1.4e-4, 2e-4, 1.1e-4, 1.7e-4, 1e-5], SPREAD))
     narrow = replace(RATE, low=8e-5, high=1.8e-4)
     assert [one["learning_rate"] for one in warm_start(spec(narrow), trials, maximize=True)][:4] == [
@@ -224,7 +226,7 @@ def histories(draw: Callable[..., object]) -> list[Trial]:
             trials.append(died(**params))
         else:
             noise = 0.1 * seed.random()  # type: ignore[attr-defined]
-            trials.append(well(math.exp(-(((where - centre) / rate_scale) ** 2)) + noise, **params))
+            trials.append(complete(math.exp(-(((where - centre) / rate_scale) ** 2)) + noise, **params))
     return numbered(trials)
 
 
@@ -238,7 +240,7 @@ def proposal_of(trials: Sequence[Trial]) -> Proposal | None:
 
 @given(histories())
 def test_every_bound_is_sound_and_has_a_reason(trials: list[Trial]) -> None:
-    """A range is never empty, keeps its scale, steps and kind, leaves the old one with a reason alone."""
+    """A range is never empty, keeps its scale, steps and kind, and leaves the old one only with a reason."""
     proposal = proposal_of(trials)
     if proposal is None:
         assert sum(trial.is_ranked for trial in trials) < 10
@@ -271,7 +273,7 @@ def test_every_bound_is_sound_and_has_a_reason(trials: list[Trial]) -> None:
 
 
 @given(histories())
-def test_no_range_widens_into_death(trials: list[Trial]) -> None:
+def test_no_range_widens_into_a_region_of_deaths(trials: list[Trial]) -> None:
     """If a bound moves out, no trial in the outermost tenth of the old range died."""
     proposal = proposal_of(trials)
     if proposal is None:
@@ -286,8 +288,8 @@ def test_no_range_widens_into_death(trials: list[Trial]) -> None:
 
 
 @given(histories())
-def test_what_is_inside_is_inside(trials: list[Trial]) -> None:
-    """The trials that are named lie in the new space, nobody who does is missing, and the best choice stays."""
+def test_the_trials_inside_are_complete(trials: list[Trial]) -> None:
+    """The listed trials are exactly those in the new space, and the best choice is kept."""
     proposal = proposal_of(trials)
     if proposal is None:
         return

@@ -1,4 +1,4 @@
-"""The pruners, through report and verdict."""
+"""The pruners, through reports and verdicts of a Searcher."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ def median(spec_of: SpecOf) -> Searcher:
     return searcher
 
 
-def test_median_stops_what_is_below_the_median(median: Searcher) -> None:
+def test_median_stops_trials_below_the_median(median: Searcher) -> None:
     """A trial is compared with the others at its own age."""
     assert report(median, 10, [0.39]) == 0
     assert report(median, 11, [0.41, 0.49]) == 1
@@ -46,7 +46,7 @@ def test_median_stops_what_is_below_the_median(median: Searcher) -> None:
 
 
 def test_median_minimizes_a_loss(spec_of: SpecOf) -> None:
-    """With the metric validation_loss less is better."""
+    """With the metric validation_loss a smaller value is better."""
     searcher = Searcher(spec_of("random", "median", metric="validation_loss"))
     searcher.learn(complete(i, [v]) for i, v in enumerate((0.2, 0.3, 0.4, 0.5, 0.6)))
     assert report(searcher, 10, [0.41]) == 0
@@ -54,7 +54,7 @@ def test_median_minimizes_a_loss(spec_of: SpecOf) -> None:
 
 
 def test_median_waits_for_complete_trials(spec_of: SpecOf) -> None:
-    """Nothing is stopped before `startup_trials` are complete; dead and running ones do not count."""
+    """No trial is stopped before `startup_trials` are complete; dead and running ones do not count."""
     searcher = Searcher(spec_of("random", "median"))
     finding = Finding(cause=Cause.DIVERGED_LR, confidence=1.0, first_step=0, evidence={}, remedy="")
     searcher.learn(complete(i, [0.5]) for i in range(4))
@@ -73,14 +73,14 @@ def test_median_waits_for_complete_trials(spec_of: SpecOf) -> None:
 def test_nothing_is_stopped_before_it_is_old_enough(
     spec_of: SpecOf, rank: RankName, warmup: int, epoch: int | None
 ) -> None:
-    """The first verdict falls when a trial has trained `warmup_epochs` epochs."""
+    """The first verdict comes after `warmup_epochs` epochs."""
     searcher = Searcher(spec_of("random", pruning=PruningSpec(rank=rank, warmup_epochs=warmup)))
     searcher.learn(complete(i, [0.5] * 5) for i in range(5))
     assert report(searcher, 10, [0.1] * 5) == epoch
 
 
 def test_percentile_keeps_its_share(spec_of: SpecOf) -> None:
-    """With 25 percent only what beats three quarters of the others continues."""
+    """With 25 percent only trials better than three quarters of the others continue."""
     searcher = Searcher(spec_of("random", "percentile"))
     searcher.learn(complete(i, [i / 100]) for i in range(101))
     assert report(searcher, 200, [0.74]) == 0
@@ -88,8 +88,8 @@ def test_percentile_keeps_its_share(spec_of: SpecOf) -> None:
 
 
 @pytest.mark.parametrize("rank", ["median", "percentile", "asha", "hyperband"])
-def test_a_trial_that_is_never_a_number_is_stopped(spec_of: SpecOf, rank: RankName) -> None:
-    """NaN after every epoch loses against any number, at the latest at the last rung, without a warning."""
+def test_a_trial_of_nan_is_stopped(spec_of: SpecOf, rank: RankName) -> None:
+    """NaN after every epoch is worse than any number, at the latest at the last rung, without a warning."""
     searcher = Searcher(spec_of("random", rank))
     searcher.learn(complete(i, [0.5] * 20) for i in range(5))
     assert report(searcher, 10, [math.nan] * 20) is not None
@@ -97,7 +97,7 @@ def test_a_trial_that_is_never_a_number_is_stopped(spec_of: SpecOf, rank: RankNa
 
 @pytest.mark.parametrize("rank", ["none", "median", "percentile", "asha", "hyperband"])
 def test_infinite_and_missing_values_are_allowed(spec_of: SpecOf, rank: RankName) -> None:
-    """Curves with NaN and infinity, here and in the database, lead to verdicts and not to errors."""
+    """Curves with NaN and infinity, here and in the database, give verdicts and no errors."""
     searcher = Searcher(spec_of("random", rank, metric="validation_loss"))
     odd = [math.inf, math.nan, 0.5, -math.inf, math.nan]
     searcher.learn(complete(i, odd[i:] + odd[:i]) for i in range(5))
@@ -108,7 +108,7 @@ def test_infinite_and_missing_values_are_allowed(spec_of: SpecOf, rank: RankName
 
 
 def test_without_a_pruner_nothing_is_outranked(spec_of: SpecOf) -> None:
-    """`rank = "none"` lets everything run."""
+    """With `rank = "none"` no trial is outranked."""
     searcher = Searcher(spec_of("random", "none"))
     searcher.learn(complete(i, [0.9] * 5) for i in range(20))
     assert report(searcher, 30, [0.0, 0.0, math.nan]) is None
@@ -132,7 +132,7 @@ def test_rungs_are_ages(spec_of: SpecOf) -> None:
 
 @pytest.mark.parametrize("rank", ["asha", "hyperband"])
 def test_rungs_are_shared_through_the_database(spec_of: SpecOf, rank: RankName) -> None:
-    """Two Searchers that learn each other's attributes come to the verdicts of one that saw it all."""
+    """Two Searchers that learn each other's attributes give the verdicts of one that saw all trials."""
     spec = spec_of("random", rank)
     together, apart = Searcher(spec), (Searcher(spec), Searcher(spec))
     random = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def test_rungs_are_shared_through_the_database(spec_of: SpecOf, rank: RankName) 
 
 @pytest.mark.parametrize("rank", ["asha", "hyperband", "median"])
 def test_a_verdict_stands_until_the_next_report(spec_of: SpecOf, rank: RankName) -> None:
-    """Asking again does not let a trial pass that was stopped."""
+    """A second request returns the same verdict."""
     searcher = Searcher(spec_of("random", rank))
     searcher.learn(complete(i, [0.5] * 20) for i in range(5))
     for number in range(10, 30):
@@ -169,13 +169,13 @@ def test_a_verdict_stands_until_the_next_report(spec_of: SpecOf, rank: RankName)
 
 
 def test_a_second_run_is_judged_by_its_own_age(median: Searcher) -> None:
-    """A trial whose worker was lost begins anew: what its first run reported later says nothing yet."""
+    """After the loss of a worker, later reports of the first run do not count."""
     median.learn([Trial(number=10, state=TrialState.RUNNING, params={}, curve={0: 0.45, 1: 0.45})])
     assert report(median, 10, [0.45, 0.45]) == 1
 
 
-def test_what_others_wrote_as_rungs_is_read_with_care(spec_of: SpecOf) -> None:
-    """Values that asha could not have written are left out."""
+def test_invalid_rungs_of_others_are_ignored(spec_of: SpecOf) -> None:
+    """Values that asha could not have written are ignored."""
     searcher = Searcher(spec_of("random", "asha"))
     rungs = ("high", None, math.nan, [1.0])
     searcher.learn(

@@ -1,4 +1,4 @@
-"""Which trials are dead to a sampler, and how the dead rank."""
+"""Dead trials, and their rank for a sampler."""
 
 import math
 from dataclasses import replace
@@ -25,7 +25,7 @@ def ended(state: TrialState, cause: Cause | None, value: float | None = 0.9, **k
     "cause", [Cause.DIVERGED_LR, Cause.DEAD_RELU_TOTAL, Cause.LR_TOO_LOW, Cause.LOG_ZERO, Cause.OVERFIT]
 )
 def test_a_trial_that_diagnosis_stopped_is_dead(cause: Cause) -> None:
-    """However good its last value was."""
+    """It is dead even if its last value was good."""
     assert is_dead(ended(TrialState.PRUNED, cause))
 
 
@@ -39,26 +39,26 @@ def test_a_trial_that_diagnosis_stopped_is_dead(cause: Cause) -> None:
         (TrialState.COMPLETE, Cause.DEAD_RELU_PARTIAL),
     ],
 )
-def test_a_trial_that_diagnosis_let_live_is_a_survivor(state: TrialState, cause: Cause | None) -> None:
-    """Pruned by rank, ended from outside or complete, even with a finding that was not fatal."""
+def test_a_trial_that_diagnosis_did_not_stop_is_a_survivor(state: TrialState, cause: Cause | None) -> None:
+    """It is outranked, ended from outside, or complete, even with a finding that was not fatal."""
     assert not is_dead(ended(state, cause))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 def test_a_complete_trial_without_a_number_is_dead(value: float | None) -> None:
-    """Without diagnosis a diverged trial runs to its end; its value says what it is."""
+    """Without diagnosis a diverged trial runs to its end, with a value that is not finite."""
     assert is_dead(ended(TrialState.COMPLETE, None, value, curve={0: 0.9}))
 
 
-def test_a_trial_pruned_by_rank_stands_by_its_last_number() -> None:
-    """It is dead when that is not finite, and unknown, but not dead, when it never reported."""
+def test_an_outranked_trial_counts_by_its_last_number() -> None:
+    """It is dead if its last number is not finite, and not dead if it never reported."""
     assert is_dead(ended(TrialState.PRUNED, Cause.OUTRANKED, None, curve={0: 0.9, 1: math.nan}))
     assert last_value(ended(TrialState.PRUNED, None, None, curve={1: 0.3, 0: 0.9})) == 0.3
     assert not is_dead(ended(TrialState.PRUNED, None, None))
 
 
 def test_the_longer_a_dead_trial_lived_the_better_it_ranks() -> None:
-    """Shortness falls with the steps, from 1 towards 0."""
+    """Shortness falls with the number of steps, from 1 towards 0."""
     lives = [shortness(ended(TrialState.PRUNED, Cause.DIVERGED_LR, steps=steps)) for steps in (0, 1, 5000)]
     assert lives == sorted(lives, reverse=True)
     assert lives[0] == 1.0

@@ -23,7 +23,7 @@ def exact_study(spec_of: SpecOf) -> StudySpec:
 
 
 def test_a_trial_gets_the_configuration_of_its_number(spec_of: SpecOf) -> None:
-    """Asked in any order, whatever happened before, trial n gets configuration n modulo their number, exactly."""
+    """In any order of requests, trial n gets configuration n modulo their number."""
     spec = exact_study(spec_of)
     searcher = Searcher(spec)
     for number in (5, 0, 3, 1, 100, 2):
@@ -33,14 +33,14 @@ def test_a_trial_gets_the_configuration_of_its_number(spec_of: SpecOf) -> None:
         assert dict(searcher.suggest(number).params) == params_of_trial(spec, number)
 
 
-def test_what_another_client_asks_for_is_honoured(spec_of: SpecOf) -> None:
-    """A trial that was enqueued with parameters of its own keeps those that lie inside."""
+def test_enqueued_parameters_are_kept(spec_of: SpecOf) -> None:
+    """A trial that was enqueued with parameters keeps those inside the search space."""
     spec = exact_study(spec_of)
     params = Searcher(spec).suggest(0, {"learning_rate": 0.02}).params
     assert dict(params) == params_of_trial(spec, 0) | {"learning_rate": 0.02}
 
 
-def test_configurations_that_set_nothing_can_be_asked_for(spec_of: SpecOf) -> None:
-    """One configuration of fixed values alone has trials without parameters."""
+def test_a_configuration_of_fixed_values_has_no_parameters(spec_of: SpecOf) -> None:
+    """The only configuration, without values of its own, has trials without parameters."""
     spec = spec_of("none", configurations=(ExactConfiguration(name="fixed"),), search=())
     assert dict(Searcher(spec).suggest(4).params) == {}

@@ -32,7 +32,7 @@ WIDE = (
 
 
 def company(number: int, state: TrialState) -> Trial:
-    """Return another client's trial."""
+    """Return a trial of another client."""
     return Trial(
         number=number, state=state, params={"learning_rate": 0.1}, value=0.5, curve={0: 0.5}, worker="other"
     )
@@ -49,7 +49,7 @@ def company(number: int, state: TrialState) -> Trial:
 def test_parameters_depend_on_seed_and_number_alone(
     spec_of: SpecOf, sampler: SamplerName, numbers: list[int], states: list[TrialState], **how: int
 ) -> None:
-    """Law 1: in any order, by any worker, in any company, a number gets the same parameters to the bit."""
+    """Law 1: in any order, by any worker, with any other trials, a number gets bit-identical parameters."""
     spec = spec_of(sampler, seed=5, search=WIDE)
     searchers = [Searcher(spec, stream=how["stream"] + i) for i in range(how["workers"])]
     for i, (number, state) in enumerate(zip(numbers, states, strict=True)):
@@ -61,7 +61,7 @@ def test_parameters_depend_on_seed_and_number_alone(
 
 @pytest.mark.parametrize("sampler", NOT_LEARNING)
 def test_another_seed_gives_another_study(spec_of: SpecOf, sampler: SamplerName) -> None:
-    """The seed of the study decides, so two of them do not share their trials."""
+    """Studies with different seeds have different parameters."""
     one, two = (
         [Searcher(spec_of(sampler, seed=seed)).suggest(number).params for number in range(8)]
         for seed in (0, 1)
@@ -71,7 +71,7 @@ def test_another_seed_gives_another_study(spec_of: SpecOf, sampler: SamplerName)
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "cmaes", "gp", "grid"])
 def test_suggestions_lie_inside_the_space(spec_of: SpecOf, sampler: SamplerName) -> None:
-    """Every parameter is there, in the order of the study, inside its range and of its type."""
+    """Every parameter is suggested, in the order of the study, in its range and of its type."""
     spec = spec_of(sampler, search=WIDE, sampler=SamplerSpec(name=sampler, startup_trials=4, points=3))
     searcher = Searcher(spec)
     space = distributions(spec)
@@ -103,13 +103,13 @@ def complete(
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "gp"])
 def test_a_study_may_begin_without_random_trials(spec_of: SpecOf, sampler: SamplerName) -> None:
-    """A learning sampler that is to learn from the first trial on can suggest that one, too."""
+    """A sampler that learns from the first trial on can suggest that one too."""
     spec = spec_of(sampler, sampler=SamplerSpec(name=sampler, startup_trials=0))
     assert Searcher(spec).suggest(0).params.keys() == {"learning_rate", "weight_decay"}
 
 
 def test_qmc_is_one_sequence_from_the_first_trial_on(spec_of: SpecOf) -> None:
-    """64 numbers put one value into each of 64 equal parts of every range: a Sobol sequence from 0."""
+    """64 trials put one value into each of 64 equal parts of every range: a Sobol sequence from 0."""
     searcher = Searcher(spec_of("qmc"))
     params = [searcher.suggest(number).params for number in range(64)]
     for name, low, decades in (("learning_rate", -6, 6), ("weight_decay", -8, 7)):
@@ -118,7 +118,7 @@ def test_qmc_is_one_sequence_from_the_first_trial_on(spec_of: SpecOf) -> None:
 
 
 def test_grid_visits_every_point_once_and_begins_again(spec_of: SpecOf) -> None:
-    """As many numbers as the grid has points are all its points, shuffled; later ones repeat them."""
+    """As many trials as the grid has points visit all of them, shuffled; later ones repeat them."""
     spec = spec_of("grid", search=WIDE, sampler=SamplerSpec(name="grid", points=3))
     searcher, size = Searcher(spec), grid_size(spec)
     visited = [tuple(searcher.suggest(number).params.values()) for number in range(size)]
@@ -128,7 +128,7 @@ def test_grid_visits_every_point_once_and_begins_again(spec_of: SpecOf) -> None:
 
 
 def test_a_trial_with_given_parameters_takes_no_point_of_the_grid(spec_of: SpecOf) -> None:
-    """Enqueued trials, here or by another worker, and those of other clients: the rest still visits every point."""
+    """Despite enqueued trials and those of other clients, the others visit every point."""
     spec = spec_of("grid", sampler=SamplerSpec(name="grid", points=3))
     size = grid_size(spec)
     whole = Searcher(spec)
@@ -146,7 +146,7 @@ def test_a_trial_with_given_parameters_takes_no_point_of_the_grid(spec_of: SpecO
     assert [searcher.suggest(number).params for number in numbers] == points
 
 
-def test_optunas_own_grid_sampler_knows_our_points(spec_of: SpecOf) -> None:
+def test_optunas_own_grid_sampler_reads_our_points(spec_of: SpecOf) -> None:
     """The attributes of our trials tell a stock client which points are done."""
     spec = spec_of("grid", sampler=SamplerSpec(name="grid", points=2))
     searcher, stock = Searcher(spec), GridSampler(grid(spec))
@@ -166,7 +166,7 @@ def test_optunas_own_grid_sampler_knows_our_points(spec_of: SpecOf) -> None:
 
 
 def test_a_learning_sampler_repeats_itself_after_the_same_history(spec_of: SpecOf) -> None:
-    """A Searcher that was made anew and learned the history continues as the one that was there all along."""
+    """A new Searcher that learned the history continues like the one that made it."""
     spec, history = spec_of("tpe"), list[Trial]()
     searcher = Searcher(spec)
     for number in range(15):
@@ -180,13 +180,13 @@ def test_a_learning_sampler_repeats_itself_after_the_same_history(spec_of: SpecO
 
 
 def test_streams_of_a_learning_sampler_differ(spec_of: SpecOf) -> None:
-    """Workers on streams of their own do not draw the same, not even for the same number."""
+    """Workers with different streams draw different parameters, even for the same number."""
     draws = {str(Searcher(spec_of("tpe"), stream).suggest(0).params) for stream in range(5)}
     assert len(draws) == 5
 
 
 def test_tpe_spreads_suggestions_that_have_no_result_yet(spec_of: SpecOf) -> None:
-    """Ten trials in flight are ten different ones, and not all in one place."""
+    """Ten trials in flight have ten different configurations, spread over the range."""
     searcher = Searcher(spec_of("tpe"))
     searcher.learn(
         complete(n, {"learning_rate": 10 ** (-n / 4), "weight_decay": 1e-5}, {}, value=1 / (1 + abs(n - 6)))
@@ -211,7 +211,7 @@ def test_tpe_spreads_suggestions_that_have_no_result_yet(spec_of: SpecOf) -> Non
 def test_a_sampler_whose_package_is_missing_is_refused(
     spec_of: SpecOf, monkeypatch: pytest.MonkeyPatch, sampler: SamplerName, package: str, message: str
 ) -> None:
-    """The error names the package and the way out, when the study is checked and when it is searched."""
+    """The error names the package and an alternative, at the check of a study and at its search."""
     monkeypatch.setitem(sys.modules, package, None)
     spec = spec_of("tpe", sampler=SamplerSpec(name=sampler))
     for refuse in (check_sampler, Searcher):
@@ -221,7 +221,7 @@ def test_a_sampler_whose_package_is_missing_is_refused(
 
 
 def test_a_grid_that_memory_cannot_hold_is_refused(spec_of: SpecOf) -> None:
-    """Optuna would list every point of it."""
+    """A grid with too many points is refused, since Optuna would list each of them."""
     search = tuple(Range(name=f"p{i}", low=0.0, high=1.0) for i in range(8))
     with pytest.raises(HpsearchError) as refused:
         Searcher(spec_of("grid", search=search))

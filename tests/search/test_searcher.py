@@ -1,4 +1,4 @@
-"""Ask and verdict, with every sampler and every pruner."""
+"""Suggestions and verdicts, with every sampler and every pruner."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ def trial(number: int, state: TrialState = TrialState.COMPLETE, **known: Any) ->
 
 
 def history(count: int) -> list[Trial]:
-    """Return complete trials all over the space."""
+    """Return complete trials spread over the space."""
     random = np.random.default_rng(0)
     return [
         trial(
@@ -44,16 +44,16 @@ def history(count: int) -> list[Trial]:
 
 
 def accuracy(params: Mapping[str, ParameterValue], epoch: int) -> float:
-    """Return what a toy of a network with these parameters reaches."""
+    """Return the accuracy of a toy network with these parameters after `epoch`."""
     return 0.9 - 0.05 * abs(math.log10(float(params["learning_rate"])) + 2) - 0.3 / (epoch + 1)
 
 
 @pytest.mark.parametrize("rank", RANKS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_goes_with_every_pruner(
+def test_every_sampler_works_with_every_pruner(
     spec_of: SpecOf, sampler: SamplerName, rank: RankName, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Thirty trials, three at a time, run to their ends; nothing is printed and nothing is warned about."""
+    """Thirty trials, three at a time, run to their ends without output or warnings."""
     searcher = Searcher(spec_of(sampler, rank))
     fates = []
     for first in range(0, 30, 3):
@@ -94,8 +94,8 @@ def test_the_metric_must_be_resolved(spec_of: SpecOf) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_fixed_values_are_taken_where_they_lie_inside(spec_of: SpecOf, sampler: SamplerName) -> None:
-    """Enqueued values are used as they are; the others, and those outside the space, are sampled."""
+def test_fixed_values_inside_the_space_are_used(spec_of: SpecOf, sampler: SamplerName) -> None:
+    """Enqueued values in the space are used unchanged; missing ones and those outside are sampled."""
     searcher = Searcher(spec_of(sampler))
     for number in range(15):
         fixed = {"learning_rate": 0.125, "weight_decay": 7.0, "momentum": 0.5}
@@ -107,7 +107,7 @@ def test_fixed_values_are_taken_where_they_lie_inside(spec_of: SpecOf, sampler: 
 
 
 def odd_trials() -> list[Trial]:
-    """Return what other clients and bad runs may leave in a database, in the order of their numbers."""
+    """Return trials that other clients and failed runs may leave in a database, by number."""
     finding = Finding(cause=Cause.WORKER_LOST, confidence=1.0, first_step=0, evidence={}, remedy="")
     return [
         trial(100, value=None),
@@ -131,7 +131,7 @@ def odd_trials() -> list[Trial]:
 @pytest.mark.parametrize("rank", ["median", "hyperband"])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_odd_trials_break_nothing(spec_of: SpecOf, sampler: SamplerName, rank: RankName) -> None:
-    """Values that are no numbers, and trials of other clients, do not keep a study from continuing."""
+    """Non-finite values and trials of other clients do not stop a study."""
     searcher = Searcher(spec_of(sampler, rank, sampler=SamplerSpec(name=sampler, startup_trials=2)))
     searcher.learn(odd_trials())
     for number in range(200, 205):
@@ -144,7 +144,7 @@ def test_odd_trials_break_nothing(spec_of: SpecOf, sampler: SamplerName, rank: R
 
 
 def test_trials_of_another_space_are_not_shown_to_the_sampler(spec_of: SpecOf) -> None:
-    """Missing parameters, and values outside the ranges, leave TPE's suggestions as they would be without."""
+    """Trials with missing parameters or values outside the ranges do not change TPE's suggestions."""
     foreign = [one for one in odd_trials() if one.number in (107, 108, 109, 110, 111)]
     without, with_them = Searcher(spec_of()), Searcher(spec_of())
     without.learn(history(20))
@@ -153,7 +153,7 @@ def test_trials_of_another_space_are_not_shown_to_the_sampler(spec_of: SpecOf) -
 
 
 def test_attributes_of_other_clients_are_not_shown_to_the_sampler(spec_of: SpecOf) -> None:
-    """Constraints that another client set on some trials do not turn TPE's ranks around."""
+    """Constraints that another client set on trials do not change TPE's ranks."""
     trials = history(20)
     marked = [replace(one, system_attributes={"constraints": [one.value]}) for one in trials]
     without, with_them = Searcher(spec_of()), Searcher(spec_of())
@@ -163,7 +163,7 @@ def test_attributes_of_other_clients_are_not_shown_to_the_sampler(spec_of: SpecO
 
 
 def test_under_hyperband_the_sampler_sees_all_brackets(spec_of: SpecOf) -> None:
-    """Brackets are the pruner's affair: TPE learns from all trials and does not begin anew in each."""
+    """TPE learns from all trials, not from its own bracket alone."""
     suggestions = []
     for rank in ("none", "hyperband"):
         searcher = Searcher(spec_of("tpe", rank))
@@ -176,10 +176,10 @@ def test_under_hyperband_the_sampler_sees_all_brackets(spec_of: SpecOf) -> None:
 
 @settings(max_examples=20)
 @given(order=st.permutations(range(25)), twice=st.lists(st.integers(0, 24)))
-def test_learning_is_idempotent_and_knows_no_order(
+def test_learning_is_idempotent_and_order_does_not_matter(
     spec_of: SpecOf, order: list[int], twice: list[int]
 ) -> None:
-    """What counts is what the database says last, not how often or in which order it was learned."""
+    """Only the last record of a trial counts, not how often or in which order trials are learned."""
     trials = history(25)
     straight, shuffled = Searcher(spec_of()), Searcher(spec_of())
     straight.learn(trials)
@@ -189,7 +189,7 @@ def test_learning_is_idempotent_and_knows_no_order(
 
 
 def test_running_trials_keep_others_away(spec_of: SpecOf) -> None:
-    """A trial that another worker runs with known parameters changes what TPE suggests next."""
+    """A trial that another worker runs changes TPE's next suggestion."""
     alone, beside = Searcher(spec_of()), Searcher(spec_of())
     alone.learn(history(20))
     beside.learn(history(20))
@@ -198,8 +198,8 @@ def test_running_trials_keep_others_away(spec_of: SpecOf) -> None:
     assert beside.suggest(21).params != suggestion.params
 
 
-def test_a_trial_in_our_own_hands_keeps_its_reports(spec_of: SpecOf) -> None:
-    """The database may be behind on a running trial; what it says about a finished one is the truth."""
+def test_a_trial_that_runs_here_keeps_its_reports(spec_of: SpecOf) -> None:
+    """The database may lack reports of a running trial; its record of a finished one counts."""
     searcher = Searcher(spec_of("random", "median"))
     searcher.learn(trial(number, value=0.5, curve={0: 0.5, 1: 0.5}) for number in range(5))
     searcher.suggest(10)
@@ -213,21 +213,21 @@ def test_a_trial_in_our_own_hands_keeps_its_reports(spec_of: SpecOf) -> None:
 
 
 def test_an_unknown_trial_has_no_verdict(spec_of: SpecOf) -> None:
-    """A request for an unknown number is a bug of the caller."""
+    """A request for an unknown number raises KeyError."""
     with pytest.raises(KeyError, match="trial 3"):
         Searcher(spec_of("random", "median")).is_outranked(3)
 
 
-def test_only_what_is_not_stored_elsewhere_is_kept_with_a_trial(spec_of: SpecOf) -> None:
-    """TPE's copy of the parameters, and the values that were fixed, are not written a second time."""
+def test_attributes_do_not_repeat_parameters(spec_of: SpecOf) -> None:
+    """TPE's copy of the parameters, and fixed values, are not stored a second time."""
     searcher = Searcher(spec_of())
     searcher.learn(history(20))
     assert searcher.suggest(20, {"learning_rate": 0.1}).system_attributes == {}
     assert searcher.take_attributes(20) == {}
 
 
-def test_attributes_come_with_the_suggestion_and_only_once(spec_of: SpecOf) -> None:
-    """What the sampler wrote is part of the suggestion; `take_attributes` has what came later."""
+def test_attributes_are_returned_once(spec_of: SpecOf) -> None:
+    """Attributes of the sampler are in the suggestion; `take_attributes` returns later ones."""
     searcher = Searcher(spec_of("grid", "asha"))
     assert searcher.suggest(4).system_attributes["grid_id"] == 4
     assert searcher.take_attributes(4) == {}
@@ -237,8 +237,8 @@ def test_attributes_come_with_the_suggestion_and_only_once(spec_of: SpecOf) -> N
     assert searcher.take_attributes(4) == {}
 
 
-def test_lists_travel_as_text(spec_of: SpecOf) -> None:
-    """The widths of layers are plain strings to the sampler, which learns which are better."""
+def test_lists_are_text_to_the_sampler(spec_of: SpecOf) -> None:
+    """The widths of layers are strings to the sampler, which learns the better ones."""
     search = (
         Choices(name="model.hidden", choices=("[8]", "[64, 32]")),
         Range(name="learning_rate", low=1e-3, high=1.0, log=True),

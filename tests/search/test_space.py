@@ -1,4 +1,4 @@
-"""The search space in Optuna's words."""
+"""The search space in Optuna's terms."""
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ def test_each_dimension_becomes_its_distribution() -> None:
     ],
 )
 def test_a_step_that_does_not_divide_its_range_ends_it_early(dimension: Range, high: float) -> None:
-    """Optuna's warning about such a range never appears, and its end is Optuna's."""
+    """Such a range ends where Optuna's does, without Optuna's warning."""
     distribution = distributions(searching(dimension))["a"]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     assert distribution.high == high
@@ -64,7 +64,7 @@ def test_a_step_that_does_not_divide_its_range_ends_it_early(dimension: Range, h
     ],
 )
 def test_grid_points_follow_scale_step_and_kind(dimension: Range | Choices, values: list[object]) -> None:
-    """A range gives at most `points` values from end to end, on its own scale and steps."""
+    """A range has at most `points` values from end to end, on its own scale and steps."""
     points = grid(searching(dimension, points=5))["a"]
     assert points == pytest.approx(values)
     assert [type(point) for point in points] == [type(value) for value in values]
@@ -83,7 +83,7 @@ def ranges(draw: st.DrawFn) -> Range:
 
 @given(ranges(), st.integers(1, 12))
 def test_every_grid_point_lies_inside_its_distribution(dimension: Range, points: int) -> None:
-    """No rounding leads a point of the grid out of its range or off its steps."""
+    """No rounding moves a point of the grid out of its range or off its steps."""
     spec = searching(dimension, points=points)
     values = grid(spec)["a"]
     assert 1 <= len(values) == len(set(values)) <= points
@@ -95,8 +95,8 @@ def test_the_grid_has_every_combination() -> None:
     assert grid_size(searching(RATE, WIDTHS, points=7)) == 14
 
 
-def test_values_outside_the_space_are_left_out() -> None:
-    """Unknown names, other types, NaN and values beyond the range do not count as values of the space."""
+def test_values_outside_the_space_are_omitted() -> None:
+    """Unknown names, other types, NaN and values beyond the range are omitted."""
     space = distributions(searching(RATE, WIDTHS))
     inside = values_inside(space, {"model.hidden": "[64]", "learning_rate": 1, "momentum": 0.9})
     assert inside == {"learning_rate": 1.0, "model.hidden": "[64]"}

@@ -5,7 +5,7 @@ import pymysql  # type: ignore[import-untyped]  # it comes without types
 import pytest
 from psycopg import errors
 
-from hpsearch.storage.error_codes import AT_ONCE, PASSING, Kind, code_of, kind_of
+from hpsearch.storage.driver_errors import AT_ONCE, PASSING, Kind, code_of, kind_of
 
 PASSING_CLASSES = ("08", "53", "55", "57", "58")
 """Classes of SQLSTATEs that say what state a server or a connection is in, and nothing about the statement."""

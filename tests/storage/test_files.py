@@ -13,9 +13,9 @@ import pytest
 
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import engine, schema
-from hpsearch.storage.check import check
+from hpsearch.storage.health import check
 from hpsearch.storage.store import open_store
-from hpsearch.storage.transfer import Selection, copy_studies
+from hpsearch.storage.transfer import Selection, Transfer
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 NOBODY = 65534
@@ -112,14 +112,14 @@ def test_opening_a_file_again_takes_no_locks_from_what_is_open(tmp_path: Path) -
     path = tmp_path / "x.db"
     url = f"sqlite:///{path}"
     with open_store(url) as store:
-        lab = Lab(store=store, url=url, study=store.create_study(a_spec(), fingerprint=FINGERPRINT))
+        lab = Lab(store=store, url=url, study=store.studies.create(a_spec(), fingerprint=FINGERPRINT))
         open_store(url, create=False).close()
         check(url)
         subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, path], check=True)
         assert (tmp_path / "x.db-wal").exists()
         lab.finish(3)
         with open_store(url) as other:
-            assert other.progress(lab.study).complete == 3
+            assert other.studies.progress(lab.study).complete == 3
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_what_can_only_be_read_can_be_copied_from(strangers_folder: Path, *, has
     with tempfile.TemporaryDirectory() as place:
         home = Path(place)
         with open_store(f"sqlite:///{home / 'export.db'}") as store:
-            study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
+            study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
             Lab(store=store, url="", study=study).finish(3)
-            store.set_priority(study, 7)
+            store.studies.set_priority(study, 7)
             names = ["export.db", "export.db-wal"] if has_log else []
             contents = {name: (home / name).read_bytes() for name in names}
         if not has_log:
@@ -174,13 +174,13 @@ def test_what_can_only_be_read_can_be_copied_from(strangers_folder: Path, *, has
                 (medium / file).chmod(0o444)
             medium.chmod(0o555)
         target = f"sqlite:///{home / 'target.db'}"
-        copy_studies(
-            f"sqlite:///{medium / 'export.db'}", target, Selection(), tell=lambda _: None, kind="import"
-        )
+        source = f"sqlite:///{medium / 'export.db'}"
+        transfer = Transfer(source=source, target=target, selection=Selection(), kind="import")
+        transfer.run(notify=lambda _: None)
         assert {path.name: path.read_bytes() for path in medium.iterdir()} == contents
         with open_store(target) as store:
-            (copied,) = store.studies()
-            assert (copied.key, copied.priority, len(store.trials(copied))) == (study.key, 7, 3)
+            (copied,) = store.studies.all()
+            assert (copied.key, copied.priority, len(store.trials.all(copied))) == (study.key, 7, 3)
     with as_owner(strangers_folder):
         medium.chmod(0o755)
 
@@ -214,11 +214,11 @@ def test_a_file_that_another_process_keeps_locked_is_unavailable(
         with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(StorageUnavailableError) as caught:
-                store.unregister_worker("worker")
+                store.workers.unregister("worker")
             assert str(caught.value) == (
                 f"{url}: other processes have kept the database locked for too long: try again"
             )
-        store.unregister_worker("worker")
+        store.workers.unregister("worker")
 
 
 def test_files_are_written_ahead(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
 def a_lab(store: Store, path: Path) -> Lab:
     """Return a study of its own in a store on the file."""
-    study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
+    study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
     return Lab(store=store, url=f"sqlite:///{path}", study=study)
 
 
@@ -49,8 +49,8 @@ def test_a_replaced_file_is_followed(tmp_path: Path) -> None:
         assert [claim.number for claim in lab.finish(2)] == [3, 4]
         assert lab.end(claims) == {3, 4}
         with open_store(f"sqlite:///{path}") as other:
-            assert other.trials(lab.study) == store.trials(lab.study)
-            assert other.progress(lab.study).complete == 5
+            assert other.trials.all(lab.study) == store.trials.all(lab.study)
+            assert other.studies.progress(lab.study).complete == 5
 
 
 def test_a_file_that_is_gone_is_waited_for(tmp_path: Path) -> None:

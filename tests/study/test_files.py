@@ -1,4 +1,4 @@
-"""The study files that come with hpsearch; files that are no TOML, or no files."""
+"""The study files that come with hpsearch, and files that are not TOML or cannot be read."""
 
 import os
 from pathlib import Path
@@ -10,20 +10,20 @@ from hpsearch.study.files import MOST_BYTES, example_files, parse_document, read
 
 
 def test_every_study_file_is_an_example(repository: Path) -> None:
-    """Examples are the files of the folder studies, by their names."""
+    """The examples are the files of the folder `studies`, by name."""
     assert {name: path.name for name, path in example_files().items()} == {
         path.stem: path.name for path in (repository / "studies").glob("*.toml")
     }
 
 
 @pytest.mark.parametrize("given", ["nothing", "nothing.toml", "studies/digits", "digits.toml"])
-def test_what_is_no_name_of_an_example_stays(given: str) -> None:
-    """Only the bare name of an example means one."""
+def test_other_paths_are_unchanged(given: str) -> None:
+    """Only the bare name of an example is replaced by its path."""
     assert with_examples(Path(given)) == Path(given)
 
 
-def test_a_name_means_an_example_unless_there_is_such_a_file() -> None:
-    """A file of the user's goes before an example."""
+def test_a_users_file_precedes_an_example() -> None:
+    """A user's file has priority over an example of the same name."""
     assert with_examples(Path("digits")) == example_files()["digits"]
     Path("digits").write_text("")
     assert with_examples(Path("digits")) == Path("digits")
@@ -62,15 +62,15 @@ def test_a_name_means_an_example_unless_there_is_such_a_file() -> None:
         ),
     ],
 )
-def test_what_is_not_toml_has_its_line(text: str, problem: str) -> None:
-    """A fault is told with line and column, what stands there and what is missing; repeated keys by name."""
+def test_a_syntax_error_has_its_line(text: str, problem: str) -> None:
+    """A syntax error has line, column, content and reason; repeated keys are named."""
     with pytest.raises(StudyFileError) as caught:
         parse_document(text, source="studies/x.toml")
     assert str(caught.value) == f"studies/x.toml: 1 problem\n  {problem}"
 
 
-def test_a_missing_file_is_told() -> None:
-    """A file that is not there is a problem with the path that was given."""
+def test_a_missing_file_is_reported() -> None:
+    """A missing file is a problem with the given path."""
     with pytest.raises(StudyFileError) as caught:
         read_text(Path("studies/none.toml"))
     assert str(caught.value) == (
@@ -78,8 +78,8 @@ def test_a_missing_file_is_told() -> None:
     )
 
 
-def test_a_folder_is_told(tmp_path: Path) -> None:
-    """A folder is no study file."""
+def test_a_folder_is_reported(tmp_path: Path) -> None:
+    """A folder is not a study file."""
     (tmp_path / "studies").mkdir()
     with pytest.raises(StudyFileError) as caught:
         read_text(Path("studies"))
@@ -88,15 +88,15 @@ def test_a_folder_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_an_example_that_is_missing_can_be_written() -> None:
-    """A path that names an example of ours gets the command that writes it."""
+def test_a_missing_example_names_the_command_that_writes_it() -> None:
+    """The error for a missing file with an example's name has the command that writes it."""
     with pytest.raises(StudyFileError) as caught:
         read_text(Path("studies/digits.toml"))
     assert str(caught.value).endswith("file: must exist (got studies/digits.toml): hpsearch init writes it")
 
 
 def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
-    """A pipe that no process writes to does not hang, and an endless device does not fill memory."""
+    """A pipe without a writer does not block, and an endless device does not fill memory."""
     os.mkfifo(tmp_path / "pipe.toml")
     for path in (tmp_path / "pipe.toml", Path("/dev/zero")):
         with pytest.raises(StudyFileError, match=r"must be a regular file .* write the study to a file"):
@@ -104,7 +104,7 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_too_large_to_be_a_study_is_refused(tmp_path: Path) -> None:
-    """A file of data in place of a study is not read into memory."""
+    """A file larger than any study is not read into memory."""
     path = tmp_path / "data.toml"
     with path.open("wb") as file:
         file.truncate(MOST_BYTES + 1)
@@ -112,8 +112,8 @@ def test_a_file_too_large_to_be_a_study_is_refused(tmp_path: Path) -> None:
         read_text(path)
 
 
-def test_other_encodings_are_told(tmp_path: Path) -> None:
-    """A file that is not UTF-8 is told with the byte that is not."""
+def test_other_encodings_are_reported(tmp_path: Path) -> None:
+    """The error for a file that is not UTF-8 has the first wrong byte."""
     (tmp_path / "x.toml").write_bytes('name = "Größe"'.encode("latin-1"))
     with pytest.raises(StudyFileError) as caught:
         read_text(Path("x.toml"))
@@ -123,8 +123,8 @@ def test_other_encodings_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
-    """A file without permission to read is a problem of the file."""
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
+    """A file without read permission is a problem of the file."""
     (tmp_path / "x.toml").touch(mode=0o000)
     with pytest.raises(StudyFileError) as caught:
         read_text(Path("x.toml"))
@@ -133,8 +133,8 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_path_through_a_file_is_told(tmp_path: Path) -> None:
-    """Whatever else the system says about a path is told in its words."""
+def test_other_system_errors_are_reported(tmp_path: Path) -> None:
+    """Any other error of the operating system is reported in its words."""
     (tmp_path / "x.toml").touch()
     with pytest.raises(StudyFileError) as caught:
         read_text(Path("x.toml/y.toml"))
@@ -143,7 +143,7 @@ def test_a_path_through_a_file_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_byte_order_mark_and_other_line_ends_are_no_fault(tmp_path: Path) -> None:
-    """What Windows editors write is read."""
+def test_a_byte_order_mark_and_other_line_ends_are_valid(tmp_path: Path) -> None:
+    """Files of Windows editors are read."""
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfname = 1\r\ntrials = 2\r\n")
     assert parse_document(read_text(Path("x.toml")), source="x.toml") == {"name": 1, "trials": 2}

@@ -1,4 +1,4 @@
-"""The JSON form of a specification: there and back, and across versions."""
+"""The JSON form of a specification: round trips, and other versions."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hpsearch.study import spec as words
 from hpsearch.study.json_form import spec_from_json, spec_to_json
-from hpsearch.study.schema import SEARCHED
+from hpsearch.study.schema import SEARCHABLE
 from hpsearch.study.schema import words as words_of
 from hpsearch.study.spec import (
     DIAGNOSED_CAUSES,
@@ -28,7 +28,7 @@ from hpsearch.study.spec import (
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(1, 10**7)
-names = st.sampled_from(sorted(SEARCHED))
+names = st.sampled_from(sorted(SEARCHABLE))
 dimensions = st.builds(
     Range,
     name=names,
@@ -91,7 +91,7 @@ SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
 
 @given(studies)
 def test_json_keeps_everything(study: StudySpec) -> None:
-    """What is written as JSON is read back as an equal record, with the same types."""
+    """A specification written as JSON is read back as an equal record, with the same types."""
     again = spec_from_json(spec_to_json(study))
     assert again == study
     assert repr(again) == repr(study)
@@ -111,7 +111,7 @@ def test_json_keeps_everything(study: StudySpec) -> None:
     ],
 )
 def test_keys_of_a_newer_version_are_refused(path: tuple[str, ...]) -> None:
-    """A key that this version does not know may change results, so it is not passed over."""
+    """An unknown key may change results, so it is not ignored."""
     wrong = replace(SMALLEST, data=replace(SMALLEST.data, fault=Fault(name="labels_shuffled")))
     raw = json.loads(spec_to_json(wrong))
     table: dict[str, Any] = raw
@@ -120,18 +120,20 @@ def test_keys_of_a_newer_version_are_refused(path: tuple[str, ...]) -> None:
     table["novelty"] = 1
     with pytest.raises(ValueError, match=r"unknown keys \['novelty'\]"):
         spec_from_json(json.dumps(raw))
+    # Unless the newer version declares that they change nothing for this one.
+    assert spec_from_json(json.dumps(raw | {"oldest_reader": "0.1"})) == wrong
 
 
 def test_a_study_of_an_older_version_is_read() -> None:
-    """A study that was stored before it could say what is fatal has the default, and no audit."""
+    """A study stored without fatal causes has the default ones and no audit."""
     raw = json.loads(spec_to_json(SMALLEST))
     for key in ("fatal", "audit", "expected"):
         del raw["pruning"][key]
     assert spec_from_json(json.dumps(raw)) == SMALLEST
 
 
-def test_a_study_from_before_skips_and_faults_is_read() -> None:
-    """A study stored before it could say where dropout stands, what skips and what is wrong is the plain one."""
+def test_a_study_without_skips_and_faults_is_read() -> None:
+    """A study stored without skips, positions of dropout and faults has the defaults."""
     raw = json.loads(spec_to_json(SMALLEST))
     del raw["data"]["fault"]
     for key in ("dropout_position", "dropout_layers", "skip_connections"):
@@ -139,8 +141,8 @@ def test_a_study_from_before_skips_and_faults_is_read() -> None:
     assert spec_from_json(json.dumps(raw)) == SMALLEST
 
 
-def test_a_study_from_before_epsilons_and_scalings_is_read() -> None:
-    """A study stored before it could say what a variance gets and when dropout is made up for has the defaults."""
+def test_a_study_without_epsilon_and_dropout_scaling_is_read() -> None:
+    """A study stored without an epsilon and a scaling of dropout has the defaults."""
     raw = json.loads(spec_to_json(SMALLEST))
     for key in ("batch_norm_epsilon", "dropout_scaling"):
         del raw["model"][key]
@@ -148,7 +150,7 @@ def test_a_study_from_before_epsilons_and_scalings_is_read() -> None:
 
 
 def test_keys_of_a_newer_version_are_refused_in_dimensions() -> None:
-    """The same holds for ranges and choices."""
+    """Unknown keys in ranges and choices are refused too."""
     study = replace(SMALLEST, search=(Choices(name="a", choices=(1,)), Range(name="b", low=0.0, high=1.0)))
     for i in range(2):
         raw = json.loads(spec_to_json(study))

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.study.messages import did_you_mean, format_number, format_size, key_path, nearest, toml_excerpt
+from hpsearch.study.messages import (
+    counted,
+    did_you_mean,
+    format_number,
+    format_size,
+    key_path,
+    nearest,
+    toml_excerpt,
+)
 from hpsearch.study.schema import SECTIONS
 
 scalars = st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=8)
@@ -43,20 +51,20 @@ values = st.recursive(
     ],
 )
 def test_values_look_as_in_the_file(text: str, expected: str) -> None:
-    """A message shows a value as TOML writes it, no longer than 60 characters, however large it is."""
+    """A message shows a value as TOML writes it, in at most 60 characters."""
     assert toml_excerpt(tomllib.loads(f"value = {text}")["value"]) == expected
 
 
 @given(values)
-def test_what_is_shown_is_toml(value: Any) -> None:
-    """What is not shortened reads back as the same value."""
+def test_a_shown_value_is_toml(value: Any) -> None:
+    """A value that is not shortened reads back as the same value."""
     text = toml_excerpt(value)
     if "..." not in text and "\x7f" not in text:
         assert repr(tomllib.loads(f"value = {text}")["value"]) == repr(value)
 
 
 def test_odd_keys_are_quoted() -> None:
-    """A path has quotes only around what TOML could not read without them."""
+    """A path has quotes only around keys that TOML could not read without them."""
     path = key_path("search", "model.activation", "my key", 'a"b')
     assert path == 'search.model.activation."my key"."a\\"b"'
 
@@ -73,14 +81,14 @@ def test_odd_keys_are_quoted() -> None:
         (-math.inf, "minus infinite"),
     ],
 )
-def test_a_number_is_written_as_people_write_it(value: float, text: str) -> None:
-    """Between a ten-thousandth and a million nothing has an exponent, and what is not finite is a word."""
+def test_a_number_is_written_in_its_usual_form(value: float, text: str) -> None:
+    """Numbers from 0.0001 to a million have no exponent, and non-finite ones are words."""
     assert format_number(value) == text
 
 
 @given(st.floats(min_value=1e-300, max_value=1e300))
 def test_a_short_number_is_within_half_a_digit(value: float) -> None:
-    """Reading a short number back gives the value to 2 significant digits."""
+    """A short number, read back, equals the value to 2 significant digits."""
     assert float(format_number(value)) == pytest.approx(value, rel=0.051)
 
 
@@ -115,31 +123,36 @@ KEYS = [key for section in SECTIONS.values() for key in section.rules]
         ("hidden_layers", ["hidden", "activation"], "hidden"),
     ],
 )
-def test_slips_and_short_forms_are_understood(given_word: str, known: list[str], meant: str) -> None:
-    """Slips of the pen, other cases, initials and parts of a name lead to it."""
+def test_misspellings_and_short_forms_are_recognized(given_word: str, known: list[str], meant: str) -> None:
+    """Misspellings, other cases, initials and parts of a name lead to the name."""
     assert nearest(given_word, known) == meant
 
 
 @pytest.mark.parametrize("word", ["frobnicate", "x", "", "val", "patience"])
-def test_nothing_is_suggested_where_nothing_is_near(word: str) -> None:
-    """A word that is near to none, or a part of several, has no suggestion."""
+def test_nothing_is_suggested_without_a_similar_name(word: str) -> None:
+    """A word similar to none, or a part of several names, has no suggestion."""
     assert nearest(word, ["validation_accuracy", "validation_loss", "percentile"]) is None
+
+
+def test_a_count_has_its_noun() -> None:
+    """Only the number 1 has the singular."""
+    assert [counted(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
 
 
 @given(st.text(), st.lists(st.sampled_from(KEYS), unique=True))
 def test_a_suggestion_is_a_known_word(word: str, known: list[str]) -> None:
-    """What is suggested exists."""
+    """Every suggestion is one of the known words."""
     assert nearest(word, known) in {None, *known}
 
 
 @given(st.lists(st.sampled_from(KEYS), unique=True, min_size=1))
 def test_a_known_word_is_its_own_nearest(known: list[str]) -> None:
-    """A word that is known means itself."""
+    """The nearest name of a known word is the word itself."""
     assert nearest(known[0], known) == known[0]
 
 
-def test_what_is_spelt_alike_is_offered() -> None:
-    """Names that people chose are compared as they are spelt; if none is alike, the other way stands there."""
+def test_names_with_a_similar_spelling_are_suggested() -> None:
+    """Names are compared by spelling; if none is similar, the message has the alternative."""
     known = ["digits-small", "digits-large", "wine"]
     assert (
         did_you_mean("digits-smal", known, otherwise="look") == "did you mean digits-small or digits-large?"

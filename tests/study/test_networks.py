@@ -1,4 +1,4 @@
-"""Fields of [model] that do not go together."""
+"""Fields of [model] that exclude each other."""
 
 import pytest
 
@@ -12,7 +12,7 @@ NORM_REMEDY = "set model.batch_norm = true for every trial"
 
 
 def problems_of(lines: str) -> list[str]:
-    """Return what is said about a study with `lines`, line by line; nothing if it is right."""
+    """Return the problems of a study with `lines`, line by line; [] if it is valid."""
     try:
         parse_study(f"{HEAD}{lines}", source="x.toml")
     except StudyFileError as error:
@@ -34,8 +34,8 @@ def problems_of(lines: str) -> list[str]:
         ),
     ],
 )
-def test_a_skip_needs_a_layer_as_wide_as_the_one_before(lines: str, where: str, remedy: str) -> None:
-    """Skips that no network of the study can have are refused, with a network that can."""
+def test_a_skip_needs_two_neighbours_of_one_width(lines: str, where: str, remedy: str) -> None:
+    """Skips that no network of the study can have are refused, with a network that can have them."""
     assert problems_of(lines) == [
         f"{where}.skip_connections: {SKIP_RULE} (got true): write model.hidden = {remedy}, or leave it out"
     ]
@@ -56,8 +56,8 @@ def test_a_skip_needs_a_layer_as_wide_as_the_one_before(lines: str, where: str, 
         '[model]\ndropout_layers = "last"',
     ],
 )
-def test_what_some_trial_can_have_is_right(lines: str) -> None:
-    """A skip that one network of the search can have is no mistake, nor is a position that all can have."""
+def test_a_skip_of_one_trial_is_enough(lines: str) -> None:
+    """A skip that one network of the search can have is valid, and a position that all can have."""
     assert problems_of(lines) == []
 
 
@@ -79,15 +79,15 @@ def test_what_some_trial_can_have_is_right(lines: str) -> None:
     ],
 )
 def test_dropout_before_the_normalization_needs_one_in_every_trial(lines: str, where: str) -> None:
-    """A position that speaks of normalization is refused where a trial can be without."""
+    """Dropout before the normalization is refused if a trial can have no normalization."""
     assert problems_of(lines) == [f"{where}.dropout_position: {NORM_RULE}: {NORM_REMEDY}"]
 
 
 SKIP_REMEDY = "write model.hidden = [8, 8], or leave it out"
 
 
-def test_exact_configurations_are_looked_at_one_by_one() -> None:
-    """What a configuration leaves out is fixed: only the ones whose network cannot be are named."""
+def test_exact_configurations_are_checked_one_by_one() -> None:
+    """Omitted values are fixed, and only configurations with an impossible network are reported."""
     lines = (
         "[model]\nskip_connections = true\n"
         "[[configurations]]\nmodel.hidden = [8, 8]\n"
@@ -102,8 +102,8 @@ def test_exact_configurations_are_looked_at_one_by_one() -> None:
     ]
 
 
-def test_it_is_said_with_everything_else() -> None:
-    """What does not fit together is said beside what is wrong by itself."""
+def test_contradictions_are_reported_with_other_problems() -> None:
+    """Contradictions are reported together with wrong values."""
     lines = '[model]\nskip_connections = true\ndropout_position = "before_normalization"\ndropout = 2'
     assert [problem.partition(":")[0] for problem in problems_of(lines)] == [
         "model.skip_connections",

@@ -1,4 +1,4 @@
-"""What a dry run tells."""
+"""The plan that a dry run prints."""
 
 from dataclasses import replace
 
@@ -39,8 +39,8 @@ def planned(spec: StudySpec) -> Plan:
     return plan(spec, training_examples=1438, inputs=64, outputs=10)
 
 
-def test_the_main_job_is_told() -> None:
-    """A plan says how much would run, and in words what would be searched and stopped."""
+def test_the_plan_of_the_main_job() -> None:
+    """A plan has the amount of work, and describes the search and the pruning in words."""
     assert planned(DIGITS) == Plan(
         name="digits",
         trials=200,
@@ -58,7 +58,7 @@ def test_the_main_job_is_told() -> None:
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_an_epoch_has_every_example(examples: int, size: int) -> None:
-    """The steps of an epoch cover the training part, and one fewer would not."""
+    """The steps of an epoch cover the training part; one step fewer would not."""
     if size > examples:
         return
     spec = replace(DIGITS, training=TrainingSpec(batch_size=size))
@@ -77,12 +77,12 @@ def test_an_epoch_has_every_example(examples: int, size: int) -> None:
     ],
 )
 def test_weights_biases_gamma_and_beta_are_counted(model: ModelSpec, count: int) -> None:
-    """A network learns its weights and biases, and gamma and beta where batch normalization has them."""
+    """The count includes weights and biases, and gamma and beta of batch normalization."""
     assert parameter_count(model, inputs=64, outputs=10) == count
 
 
 def test_searched_shapes_give_a_span() -> None:
-    """If the shape is searched, a plan tells the smallest and the largest network."""
+    """If the shape is searched, a plan has the sizes of the smallest and the largest network."""
     told = planned(
         searching(
             Choices(name="model.hidden", choices=("[8]", "[]", "[64, 64]")),
@@ -94,7 +94,7 @@ def test_searched_shapes_give_a_span() -> None:
 
 
 def test_searched_batches_and_epochs_give_spans() -> None:
-    """The largest minibatch makes the fewest steps."""
+    """The largest minibatch gives the fewest steps."""
     told = planned(
         searching(
             Range(name="training.batch_size", low=16.0, high=256.0, log=True, integer=True),
@@ -105,7 +105,7 @@ def test_searched_batches_and_epochs_give_spans() -> None:
 
 
 def test_the_epochs_of_a_trial_are_fixed_or_searched() -> None:
-    """The span of epochs is what the search can choose, and the study's own number where it chooses none."""
+    """The span of epochs is that of the search, or the study's own number if it is not searched."""
     ranged = Range(name="training.epochs", low=2.0, high=30.0, integer=True)
     listed = Choices(name="training.epochs", choices=(5, 50, 10))
     assert epoch_span(DIGITS) == Span(least=20, most=20)
@@ -128,7 +128,7 @@ def test_the_epochs_of_a_trial_are_fixed_or_searched() -> None:
         (Choices(name="model.batch_norm", choices=(True, False)), "model.batch_norm: one of true, false"),
     ],
 )
-def test_dimensions_are_told_in_words(dimension: Dimension, text: str) -> None:
+def test_dimensions_in_words(dimension: Dimension, text: str) -> None:
     """Each searched dimension is one line; whole numbers stay whole."""
     spec = searching(dimension)
     assert plan(spec, training_examples=10**7, inputs=1, outputs=1).search == (text,)
@@ -142,8 +142,8 @@ def test_dimensions_are_told_in_words(dimension: Dimension, text: str) -> None:
         (SamplerSpec(name="gp", startup_trials=3), "gp, after 3 random trials"),
     ],
 )
-def test_samplers_are_told_in_words(sampler: SamplerSpec, text: str) -> None:
-    """Only what a sampler uses is told."""
+def test_samplers_in_words(sampler: SamplerSpec, text: str) -> None:
+    """The text has only the settings that a sampler uses."""
     assert planned(replace(DIGITS, sampler=sampler)).sampler == text
 
 
@@ -175,13 +175,13 @@ def test_samplers_are_told_in_words(sampler: SamplerSpec, text: str) -> None:
         (PruningSpec(rank="none", fatal=(), audit=0.5), "none"),
     ],
 )
-def test_pruning_is_told_in_words(pruning: PruningSpec, text: str) -> None:
-    """Only what a pruner uses is told."""
+def test_pruning_in_words(pruning: PruningSpec, text: str) -> None:
+    """The text has only the settings that a pruner uses."""
     assert planned(replace(DIGITS, pruning=pruning)).pruning == text
 
 
 def test_a_minibatch_larger_than_the_training_part_is_refused() -> None:
-    """A batch needs as many examples as it is large; the whole training part is one batch."""
+    """A minibatch has at most all training examples."""
     spec = replace(DIGITS, training=TrainingSpec(batch_size=5000))
     with pytest.raises(StudyFileError) as caught:
         planned(spec)
@@ -193,7 +193,7 @@ def test_a_minibatch_larger_than_the_training_part_is_refused() -> None:
 
 
 def test_searched_minibatches_are_refused_by_place() -> None:
-    """A searched batch size must fit at its upper end, or choice by choice; the fixed one does not count."""
+    """A searched batch size must fit at its upper end, or choice by choice; the fixed one is ignored."""
     high = searching(Range(name="training.batch_size", low=1.0, high=60.0, integer=True))
     choices = searching(*DEFAULT_SEARCH, Choices(name="training.batch_size", choices=(70, 50, 60)))
     for spec, lines in [

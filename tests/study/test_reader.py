@@ -1,4 +1,4 @@
-"""Study files as a whole: what becomes of a right one, and what is said about a wrong one."""
+"""Study files as a whole: the specification of a valid one, and the problems of an invalid one."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -94,8 +94,67 @@ reduction_factor = 3
 """
 
 
+EVERYTHING_READ = StudySpec(
+    name="all",
+    trials=7,
+    seed=3,
+    metric="validation_loss",
+    data=DataSpec(
+        source="some/folder",
+        validation_fraction=0.25,
+        test_fraction=0.5,
+        scale="standard",
+        stratify=True,
+        task="classification",
+        target="species",
+        fault=Fault(name="integer_division", number=255),
+    ),
+    model=ModelSpec(
+        hidden=(32, 16),
+        activation="selu",
+        initializer=Initializer(name="normal", scale=0.01),
+        batch_norm=True,
+        batch_norm_affine=False,
+        batch_norm_epsilon=1e-3,
+        dropout=0.5,
+        dropout_position="before_normalization",
+        dropout_layers="last",
+        dropout_scaling="evaluation",
+        skip_connections=True,
+        loss="mse",
+        output="tanh",
+    ),
+    training=TrainingSpec(
+        epochs=3,
+        batch_size=10,
+        optimizer="nesterov",
+        reduction="sum",
+        learning_rate=1.0,
+        weight_decay=1e-4,
+        momentum=0.5,
+        precision="float64",
+    ),
+    search=(
+        Range(name="learning_rate", low=1e-4, high=1.0, log=True),
+        Choices(name="model.hidden", choices=("[64]", "[64, 64]")),
+    ),
+    sampler=SamplerSpec(name="grid", startup_trials=0, points=5),
+    pruning=PruningSpec(
+        diagnosis=False,
+        fatal=(Cause.DIVERGED_LR, Cause.OVERFIT),
+        audit=0.25,
+        expected=(Cause.PLATEAU,),
+        rank="percentile",
+        startup_trials=1,
+        warmup_epochs=2,
+        percentile=50.0,
+        reduction_factor=3,
+    ),
+)
+
+
 def problems_of(text: str) -> list[str]:
-    """Return what is said about `text`, line by line."""
+    """Return the problems of `text`, line by line."""
     with pytest.raises(StudyFileError) as caught:
         parse_study(text, source="x.toml")
     return [str(problem) for problem in caught.value.problems]
@@ -114,67 +173,11 @@ def test_the_smallest_file_has_three_lines() -> None:
 
 def test_every_key_is_read() -> None:
     """Every key of a file reaches its field."""
-    assert parse_study(EVERYTHING, source="x.toml") == StudySpec(
-        name="all",
-        trials=7,
-        seed=3,
-        metric="validation_loss",
-        data=DataSpec(
-            source="some/folder",
-            validation_fraction=0.25,
-            test_fraction=0.5,
-            scale="standard",
-            stratify=True,
-            task="classification",
-            target="species",
-            fault=Fault(name="integer_division", number=255),
-        ),
-        model=ModelSpec(
-            hidden=(32, 16),
-            activation="selu",
-            initializer=Initializer(name="normal", scale=0.01),
-            batch_norm=True,
-            batch_norm_affine=False,
-            batch_norm_epsilon=1e-3,
-            dropout=0.5,
-            dropout_position="before_normalization",
-            dropout_layers="last",
-            dropout_scaling="evaluation",
-            skip_connections=True,
-            loss="mse",
-            output="tanh",
-        ),
-        training=TrainingSpec(
-            epochs=3,
-            batch_size=10,
-            optimizer="nesterov",
-            reduction="sum",
-            learning_rate=1.0,
-            weight_decay=1e-4,
-            momentum=0.5,
-            precision="float64",
-        ),
-        search=(
-            Range(name="learning_rate", low=1e-4, high=1.0, log=True),
-            Choices(name="model.hidden", choices=("[64]", "[64, 64]")),
-        ),
-        sampler=SamplerSpec(name="grid", startup_trials=0, points=5),
-        pruning=PruningSpec(
-            diagnosis=False,
-            fatal=(Cause.DIVERGED_LR, Cause.OVERFIT),
-            audit=0.25,
-            expected=(Cause.PLATEAU,),
-            rank="percentile",
-            startup_trials=1,
-            warmup_epochs=2,
-            percentile=50.0,
-            reduction_factor=3,
-        ),
-    )
+    assert parse_study(EVERYTHING, source="x.toml") == EVERYTHING_READ
 
 
-def test_every_problem_is_said_at_once_in_the_order_of_the_file() -> None:
-    """One reading names all that is wrong, from top to bottom, and first what is not there at all."""
+def test_all_problems_are_reported_in_the_order_of_the_file() -> None:
+    """One reading reports all problems from top to bottom, missing keys first."""
     text = """
     trails = 200
     seed = -1
@@ -245,13 +248,13 @@ def test_every_problem_is_said_at_once_in_the_order_of_the_file() -> None:
         ),
     ],
 )
-def test_a_wrong_key_is_told(lines: str, problem: str) -> None:
-    """An unknown key is refused with the one that was meant, or its place; values must fit together."""
+def test_an_unknown_key_is_refused(lines: str, problem: str) -> None:
+    """The error has the likely key or its place; values must fit together."""
     assert problems_of(f"{SMALLEST}\n{lines}") == [problem]
 
 
 def test_accuracy_needs_classes() -> None:
-    """A regression said outright cannot be judged by accuracy; one that the data would show still may."""
+    """A declared regression cannot have accuracy as its metric; with an automatic task it can."""
     text = 'name = "x"\nmetric = "validation_accuracy"\ndata = {{ source = "x.csv", task = "{}" }}'
     assert problems_of(text.format("regression")) == [
         (
@@ -265,8 +268,8 @@ def test_accuracy_needs_classes() -> None:
 @pytest.mark.parametrize(
     "text", ["", "data = 3\nname = 'x'", "search = 1\nname = 'x'\ndata = { source = 1 }"]
 )
-def test_nonsense_is_told_too(text: str) -> None:
-    """Whatever is valid TOML is either a study or a list of problems."""
+def test_nonsense_has_problems(text: str) -> None:
+    """Nonsense that is valid TOML is a list of problems."""
     assert problems_of(text)
 
 
@@ -299,11 +302,11 @@ TABLES = st.dictionaries(KEYS, VALUES, max_size=4)
     | TABLES
 )
 def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> None:
-    """Whatever tomllib can read gives a study or a list of problems, never another exception."""
+    """Every TOML document gives a study or a list of problems, never another exception."""
     problems: Sequence[Problem] = ()
     study = None
     try:
-        study = _study(document, source="x.toml", locate=find_nothing, asked={})
+        study = _study(document, source="x.toml", locate=find_nothing, options={})
     except StudyFileError as error:
         problems = error.problems
     assert problems or (study is not None and spec_from_json(spec_to_json(study)) == study)
@@ -317,8 +320,8 @@ def test_every_document_is_a_study_or_has_problems(document: dict[str, Any]) -> 
         ("cifar", ""),
     ],
 )
-def test_an_unknown_source_is_told(source: str, remedy: str) -> None:
-    """A source that is neither a name nor a path is refused, with the name that is near."""
+def test_an_unknown_source_is_refused(source: str, remedy: str) -> None:
+    """A source that is neither a name nor a path is refused, with a similar name."""
     sources = "digits, breast_cancer, wine, iris, diabetes, mnist, or a path"
     assert problems_of(f'name = "x"\ndata.source = "{source}"') == [
         f'data.source: must be one of {sources} (got "{source}"){remedy}'
@@ -328,8 +331,8 @@ def test_an_unknown_source_is_told(source: str, remedy: str) -> None:
 @pytest.mark.parametrize(
     "source", ["x.npz", "x.CSV", "x.parquet", "./x", "../mnist/", "C:\\\\data", "~/x.csv"]
 )
-def test_a_path_stays_as_it_is(source: str) -> None:
-    """What looks like a path is left to the stage that opens it."""
+def test_a_path_is_unchanged(source: str) -> None:
+    """A text that looks like a path is left to the stage that opens it."""
     spec = parse_study(f'name = "x"\ndata.source = "{source}"', source="x.toml")
     assert spec.data.source == source.replace("\\\\", "\\")
 
@@ -342,8 +345,8 @@ def study_file(folder: Path, *, source: str) -> Path:
     return path
 
 
-def test_a_file_beside_the_study_is_found(tmp_path: Path) -> None:
-    """A relative path means what lies next to the study file, from whatever folder it is run."""
+def test_a_file_next_to_the_study_is_found(tmp_path: Path) -> None:
+    """A relative path is relative to the study file, in every working folder."""
     path = study_file(tmp_path / "studies", source="x.csv")
     assert read_study(path).data.source == "x.csv"
     (tmp_path / "studies/x.csv").touch()
@@ -351,8 +354,8 @@ def test_a_file_beside_the_study_is_found(tmp_path: Path) -> None:
     assert read_study(Path("studies/x.toml")) == read_study(path)
 
 
-def test_a_folder_needs_no_slash_where_it_exists(tmp_path: Path) -> None:
-    """A folder is a source under its bare name, next to the study file or in the current folder."""
+def test_an_existing_folder_needs_no_slash(tmp_path: Path) -> None:
+    """A folder is a source under its bare name, next to the study file or in the working folder."""
     path = study_file(tmp_path / "studies", source="images")
     with pytest.raises(StudyFileError, match=r"1 problem\n  data\.source: must be one of"):
         read_study(path)
@@ -362,7 +365,7 @@ def test_a_folder_needs_no_slash_where_it_exists(tmp_path: Path) -> None:
     assert read_study(path).data.source == str(tmp_path.resolve() / "studies/images")
 
 
-def test_a_built_in_name_wins_over_a_folder(tmp_path: Path) -> None:
+def test_a_built_in_name_precedes_a_folder(tmp_path: Path) -> None:
     """`mnist` is MNIST even if a folder has that name; `./mnist` is the folder."""
     (tmp_path / "studies/mnist").mkdir(parents=True)
     assert read_study(study_file(tmp_path / "studies", source="mnist")).data.source == "mnist"
@@ -370,22 +373,22 @@ def test_a_built_in_name_wins_over_a_folder(tmp_path: Path) -> None:
     assert source == str(tmp_path.resolve() / "studies/mnist")
 
 
-def test_a_source_too_long_for_a_path_is_left_alone(tmp_path: Path) -> None:
-    """A name that no file can have does not stop the reading."""
+def test_a_source_too_long_for_a_path_is_unchanged(tmp_path: Path) -> None:
+    """A name that no file can have does not fail the reading."""
     source = f"{'x' * 300}.csv"
     assert read_study(study_file(tmp_path, source=source)).data.source == source
 
 
-def test_name_and_trials_of_the_command_line_win(tmp_path: Path) -> None:
-    """An option replaces what the file says, also what is wrong or missing there."""
+def test_options_override_name_and_trials(tmp_path: Path) -> None:
+    """An option replaces the file's value, even a wrong or missing one."""
     path = tmp_path / "x.toml"
     path.write_text('trials = 0\ndata.source = "digits"')
     spec = read_study(path, name="mine", trials=9)
     assert (spec.name, spec.trials) == ("mine", 9)
 
 
-def test_a_wrong_option_is_told_as_an_option(tmp_path: Path) -> None:
-    """What the command line got wrong is not blamed on the file's key."""
+def test_a_wrong_option_is_reported_as_an_option(tmp_path: Path) -> None:
+    """The error of an option names the option, not the file's key."""
     path = tmp_path / "x.toml"
     path.write_text(f"trials = 3\n{SMALLEST}")
     with pytest.raises(StudyFileError) as caught:

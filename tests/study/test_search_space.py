@@ -105,16 +105,16 @@ WRONG = [
     (
         "learning_rate = { choices = [0.1, 0, 0.1] }",
         "learning_rate.choices[1]: must be a number above 0 and at most 1e+12 (got 0)",
-        "learning_rate.choices[2]: must not be there twice (got 0.1): keep one",
+        "learning_rate.choices[2]: must not be repeated (got 0.1): keep one",
     ),
     (
         "model.hidden = { choices = [[64], [64], [0]] }",
-        "model.hidden.choices[1]: must not be there twice (got [64]): keep one",
+        "model.hidden.choices[1]: must not be repeated (got [64]): keep one",
         "model.hidden.choices[2][0]: must be a whole number from 1 to 100000 (got 0)",
     ),
     (
         "model.initializer = { choices = [{ normal = 1 }, { normal = 1.0 }] }",
-        "model.initializer.choices[1]: must not be there twice (got { normal = 1.0 }): keep one",
+        "model.initializer.choices[1]: must not be repeated (got { normal = 1.0 }): keep one",
     ),
     (
         "model.activation = { low = 0, high = 1 }",
@@ -192,37 +192,37 @@ RIGHT: list[tuple[str, Dimension]] = [
 
 
 def table(text: str) -> dict[str, Any]:
-    """Return what tomllib reads."""
+    """Return `text` as tomllib reads it."""
     return tomllib.loads(text)
 
 
 @pytest.mark.parametrize(("text", "messages"), [(text, messages) for text, *messages in WRONG])
-def test_a_wrong_dimension_says_what_is_wrong(text: str, messages: list[str]) -> None:
-    """Each mistake has its text and its place, and nothing else is complained of."""
+def test_a_wrong_dimension_has_one_problem(text: str, messages: list[str]) -> None:
+    """Each mistake has one problem at its place."""
     assert [str(problem) for problem in search_problems(table(text))] == [f"search.{m}" for m in messages]
 
 
 @pytest.mark.parametrize(("text", "dimension"), RIGHT)
-def test_a_right_dimension_is_read(text: str, dimension: Dimension) -> None:
-    """Names are brought to one spelling; numbers are floats; lists and tables are their JSON text."""
+def test_a_valid_dimension_is_read(text: str, dimension: Dimension) -> None:
+    """Names have one spelling, numbers are floats, lists and tables are JSON text."""
     assert search_problems(table(text)) == []
     assert search_space(table(text)) == (dimension,)
 
 
 def test_dimensions_keep_the_order_of_the_file() -> None:
-    """The dimensions of a study stand in the order in which they are written."""
+    """The dimensions of a study are in the order of the file."""
     text = "weight_decay = { choices = [1] }\nmodel.dropout = { choices = [0.5] }\nlearning_rate = { choices = [1] }"
     assert [d.name for d in search_space(table(text))] == ["weight_decay", "model.dropout", "learning_rate"]
 
 
-def test_nothing_searched_means_the_default() -> None:
-    """An empty table searches what a study without one searches."""
+def test_an_empty_search_is_the_default() -> None:
+    """An empty table is the search of a study without one."""
     assert search_problems({}) == []
     assert search_space({}) == DEFAULT_SEARCH
 
 
 def test_the_search_must_be_a_table() -> None:
-    """[search] with brackets missing is refused."""
+    """A value that is not a table is refused."""
     assert [str(problem) for problem in search_problems(3)] == ["search: must be a table, [search] (got 3)"]
 
 
@@ -247,8 +247,8 @@ def test_the_search_must_be_a_table() -> None:
         ("model.batch_norm = { choices = [true] }", "model", "batch_norm", "True"),
     ],
 )
-def test_a_choice_becomes_the_field_that_it_names(text: str, section: str, field: str, expected: str) -> None:
-    """What a trial holds for a choice turns back into what the choice means."""
+def test_a_stored_choice_becomes_its_field(text: str, section: str, field: str, expected: str) -> None:
+    """A choice as a trial stores it turns back into the field's value."""
     (choice,) = search_space(table(text))
     assert isinstance(choice, Choices)
     spec = StudySpec(name="x", data=DataSpec(source="digits"))

@@ -1,4 +1,4 @@
-"""Values set beside a study file."""
+"""Values set in addition to a study file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import Problem, StudyFileError, UsageError
-from hpsearch.study.reader import changed_configuration, read_study
-from hpsearch.study.settings import parse_settings, settings_as_usage_errors, with_settings
+from hpsearch.study.reader import (
+    changed_configuration,
+    parse_settings,
+    read_study,
+    settings_as_usage_errors,
+    with_settings,
+)
 from hpsearch.study.spec import DataSpec, Initializer, StudySpec, configure
 
 FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training]\nepochs = 3\n'
@@ -34,14 +39,18 @@ FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training
     ],
 )
 def test_a_setting_is_a_key_and_toml_or_text(text: str, key: str, value: Any) -> None:
-    """What TOML cannot read is text; short names stand for their key, and no value brings keys along."""
+    """A value that is not TOML is text; short names mean their key, and no value adds keys."""
     assert parse_settings([text]) == {key: value}
 
 
-def test_the_last_setting_of_a_key_wins() -> None:
-    """Short and full names are one key."""
-    settings = parse_settings(["learning_rate=1", "training.learning_rate=2"])
-    assert settings == {"training.learning_rate": 2}
+def test_a_key_is_set_once() -> None:
+    """Two settings of one key, by its short or its full name, are an error that shows both."""
+    with pytest.raises(UsageError) as caught:
+        parse_settings(["learning_rate=1", "seed=3", "training.learning_rate=1"])
+    assert str(caught.value) == (
+        '--set: must set each key once (got "learning_rate=1" and "training.learning_rate=1"): '
+        "leave one of them out"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,21 +61,21 @@ def test_the_last_setting_of_a_key_wins() -> None:
         (
             "search.momentum=3",
             (
-                '--set: must set a value that is fixed (got "search.momentum=3"): [search] is left aside; '
+                '--set: must set a value that is fixed (got "search.momentum=3"): [search] is ignored; '
                 "name the field of [model] or [training] itself"
             ),
         ),
     ],
 )
-def test_what_is_no_setting_is_wrong_usage(text: str, message: str) -> None:
-    """A setting needs a key and a value, and the search has no values."""
+def test_an_invalid_setting_is_a_usage_error(text: str, message: str) -> None:
+    """A setting needs a key and a value, and cannot be in the search."""
     with pytest.raises(UsageError) as caught:
         parse_settings([text])
     assert str(caught.value) == message
 
 
-def test_settings_take_the_place_of_the_files_values() -> None:
-    """A study with settings is the one that the file would describe with them."""
+def test_settings_replace_values_of_the_file() -> None:
+    """A study with settings equals the study of a file with these values."""
     path = Path("x.toml")
     path.write_text(FILE)
     settings = ["epochs=5", "training.epochs=5", "model.initializer={ normal = 0.5 }", "seed=9"]
@@ -79,8 +88,8 @@ def test_settings_take_the_place_of_the_files_values() -> None:
     assert study.model.initializer == Initializer(name="normal", scale=0.5)
 
 
-def test_wrong_values_get_the_files_own_messages() -> None:
-    """Settings are judged as what stands in the file."""
+def test_wrong_settings_have_the_messages_of_the_file() -> None:
+    """Settings are checked like values in the file."""
     path = Path("x.toml")
     path.write_text(FILE)
     with pytest.raises(StudyFileError) as caught:
@@ -94,18 +103,16 @@ def test_wrong_values_get_the_files_own_messages() -> None:
     ]
 
 
-def test_a_section_that_is_no_table_stays_wrong() -> None:
-    """A setting does not hide that its section is none; the document itself is left as it was."""
+def test_a_section_that_is_no_table_is_unchanged() -> None:
+    """A setting does not replace a wrong section, and the given document is unchanged."""
     document = {"model": 3, "training": {"epochs": 1}}
-    changed_configuration = with_settings(
-        document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"}
-    )
-    assert changed_configuration == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
+    changed = with_settings(document, {"model.hidden": [3], "training.epochs": 2, "data.source": "iris"})
+    assert changed == {"model": 3, "training": {"epochs": 2}, "data": {"source": "iris"}}
     assert document == {"model": 3, "training": {"epochs": 1}}
 
 
 def test_a_configuration_is_changed_by_settings() -> None:
-    """Values of [model] and [training] replace a configuration's own, and everything else stays."""
+    """Values of [model] and [training] replace a configuration's own; all others are unchanged."""
     own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
     settings = parse_settings(
         ["learning_rate=0.5", "model.hidden=[3, 4]", "model.initializer={ normal = 0.1 }"]
@@ -125,8 +132,8 @@ def test_a_configuration_is_changed_by_settings() -> None:
         ("data.source=iris", 'data.source: must be a field of [model] or [training] (got "iris"): choose one of mod'),
     ],
 )  # fmt: skip
-def test_a_change_that_is_no_field_names_one(setting: str, message: str) -> None:
-    """A misspelt field is answered with the near one, and what is near to none with all of them."""
+def test_a_setting_of_no_field_has_a_suggestion(setting: str, message: str) -> None:
+    """A misspelt field has a suggestion; without a similar field, the error lists all."""
     own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
     with pytest.raises(StudyFileError) as raised:
         changed_configuration(own, parse_settings([setting]), source="trial 3")
@@ -145,8 +152,8 @@ def test_a_change_that_is_no_field_names_one(setting: str, message: str) -> None
         ("training.epochs", StudyFileError),
     ],
 )
-def test_a_problem_of_a_setting_is_wrong_usage(where: str, kind: type[Exception]) -> None:
-    """What is wrong with a setting, or below it, is wrong usage in the same words; the rest is the file's."""
+def test_a_problem_of_a_setting_is_a_usage_error(where: str, kind: type[Exception]) -> None:
+    """A problem at a setting's path or below is a usage error with the same text; others are the file's."""
     error = StudyFileError("x.toml", [Problem(where=where, message="must be right")])
     with (
         pytest.raises(kind) as raised,
@@ -156,8 +163,8 @@ def test_a_problem_of_a_setting_is_wrong_usage(where: str, kind: type[Exception]
     assert str(raised.value) == str(error)
 
 
-def test_all_that_is_wrong_with_a_change_is_said() -> None:
-    """Each problem has its key path, and what no trial trains is no setting of one."""
+def test_all_problems_of_settings_are_reported() -> None:
+    """Each problem has its key path, and fields outside a configuration are refused."""
     own = configure(StudySpec(name="x", data=DataSpec(source="iris")), {})
     settings = parse_settings(
         ["learning_rate=-1", "seed=7", "data.source=wine", "model.hiden=[3]", "model.dropout=x"]

@@ -1,4 +1,4 @@
-"""The specification: what ails and what is fatal, what "auto" means, and a trial's configuration."""
+"""The specification: diagnosed and fatal causes, the meaning of "auto", and a trial's configuration."""
 
 from dataclasses import replace
 from typing import get_args
@@ -7,7 +7,7 @@ import pytest
 
 from hpsearch.errors import StudyFileError
 from hpsearch.study.reader import parse_study
-from hpsearch.study.rules import Faults
+from hpsearch.study.schema import FAULT
 from hpsearch.study.spec import (
     DEFAULT_FATAL,
     DIAGNOSED_CAUSES,
@@ -32,8 +32,8 @@ from hpsearch.verdicts import Cause
 SMALLEST = StudySpec(name="x", data=DataSpec(source="digits"))
 
 
-def test_ailments_are_what_diagnosis_finds_wrong() -> None:
-    """Neither health nor what ends a trial from outside ails a network; the default fatal causes do, in order."""
+def test_diagnosed_causes_are_found_inside_networks() -> None:
+    """Healthy trials and external ends are no diagnosed causes; the default fatal ones are, in order."""
     assert set(Cause) - set(DIAGNOSED_CAUSES) == {
         Cause.HEALTHY,
         Cause.INCONCLUSIVE,
@@ -45,8 +45,8 @@ def test_ailments_are_what_diagnosis_finds_wrong() -> None:
     assert tuple(cause for cause in DIAGNOSED_CAUSES if cause in DEFAULT_FATAL) == DEFAULT_FATAL
 
 
-def test_what_is_expected_is_never_deadly() -> None:
-    """A cause that the study has on purpose stops nothing, even if it is listed as fatal."""
+def test_expected_causes_are_never_fatal() -> None:
+    """An expected cause stops no trial, even if it is listed as fatal."""
     pruning = PruningSpec(fatal=(Cause.DIVERGED_LR, Cause.OVERFIT), expected=(Cause.OVERFIT,))
     assert pruning.fatal_causes == {Cause.DIVERGED_LR}
 
@@ -56,7 +56,7 @@ def test_what_is_expected_is_never_deadly() -> None:
     [("classification", "validation_accuracy", "cross_entropy"), ("regression", "validation_loss", "mse")],
 )
 def test_auto_follows_from_the_task(task: KnownTask, metric: Metric, loss: Loss) -> None:
-    """Classes are judged by accuracy and trained with cross-entropy, numbers by and with squared error."""
+    """Classification has accuracy and cross-entropy, regression has squared error as metric and loss."""
     study = resolve(SMALLEST, task=task)
     assert (study.data.task, study.metric, study.model.loss, study.model.output) == (
         task,
@@ -67,7 +67,7 @@ def test_auto_follows_from_the_task(task: KnownTask, metric: Metric, loss: Loss)
     assert resolve(study, task=task) == study
 
 
-def test_what_is_said_outright_stays() -> None:
+def test_explicit_values_are_kept() -> None:
     """Squared error on classes, judged by the loss, is allowed."""
     study = replace(SMALLEST, metric="validation_loss", model=ModelSpec(loss="mse"))
     resolved = resolve(study, task="classification")
@@ -76,7 +76,7 @@ def test_what_is_said_outright_stays() -> None:
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_regression_refuses_what_needs_classes(loss: Loss) -> None:
-    """If the data are numbers, accuracy and cross-entropy are refused, both at once."""
+    """In regression accuracy and cross-entropy are refused, both at once."""
     study = replace(SMALLEST, metric="validation_accuracy", model=ModelSpec(loss=loss))
     with pytest.raises(StudyFileError) as caught:
         resolve(study, task="regression")
@@ -88,7 +88,7 @@ def test_regression_refuses_what_needs_classes(loss: Loss) -> None:
     )
 
 
-def test_parameters_are_put_in() -> None:
+def test_parameters_are_inserted() -> None:
     """A configuration is the study's model and training with the trial's parameters in their fields."""
     params: dict[str, ParameterValue] = {
         "learning_rate": 0.5,
@@ -108,23 +108,22 @@ def test_an_unknown_parameter_is_a_bug(name: str) -> None:
 
 
 def test_every_fault_can_be_written() -> None:
-    """A study file can name every fault there is, with or without a number."""
-    rule = Faults()
-    assert {*rule.named, *rule.numbered} == set(get_args(FaultName))
+    """A study file can name every fault, with or without a number."""
+    assert {*FAULT.names, *FAULT.examples} == set(get_args(FaultName))
 
 
 @pytest.mark.parametrize("name", get_args(FaultName))
 def test_every_fault_has_its_own_words(name: FaultName) -> None:
-    """No two faults read alike, and a number is said."""
+    """No two faults have the same description, and it has the number if there is one."""
     others = [fault_in_words(Fault(name=other, number=77)) for other in get_args(FaultName) if other != name]
     words = fault_in_words(Fault(name=name, number=77))
     assert words not in others
-    assert ("77" in words) == (name in Faults().numbered)
+    assert ("77" in words) == (name in FAULT.examples)
 
 
 @pytest.mark.parametrize("number", ["1", "65537", "2.0", "true"])
-def test_a_number_is_judged_at_its_place(number: str) -> None:
-    """A divisor that changes nothing, or is no whole number, is refused where it stands."""
+def test_the_number_of_a_fault_is_checked(number: str) -> None:
+    """A divisor without an effect, or that is not a whole number, is refused at its path."""
     text = f'name = "x"\ndata = {{ source = "digits", fault = {{ integer_division = {number} }} }}'
     with pytest.raises(Exception, match=r"data\.fault\.integer_division: must be a whole number from 2 to"):
         parse_study(text, source="x.toml")

@@ -30,7 +30,7 @@ def readme(repository: Path) -> str:
 
 
 def rows_below(readme: str, heading: str) -> dict[str, tuple[str, str]]:
-    """Return key -> (default, what it may be) of the tables below `heading`."""
+    """Return key -> (default, allowed values) of the tables below `heading`."""
     _, _, text = readme.partition(f"## {heading}\n")
     lines = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -43,7 +43,7 @@ def blocks(readme: str, language: str) -> list[str]:
 
 
 def default_of(kind: type[Any], key: str) -> str:
-    """Return how the page writes the default of a field; nothing if there is none."""
+    """Return the default of a field as the page writes it; the empty text if there is none."""
     default = next(field.default for field in fields(kind) if field.name == key)
     if isinstance(default, Initializer):
         return toml_excerpt(default.name)
@@ -54,7 +54,7 @@ def default_of(kind: type[Any], key: str) -> str:
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_every_key_is_documented_with_its_default(readme: str, name: str) -> None:
-    """The page has every key under the heading of its table, none besides, each with its real default."""
+    """The page has exactly the keys of each table, under its heading, with their defaults."""
     kind, keys = KINDS[name]
     rows = rows_below(readme, HEADINGS[name])
     documented = {key: default for key, (default, _) in rows.items() if key not in BUILTIN_SOURCES}
@@ -63,7 +63,7 @@ def test_every_key_is_documented_with_its_default(readme: str, name: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(SECTIONS))
 def test_every_word_is_documented(readme: str, name: str) -> None:
-    """The page has every word that a key may be; `output` has the activations by reference."""
+    """The page has every allowed word of a key; `output` refers to the activations."""
     rows = rows_below(readme, HEADINGS[name])
     for key, rule in SECTIONS[name].rules.items():
         words = [] if key == "output" else getattr(rule, "words", [])
@@ -73,12 +73,12 @@ def test_every_word_is_documented(readme: str, name: str) -> None:
 def test_every_cause_is_documented(readme: str) -> None:
     """The page has every cause that may be fatal or expected."""
     _, _, pruning = readme.partition("## [pruning]\n")
-    listed, _, _ = pruning.partition("\nThe causes are ")[2].partition(".")
+    listed, _, _ = pruning.partition("\nThe verdicts are ")[2].partition(".")
     assert tuple(re.findall(r"`(\w+)`", listed)) == DIAGNOSED_CAUSES
 
 
 def test_every_verdict_is_explained(readme: str) -> None:
-    """The page has each cause in catalogue order, with its meaning and remedy, and marks those that stop a trial."""
+    """The page has each cause in catalogue order, with meaning and remedy, and marks those that stop a trial."""
     _, _, verdicts = readme.partition("## Verdicts\n")
     lines = [line for line in verdicts.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -87,8 +87,8 @@ def test_every_verdict_is_explained(readme: str) -> None:
     assert {row[0] for row in rows if not (row[2] and row[3])} == {"`healthy`"}
 
 
-def test_what_stops_nothing_is_documented(readme: str) -> None:
-    """The page names what only shows before the first step, which is never fatal."""
+def test_causes_that_stop_nothing_are_documented(readme: str) -> None:
+    """The page names the causes that show only before the first step, which are never fatal."""
     _, _, before = readme.partition("none is stopped for it. ")
     named = set(re.findall(r"`(\w+)`", before.partition(" show before")[0]))
     assert named == set(DIAGNOSED_CAUSES) - {cause for entry in CATALOGUE for cause in entry.causes}
@@ -100,12 +100,12 @@ def test_ranges_and_choices_are_documented(readme: str) -> None:
 
 
 def test_every_built_in_source_is_documented(readme: str) -> None:
-    """The page has every name that a source may have."""
+    """The page has every built-in source."""
     assert set(BUILTIN_SOURCES) <= set(rows_below(readme, "[data]"))
 
 
 def test_the_examples_of_the_page_work(readme: str) -> None:
-    """Every study file on the page is one."""
+    """Every study file on the page is valid."""
     examples = blocks(readme, "toml")
     assert len(examples) >= 4
     for example in examples:
@@ -113,7 +113,7 @@ def test_the_examples_of_the_page_work(readme: str) -> None:
 
 
 def test_the_default_search_is_documented(readme: str) -> None:
-    """The page shows what a study without [search] searches."""
+    """The page shows the search of a study without [search]."""
     (example,) = [block for block in blocks(readme, "toml") if 'name = "default"' in block]
     assert "[search]" in example
     assert parse_study(example, source="x").search == DEFAULT_SEARCH
@@ -138,7 +138,7 @@ def test_the_errors_of_the_page_are_real(readme: str) -> None:
 
 
 def test_every_study_file_can_be_read(repository: Path) -> None:
-    """The study files of the repository have no problems, and each is named as its file."""
+    """The study files of the repository have no problems, and their names are those of the files."""
     paths = sorted((repository / "studies").glob("*.toml"))
     assert {"digits.toml", "mnist.toml"} <= {path.name for path in paths}
     for path in paths:
@@ -146,7 +146,7 @@ def test_every_study_file_can_be_read(repository: Path) -> None:
 
 
 def test_every_study_file_is_listed(repository: Path, readme: str) -> None:
-    """The page says of each study file, and of no other, what it asks; so does a comment at the file's head."""
+    """The page lists exactly the study files, with their questions; each file begins with a comment."""
     paths = sorted((repository / "studies").glob("*.toml"))
     listed = re.findall(r"^\| \[(.+?)\]\(\1\) \| (?:.+) \|$", readme, flags=re.MULTILINE)
     assert sorted(listed) == [path.name for path in paths]

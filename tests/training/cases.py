@@ -94,6 +94,6 @@ def trained(cohort: Cohort) -> dict[int, tuple[Observation, Array]]:
 
 
 def stepped(cohort: Cohort) -> list[Observation]:
-    """Take one step and return what is new, where `advance` would continue until something is."""
+    """Take one step and return its observations; `advance` would continue until there is one."""
     with np.errstate(all="ignore"):
         return cohort._step()

@@ -1,4 +1,4 @@
-"""The same training as scikit-learn's multilayer perceptron, from the same start."""
+"""Training compared with scikit-learn's multilayer perceptron, from the same start."""
 
 import math
 from typing import Any
@@ -54,7 +54,7 @@ def their_parameters(
 def ours_and_theirs(
     chosen: Configuration, data: PreparedData, theirs: Any, **classes: Any
 ) -> tuple[Array, Array, Array]:
-    """Return the start, our parameters after training and theirs."""
+    """Return the initial parameters, our parameters after training, and theirs."""
     cohort = cohort_of(data, [chosen])
     start = cohort.parameters(0)
     views = cohort.network.views(start[None])
@@ -64,7 +64,7 @@ def ours_and_theirs(
 
 
 def settings(**values: Any) -> dict[str, Any]:
-    """Return what scikit-learn needs to train as we do."""
+    """Return scikit-learn's settings for the same training."""
     alike = {"hidden_layer_sizes": (30, 20), "alpha": ALPHA, "batch_size": BATCH, "shuffle": False}
     return {**alike, "random_state": 0, **values}
 

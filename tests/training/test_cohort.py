@@ -1,4 +1,4 @@
-"""The contract of a cohort: who may join, when rows must leave, and that its numbers are the textbook's."""
+"""The contract of a cohort: joining, leaving, and numbers equal to the textbook's."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ from tests.training.textbook import Perceptron, cross_entropy, evaluated
 
 
 def perceptron(cohort: Cohort, number: int, chosen: Configuration) -> Perceptron:
-    """Return the textbook's copy of a trial as it is now."""
+    """Return the textbook's copy of a trial in its present state."""
     views = cohort.network.views(cohort.parameters(number)[None])
     return Perceptron(
         weights=[view.w[0].astype(np.float64) for view in views],
@@ -34,20 +34,22 @@ def flat(perceptron: Perceptron) -> Array:
 
 
 def assert_sample_is_the_textbooks(sample: Sample, perceptron: Perceptron) -> None:
-    """Assert that `sample` shows what the textbook saw at the same step."""
-    look = perceptron.looks[sample.step]
-    assert sample.loss == pytest.approx(look.loss, rel=1e-9)
-    assert sample.logit_max == pytest.approx(look.logit_max, rel=1e-9)
-    assert sample.predicted_decrease == pytest.approx(look.predicted_decrease, rel=1e-9)
-    assert [layer.dead_share for layer in sample.layers] == pytest.approx(look.dead_shares)
-    assert [layer.gradient_norm for layer in sample.layers] == pytest.approx(look.gradient_norms, rel=1e-9)
-    assert [layer.weight_norm for layer in sample.layers] == pytest.approx(look.weight_norms, rel=1e-9)
+    """Assert that `sample` has the textbook's measurements of the same step."""
+    expected = perceptron.measurements[sample.step]
+    assert sample.loss == pytest.approx(expected.loss, rel=1e-9)
+    assert sample.logit_max == pytest.approx(expected.logit_max, rel=1e-9)
+    assert sample.predicted_decrease == pytest.approx(expected.predicted_decrease, rel=1e-9)
+    assert [layer.dead_share for layer in sample.layers] == pytest.approx(expected.dead_shares)
+    assert [layer.gradient_norm for layer in sample.layers] == pytest.approx(
+        expected.gradient_norms, rel=1e-9
+    )
+    assert [layer.weight_norm for layer in sample.layers] == pytest.approx(expected.weight_norms, rel=1e-9)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("hidden", [(), (9,), (8, 6)])
-def test_a_trial_is_the_textbooks(hidden: tuple[int, ...], reduction: Reduction) -> None:
-    """Weights, telemetry and epochs are those of a plain perceptron; the last minibatch is really the remainder."""
+def test_a_trial_equals_the_textbooks(hidden: tuple[int, ...], reduction: Reduction) -> None:
+    """Weights, telemetry and epochs are those of a plain perceptron; the last minibatch is the remainder."""
     data = classification(training=53, validation=31, precision="float64")
     chosen = configuration(
         hidden=hidden,
@@ -69,7 +71,7 @@ def test_a_trial_is_the_textbooks(hidden: tuple[int, ...], reduction: Reduction)
             total += loss * len(indices)
         training_losses.append(total / 53)
     observation, parameters = trained(cohort)[0]
-    assert len(textbook.looks) == observation.telemetry.steps == 3 * cohort.steps_per_epoch == 18
+    assert len(textbook.measurements) == observation.telemetry.steps == 3 * cohort.steps_per_epoch == 18
     np.testing.assert_allclose(parameters, flat(textbook), rtol=1e-9, atol=1e-12)
     assert [sample.step for sample in observation.telemetry.samples] == [0, 5, 10, 15]
     for sample in observation.telemetry.samples:
@@ -95,7 +97,7 @@ def test_a_trial_is_the_textbooks(hidden: tuple[int, ...], reduction: Reduction)
     ids=str,
 )
 def test_validation_is_a_plain_evaluation(model: dict[str, Any]) -> None:
-    """Validation numbers are those of the trial's own parameters, over a fold of several evaluation passes."""
+    """Validation results are those of the trial's own parameters, over a fold of several passes."""
     data = classification(training=100, validation=1003)
     chosen = configuration(**model, learning_rate=0.3, epochs=2)
     cohort = cohort_of(data, [chosen, chosen], capacity=3)
@@ -129,7 +131,7 @@ def test_regression_has_losses_and_no_accuracy() -> None:
 
 
 def test_two_classes_can_share_one_output() -> None:
-    """Binary cross-entropy of two classes has one output; its answer is the second class where it is positive."""
+    """Binary cross-entropy of two classes has one output; a positive one means the second class."""
     data = classification(validation=400, classes=2)
     chosen = configuration(loss="binary_cross_entropy", activation="tanh", learning_rate=0.5, epochs=2)
     cohort = cohort_of(data, [chosen])
@@ -144,7 +146,7 @@ def test_two_classes_can_share_one_output() -> None:
 
 
 def test_a_cohort_learns() -> None:
-    """Plain gradient descent tells well separated classes apart."""
+    """Plain gradient descent separates well separated classes."""
     observation, _ = trained(
         cohort_of(
             classification(training=400, validation=200, inputs=20),
@@ -155,8 +157,8 @@ def test_a_cohort_learns() -> None:
     assert observation.telemetry.epochs[-1].validation_accuracy > 0.95
 
 
-def test_a_full_cohort_takes_nobody() -> None:
-    """Joining a cohort without a free row raises ValueError, and a row that leaves makes room."""
+def test_a_full_cohort_takes_no_trial() -> None:
+    """Joining a cohort without a free row raises ValueError; a row that leaves makes room."""
     cohort = cohort_of(classification(), [configuration()])
     assert cohort.free == 0
     with pytest.raises(ValueError, match=re.escape("trial 9: the cohort is full (got 1 rows)")):
@@ -168,7 +170,7 @@ def test_a_full_cohort_takes_nobody() -> None:
 
 
 def test_a_trial_joins_once() -> None:
-    """A trial that is in the cohort cannot join it again."""
+    """A trial in the cohort cannot join it again."""
     cohort = cohort_of(classification(), [configuration()], capacity=2)
     with pytest.raises(ValueError, match=re.escape("trial 0: it is in this cohort already (got (0,))")):
         cohort.join(0, configuration())
@@ -209,20 +211,20 @@ def test_a_trial_of_another_shape_is_refused(other: dict[str, Any]) -> None:
     ids=str,
 )
 def test_rates_epochs_and_initializer_are_the_rows_own(own: dict[str, Any]) -> None:
-    """Trials that differ in nothing but these train in one cohort."""
+    """Trials that differ only in these train in one cohort."""
     cohort = cohort_of(classification(), [configuration()], capacity=2)
     cohort.join(9, configuration(**own))
     assert cohort.numbers == (0, 9)
 
 
 def test_the_share_of_dropped_units_is_the_rows_own() -> None:
-    """Two rates of dropout train in one cohort; dropout and none do not."""
+    """Two rates of dropout train in one cohort; a rate and no dropout do not."""
     assert shape_of(configuration(dropout=0.1)) == shape_of(configuration(dropout=0.7))
     assert shape_of(configuration(dropout=0.1)) != shape_of(configuration())
 
 
-def test_the_share_is_the_cohorts_where_evaluation_multiplies_by_it() -> None:
-    """Two rates of dropout are two networks where evaluation has a factor for it."""
+def test_the_share_is_the_cohorts_if_evaluation_multiplies_by_it() -> None:
+    """Two rates of dropout are two networks if evaluation has a factor for it."""
     shapes = [
         shape_of(configuration(dropout=rate, dropout_scaling="evaluation")) for rate in (0.0, 0.1, 0.1, 0.7)
     ]
@@ -243,8 +245,8 @@ def test_finished_trials_must_leave() -> None:
     assert cohort.advance()
 
 
-def test_a_trial_that_is_not_here_cannot_leave() -> None:
-    """Leaving, or asking for the parameters of, a trial that is not in the cohort raises ValueError."""
+def test_an_unknown_trial_cannot_leave() -> None:
+    """An unknown trial can neither leave nor be asked for its parameters (ValueError)."""
     cohort = cohort_of(classification(), [configuration()])
     with pytest.raises(ValueError, match="not in tuple"):
         cohort.leave(7)
@@ -263,8 +265,8 @@ def test_a_row_in_the_middle_can_leave() -> None:
         np.testing.assert_array_equal(cohort.parameters(number), parameters)
 
 
-def test_nobody_trains_in_an_empty_cohort() -> None:
-    """An empty cohort has nothing to say."""
+def test_an_empty_cohort_does_not_train() -> None:
+    """An empty cohort has no observations."""
     cohort = cohort_of(classification(), [configuration()])
     cohort.leave(0)
     assert cohort.advance() == []
@@ -300,7 +302,7 @@ def test_an_epoch_is_one_pass(examples: int, batch_size: int, steps: int) -> Non
 
 
 def test_weights_follow_from_seed_and_number() -> None:
-    """A trial's first weights depend on the study's seed and its own number, and on nothing else."""
+    """A trial's first weights depend only on the study's seed and its own number."""
 
     def weights(seed: int, number: int, **values: Any) -> Array:
         cohort = Cohort(shape_of(configuration(**values)), classification(), capacity=2, seed=seed)
@@ -315,14 +317,14 @@ def test_weights_follow_from_seed_and_number() -> None:
 
 
 def test_the_largest_seed_and_number_are_seeds() -> None:
-    """Every seed that a study file may have gives weights and orders, whatever the trial's number."""
+    """Every valid seed gives weights and orders, whatever the trial's number."""
     cohort = Cohort(shape_of(configuration()), classification(), capacity=1, seed=2**63 - 1)
     cohort.join(2**31 - 1, configuration(epochs=1))
     assert np.isfinite(trained(cohort)[2**31 - 1][1]).all()
 
 
 def test_parameters_are_a_copy() -> None:
-    """What `parameters` returned does not change when training continues."""
+    """The result of `parameters` does not change when training continues."""
     cohort = cohort_of(classification(), [configuration()])
     before = cohort.parameters(0)
     kept = before.copy()

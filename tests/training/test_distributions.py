@@ -1,4 +1,4 @@
-"""Distributions: every number is counted once, in a bin that holds it."""
+"""Distributions: every number is counted once, in the bin that contains it."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def test_bins_mirror_each_other() -> None:
     ],
 )
 def test_a_number_is_in_its_bin(value: float, bin_: int) -> None:
-    """Exact zero is told from the smallest number there is, and infinity is counted in the outer bins."""
+    """Exact zero and the smallest number have different bins, and infinity is in the outer bins."""
     counts = distribution_of(np.array([value])).counts
     assert counts.sum() == 1
     assert counts[bin_] == 1
 
 
-def test_nan_is_counted_apart() -> None:
+def test_nan_is_counted_separately() -> None:
     """NaN is in no bin and in `nans`, and makes the moments NaN."""
     found = distribution_of(np.array([[1.0, np.nan], [-1.0, 0.0]], np.float32))
     assert found.nans == 1

@@ -16,7 +16,7 @@ LABELS = np.array([0, 2, 1, 1, 0, 2])
 
 
 def buffers(trials: int, examples: int, outputs: int) -> tuple[Array, Array]:
-    """Return x and t as a cohort hands them over: cut out of larger ones, t with B last in memory."""
+    """Return x and t as a cohort passes them: parts of larger arrays, t with B last in memory."""
     x = np.full((trials, examples + 3, 2), np.nan, np.float32)[:, :examples]
     t = np.full((trials, outputs, examples + 3), np.nan, np.float32)[:, :, :examples]
     return x, t.transpose(0, 2, 1)
@@ -24,7 +24,7 @@ def buffers(trials: int, examples: int, outputs: int) -> tuple[Array, Array]:
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 1000), st.integers(1, 200))
 def test_an_order_is_a_permutation_of_its_seed_and_epoch(seed: int, epoch: int, examples: int) -> None:
-    """Every epoch shows each example once, in an order that (seed, epoch) alone decides."""
+    """Every epoch has each example once, in an order that depends on (seed, epoch) alone."""
     order = EpochOrders(seed, examples).order(epoch)
     assert sorted(order.tolist()) == list(range(examples))
     np.testing.assert_array_equal(EpochOrders(seed, examples).order(epoch), order)
@@ -37,8 +37,8 @@ def test_orders_differ_by_seed_and_epoch() -> None:
     assert not np.array_equal(orders.order(0), EpochOrders(2, 50).order(0))
 
 
-def test_a_forgotten_order_comes_back_the_same() -> None:
-    """An order that fell out of memory is drawn again alike."""
+def test_a_forgotten_order_is_drawn_again() -> None:
+    """An order that is no longer cached is drawn again unchanged."""
     orders = EpochOrders(1, 5)
     first = orders.order(0).copy()
     for epoch in range(200):
@@ -80,8 +80,8 @@ def test_numbers_are_their_own_targets(outputs: int) -> None:
     assert examples.labels is None
 
 
-def test_all_targets_lie_in_memory_as_losses_want_them() -> None:
-    """Targets of an evaluation have B last in memory, as those of a minibatch have."""
+def test_targets_have_the_layout_of_losses() -> None:
+    """Targets of an evaluation have B last in memory, like those of a minibatch."""
     t = Examples(Fold(inputs=X, targets=LABELS), outputs=3).targets(0, 6)
     assert t.transpose(0, 2, 1).flags.c_contiguous
 

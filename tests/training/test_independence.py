@@ -51,7 +51,7 @@ REGRESSION = (("mse", "auto"), ("mse", "relu"), ("mse", "tanh"))
 class Stay:
     """One trial's time in a cohort: it joins after step `after` at the earliest, and leaves at age `steps`.
 
-    Where its epochs end sooner, it leaves then.
+    If its epochs end sooner, it leaves then.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Stay:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """Who trains beside whom, on what, and when."""
+    """The trials that train together, their data, and their times."""
 
     data: PreparedData
     capacity: int
@@ -73,7 +73,7 @@ class Story:
 @final
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """Everything that a trial was when it left: its state bit by bit, its telemetry number by number."""
+    """The final state of a trial: its arrays bit by bit, its telemetry number by number."""
 
     parameters: bytes
     state: tuple[bytes, ...]
@@ -82,7 +82,7 @@ class End:
 
 
 def end_of(cohort: Cohort, number: int, news: Sequence[str], telemetry: str) -> End:
-    """Return what trial `number` is now; `news` are the observations so far."""
+    """Return the present state of trial `number`; `news` are the observations so far."""
     row = cohort.numbers.index(number)
     state = cohort._state
     return End(
@@ -94,13 +94,13 @@ def end_of(cohort: Cohort, number: int, news: Sequence[str], telemetry: str) -> 
 
 
 def bits(array: Any) -> bytes:
-    """Return the bits of `array`, where every NaN is the same NaN."""
+    """Return the bits of `array`; all NaN are equal."""
     bytes_: bytes = np.where(np.isnan(array), array.dtype.type(np.nan), array).tobytes()
     return bytes_
 
 
 def played(story: Story) -> list[End]:
-    """Train the story's trials in one cohort and return what became of each stay."""
+    """Train the story's trials in one cohort and return the end of each stay."""
     cohort = Cohort(shape_of(story.stays[0].configuration), story.data, capacity=story.capacity, seed=SEED)
     waiting, present = list(enumerate(story.stays)), dict[int, tuple[int, Stay]]()
     news: dict[int, list[str]] = {}
@@ -126,7 +126,7 @@ def played(story: Story) -> list[End]:
 
 
 def alone(story: Story, stay: Stay, *, capacity: int = 1) -> End:
-    """Return what becomes of `stay` in a cohort of its own."""
+    """Return the end of `stay` in a cohort of its own."""
     (end,) = played(replace(story, stays=(stay,), capacity=capacity))
     return end
 
@@ -135,37 +135,14 @@ def alone(story: Story, stay: Stay, *, capacity: int = 1) -> End:
 def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     """Draw data, a shape, and trials of that shape that come and go, some of them twice.
 
-    What hypothesis need not shrink is drawn from a seed.
+    Values that hypothesis need not shrink are drawn from a seed.
     """
     precision = draw(st.sampled_from(["float32", "float32", "float64"]))
     count = draw(st.sampled_from([1, 2, 3, 5, 8, 13, most_trials]))
     batch_size = draw(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 10, 16, 25]))
-    sizes: dict[str, Any] = {
-        "training": draw(st.integers(1, 45)) if batch_size > 2 else draw(st.integers(1, 12)),
-        "validation": draw(st.sampled_from([1, 2, 19, 501, 1003])),
-        "inputs": draw(st.integers(1, 70)),
-        "precision": precision,
-    }
-    if draw(st.booleans()):
-        data = classification(**sizes, classes=draw(st.integers(2, 11)))
-        loss, output = draw(st.sampled_from(CLASSIFICATION))
-    else:
-        data = regression(**sizes, outputs=draw(st.integers(1, 9)))
-        loss, output = draw(st.sampled_from(REGRESSION))
-    has_skips = draw(st.booleans())
-    scaling = draw(st.sampled_from(get_args(DropoutScaling)))
-    rates = draw(st.sampled_from([(0.0,), (0.1, 0.5, 0.9)] if scaling == "training" else [(0.1,), (0.5,)]))
-    widths = st.sampled_from([7, 33]) if has_skips else st.integers(1, 70)
-    shape = {
-        "hidden": tuple(draw(st.lists(widths, max_size=4 if has_skips else 3))),
-        "skip_connections": has_skips,
-        "dropout_position": draw(st.sampled_from(get_args(DropoutPosition))),
-        "dropout_layers": draw(st.sampled_from(get_args(DropoutLayers))),
-        "dropout_scaling": scaling,
-        "activation": draw(st.sampled_from(ACTIVATIONS)),
-        "batch_norm": draw(st.booleans()),
-        "batch_norm_affine": draw(st.booleans()),
-        "batch_norm_epsilon": draw(st.sampled_from([1e-5, 0.1])),
+    data, loss, output = _draw_data(draw, batch_size=batch_size, precision=precision)
+    shape, rates = _draw_network(draw)
+    shape |= {
         "loss": loss,
         "output": output,
         "optimizer": draw(st.sampled_from(OPTIMIZERS)),
@@ -185,10 +162,45 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     )
 
 
-def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, rates: Sequence[float]) -> Stay:
-    """Return a stay of a trial with its own rates, which reach from nothing to far beyond divergence.
+def _draw_data(draw: st.DrawFn, *, batch_size: int, precision: str) -> tuple[PreparedData, str, str]:
+    """Draw data of either task, with a loss and an output activation for it."""
+    sizes: dict[str, Any] = {
+        "training": draw(st.integers(1, 45)) if batch_size > 2 else draw(st.integers(1, 12)),
+        "validation": draw(st.sampled_from([1, 2, 19, 501, 1003])),
+        "inputs": draw(st.integers(1, 70)),
+        "precision": precision,
+    }
+    if draw(st.booleans()):
+        return classification(**sizes, classes=draw(st.integers(2, 11))), *draw(
+            st.sampled_from(CLASSIFICATION)
+        )
+    return regression(**sizes, outputs=draw(st.integers(1, 9))), *draw(st.sampled_from(REGRESSION))
 
-    `rates` are those of dropout to choose from.
+
+def _draw_network(draw: st.DrawFn) -> tuple[dict[str, Any], Sequence[float]]:
+    """Draw the network of a shape, and the rates of dropout that its trials can have."""
+    has_skips = draw(st.booleans())
+    scaling = draw(st.sampled_from(get_args(DropoutScaling)))
+    rates = draw(st.sampled_from([(0.0,), (0.1, 0.5, 0.9)] if scaling == "training" else [(0.1,), (0.5,)]))
+    widths = st.sampled_from([7, 33]) if has_skips else st.integers(1, 70)
+    shape = {
+        "hidden": tuple(draw(st.lists(widths, max_size=4 if has_skips else 3))),
+        "skip_connections": has_skips,
+        "dropout_position": draw(st.sampled_from(get_args(DropoutPosition))),
+        "dropout_layers": draw(st.sampled_from(get_args(DropoutLayers))),
+        "dropout_scaling": scaling,
+        "activation": draw(st.sampled_from(ACTIVATIONS)),
+        "batch_norm": draw(st.booleans()),
+        "batch_norm_affine": draw(st.booleans()),
+        "batch_norm_epsilon": draw(st.sampled_from([1e-5, 0.1])),
+    }
+    return shape, rates
+
+
+def _stay(number: int, shape: dict[str, Any], generator: np.random.Generator, rates: Sequence[float]) -> Stay:
+    """Return a stay of a trial with its own rates, from 0 to far beyond divergence.
+
+    `rates` are the possible rates of dropout.
     """
     return Stay(
         number=int(number),
@@ -224,7 +236,7 @@ def test_a_trial_does_not_depend_on_its_company(story: Story) -> None:
 def test_two_blas_threads_keep_the_law(precision: Precision) -> None:
     """With two BLAS threads, products that are large enough for both keep trials apart.
 
-    One thread and two need not agree: OpenBLAS cuts a large product in other places for each number.
+    Results with one and with two threads may differ: OpenBLAS cuts a large product in other places.
     """
     data = classification(training=230, validation=200, inputs=300, classes=10, precision=precision)
     shape = {"hidden": (100,), "batch_size": 100, "precision": precision, "optimizer": "momentum"}
@@ -242,8 +254,8 @@ def test_two_blas_threads_keep_the_law(precision: Precision) -> None:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_row_that_was_used_is_as_good_as_new(optimizer: str) -> None:
-    """A trial that joins where a diverged one left, and one that joins a second time, train as they do alone."""
+def test_a_used_row_is_like_a_new_one(optimizer: str) -> None:
+    """A trial in the row of a diverged one, and one that joins a second time, train as they do alone."""
     data = classification(training=43)
     shape: dict[str, Any] = {"optimizer": optimizer, "batch_norm": True, "dropout": 0.3, "epochs": 2}
     diverging = Stay(

@@ -1,4 +1,4 @@
-"""Interruptions: a cohort stops within one step or one pass of a validation, and continues as if nothing had been."""
+"""Interruptions: a cohort stops within one step or one pass of a validation, and continues unchanged."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ import pytest
 from hpsearch.nn.arrays import Array
 from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort
-from hpsearch.training.validation import EVALUATION_EXAMPLES
+from hpsearch.training.evaluation import EVALUATION_EXAMPLES
 from tests.training.cases import classification, cohort_of, configuration
 
 PASSES = 3
@@ -34,7 +34,7 @@ def trained(
 
 
 def test_interruptions_change_no_number() -> None:
-    """A cohort that is interrupted again and again, anywhere, gives each trial the same telemetry and weights."""
+    """A cohort that is interrupted repeatedly, anywhere, gives each trial the same telemetry and weights."""
     expected, nothing = trained(cohort_of(DATA, CHOSEN), lambda: False)
     assert nothing == 0
     chance = np.random.default_rng(1)
@@ -48,7 +48,7 @@ def test_interruptions_change_no_number() -> None:
 
 @pytest.mark.parametrize("count", range(PASSES))
 def test_a_validation_stops_between_two_passes(count: int) -> None:
-    """However large the validation part is, one pass after the request the cohort returns, and no epoch was closed."""
+    """The cohort returns at most one pass after the request, without closing an epoch."""
     cohort = cohort_of(DATA, CHOSEN[:2])
     rows = cohort._rows
     while rows[0].age < STEPS_PER_EPOCH - 1:
@@ -68,8 +68,8 @@ def test_a_validation_stops_between_two_passes(count: int) -> None:
     assert [(row.age, len(row.epochs)) for row in rows] == [(STEPS_PER_EPOCH, 1)] * 2
 
 
-def test_trials_may_leave_and_join_where_a_validation_stopped() -> None:
-    """A trial that leaves in the middle of its validation is gone, and one that joins starts from its first step."""
+def test_trials_may_leave_and_join_during_a_validation() -> None:
+    """A trial that leaves during its validation is gone, and one that joins starts at its first step."""
     cohort = cohort_of(DATA, CHOSEN[:2], capacity=2)
     while cohort._rows[0].age < STEPS_PER_EPOCH - 1:
         cohort._step()

@@ -1,4 +1,4 @@
-"""What is measured, when, and that it is true."""
+"""The measurements of training: their steps, their values, and their correctness."""
 
 import math
 from dataclasses import replace
@@ -14,7 +14,7 @@ from hpsearch.training.row import Row
 from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
 from tests.training.cases import classification, cohort_of, configuration, regression, stepped, trained
 
-RHYTHM = [0, 5, 10, 15, 20, 25, *range(50, 201, 25), 300, 400]
+SCHEDULE = [0, 5, 10, 15, 20, 25, *range(50, 201, 25), 300, 400]
 
 
 def sample(step: int, *, dead: float = 0.0, logit: float = 1.0) -> Sample:
@@ -27,29 +27,29 @@ def sample(step: int, *, dead: float = 0.0, logit: float = 1.0) -> Sample:
 
 
 def row(**values: Any) -> Row:
-    """Return a row that nothing has happened to."""
+    """Return a row without any step."""
     return Row(number=0, configuration=configuration(**values), dropout=np.random.default_rng(0))
 
 
 def sampled_steps(data: PreparedData, chosen: Configuration) -> list[int]:
-    """Return the steps at which a trial is looked at."""
+    """Return the steps at which a trial is sampled."""
     observation, _ = trained(cohort_of(data, [chosen]))[0]
-    return [look.step for look in observation.telemetry.samples]
+    return [sample.step for sample in observation.telemetry.samples]
 
 
-def test_looks_follow_the_rhythm() -> None:
-    """A healthy trial is looked at every 5 steps until 25, every 25 until 200, every 100 from there."""
+def test_the_sampling_schedule() -> None:
+    """A healthy trial is sampled every 5 steps until 25, every 25 until 200, every 100 from there."""
     steps = [0]
     while steps[-1] < 400:
         steps.append(next_sample_step(steps[-1]))
-    assert steps == RHYTHM
-    # from any step, the next look is one of these
-    assert {next_sample_step(age) for age in range(400)} | {0} == set(RHYTHM)
+    assert steps == SCHEDULE
+    # from any step, the next sample is one of these
+    assert {next_sample_step(age) for age in range(400)} | {0} == set(SCHEDULE)
     assert all(next_sample_step(age) > age for age in range(1000))
 
 
-def test_a_cohort_keeps_the_rhythm() -> None:
-    """A trial has exactly one sample at each step of the rhythm, and the steps between are silent."""
+def test_a_cohort_follows_the_schedule() -> None:
+    """A trial has exactly one sample at each step of the schedule, and none in between."""
     chosen = configuration(learning_rate=0.01, epochs=70)
     cohort = cohort_of(classification(), [chosen])
     seen = []
@@ -57,20 +57,22 @@ def test_a_cohort_keeps_the_rhythm() -> None:
         for observation in cohort.advance():
             seen.append((observation.telemetry.steps, observation.ended_epoch))
             if observation.is_finished:
-                assert [look.step for look in observation.telemetry.samples] == RHYTHM
+                assert [sample.step for sample in observation.telemetry.samples] == SCHEDULE
                 cohort.leave(0)
-    looks = {step + 1 for step in RHYTHM}
-    assert seen == [(steps, steps % 6 == 0) for steps in range(1, 421) if steps in looks or steps % 6 == 0]
+    steps_to_sample = {step + 1 for step in SCHEDULE}
+    assert seen == [
+        (steps, steps % 6 == 0) for steps in range(1, 421) if steps in steps_to_sample or steps % 6 == 0
+    ]
 
 
 @pytest.mark.parametrize(("batch_size", "streak"), [(1, 1200), (10, 120), (99, 13), (100, 12), (500, 12)])
-def test_an_alarm_is_followed_for_1200_examples(batch_size: int, streak: int) -> None:
-    """An alarm is followed for as many steps as show 1,200 examples, and at least 12."""
+def test_an_alarm_is_sampled_for_1200_examples(batch_size: int, streak: int) -> None:
+    """After an alarm every step is sampled, for 1,200 examples and at least 12 steps."""
     assert alarm_streak(batch_size) == streak
 
 
 @pytest.mark.parametrize(
-    ("look", "expected"),
+    ("sample", "expected"),
     [
         (sample(0, dead=0.84), False),
         (sample(0, dead=0.85), True),
@@ -80,29 +82,29 @@ def test_an_alarm_is_followed_for_1200_examples(batch_size: int, streak: int) ->
         (sample(0, logit=math.nan), False),
     ],
 )
-def test_silent_layers_and_huge_logits_alarm(look: Sample, expected: bool) -> None:  # noqa: FBT001 - a parametrized case
-    """A hidden layer that is nearly silent alarms, and so do huge outputs."""
-    assert is_alarming(look) is expected
+def test_silent_layers_and_huge_logits_alarm(sample: Sample, expected: bool) -> None:  # noqa: FBT001 - a parametrized case
+    """A nearly silent hidden layer is an alarm, and so are huge outputs."""
+    assert is_alarming(sample) is expected
 
 
 def test_the_output_layer_does_not_alarm() -> None:
-    """A network without hidden layers has no layer that could be silent."""
+    """A network without hidden layers has no silent layer."""
     only = replace(sample(0, dead=1.0), layers=sample(0, dead=1.0).layers[:1])
     assert not is_alarming(only)
 
 
-def test_an_alarm_is_followed_step_by_step() -> None:
-    """While samples alarm they are taken at every step, up to the streak; then the rhythm continues."""
+def test_an_alarm_is_sampled_step_by_step() -> None:
+    """Alarming samples are taken at every step, up to the streak; then the schedule continues."""
     here = row(batch_size=100)
-    looks = []
+    steps_to_sample = []
     for _ in range(26):
-        looks.append(here.next_sample_at)
+        steps_to_sample.append(here.next_sample_at)
         here.add_sample(sample(here.next_sample_at, dead=1.0))
-    assert looks == [*range(12), *range(15, 27), 50, 51]
+    assert steps_to_sample == [*range(12), *range(15, 27), 50, 51]
 
 
 def test_an_alarm_that_ends_is_forgotten() -> None:
-    """A sample without alarm brings back the rhythm, and the next alarm has a whole streak again."""
+    """After a sample without alarm the schedule continues, and the next alarm has a whole streak again."""
     here = row(batch_size=100)
     for step in range(7):
         assert here.next_sample_at == step
@@ -115,7 +117,7 @@ def test_an_alarm_that_ends_is_forgotten() -> None:
     assert here.next_sample_at == 25
 
 
-def test_a_silent_network_is_followed_and_moves_no_weight() -> None:
+def test_a_silent_network_moves_no_hidden_weight() -> None:
     """If no unit ever fires the dead share is 1, the gradient of the hidden weights exactly 0, and they stay."""
     data = classification(training=600)
     silent = replace(data, training=Fold(inputs=np.abs(data.training.inputs), targets=data.training.targets))
@@ -126,17 +128,17 @@ def test_a_silent_network_is_followed_and_moves_no_weight() -> None:
     before = hidden.copy()
     observation, _ = trained(cohort)[0]
     samples = observation.telemetry.samples
-    assert [look.step for look in samples] == [*range(12), *range(15, 27)]
-    assert all(look.layers[0].dead_share == 1 for look in samples)
-    assert all(look.layers[0].gradient_norm == 0 for look in samples)
-    assert all(look.layers[1].gradient_norm == 0 for look in samples)
+    assert [sample.step for sample in samples] == [*range(12), *range(15, 27)]
+    assert all(sample.layers[0].dead_share == 1 for sample in samples)
+    assert all(sample.layers[0].gradient_norm == 0 for sample in samples)
+    assert all(sample.layers[1].gradient_norm == 0 for sample in samples)
     np.testing.assert_array_equal(hidden, before)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_norms_do_not_know_the_learning_rate(optimizer: str, reduction: str) -> None:
-    """The gradient's norm is that of the mean loss, whatever optimizer, learning rate and reduction."""
+def test_norms_do_not_depend_on_the_learning_rate(optimizer: str, reduction: str) -> None:
+    """The gradient's norm is that of the mean loss, with any optimizer, learning rate and reduction."""
     data = classification()
     first = []
     for learning_rate in (1e-6, 1e-2, 1e3):
@@ -153,7 +155,7 @@ def test_norms_do_not_know_the_learning_rate(optimizer: str, reduction: str) -> 
 
 
 def test_a_vanishing_gradient_is_not_a_dead_one() -> None:
-    """A norm whose squares float32 cannot hold is measured all the same; only zeros have the norm 0."""
+    """A norm whose squares are too small for float32 is measured; only zeros have the norm 0."""
     chosen = configuration(
         hidden=(5, 5, 5, 5),
         activation="sigmoid",
@@ -174,7 +176,7 @@ def test_a_vanishing_gradient_is_not_a_dead_one() -> None:
 
 
 def test_a_huge_norm_is_not_infinite() -> None:
-    """A weight matrix that float32 can hold has a norm, though the squares of its elements overflow."""
+    """A weight matrix in float32 has a finite norm, though the squares of its elements overflow."""
     chosen = configuration(initializer=Initializer(name="normal", scale=1e20), output="tanh", loss="mse")
     cohort = cohort_of(classification(), [chosen])
     stepped(cohort)
@@ -184,8 +186,8 @@ def test_a_huge_norm_is_not_infinite() -> None:
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"])
-def test_the_predicted_decrease_comes_true(optimizer: str, reduction: str) -> None:
-    """A small step lowers the loss of its own minibatch by what it promised, to first order."""
+def test_the_predicted_decrease_is_the_actual_one(optimizer: str, reduction: str) -> None:
+    """A small step lowers the loss of its own minibatch by the predicted decrease, to first order."""
     data = classification(precision="float64", training=20)
     chosen = configuration(
         precision="float64",
@@ -250,7 +252,7 @@ def in_huge_units() -> PreparedData:
 def test_the_first_nonfinite_array_is_named(
     data: PreparedData, chosen: Configuration, expected: NonFinite
 ) -> None:
-    """A trial's first number that is not finite is recorded with its step and its array, at once and once."""
+    """A trial's first non-finite number is recorded once, with its step and array."""
     cohort = cohort_of(data, [chosen])
     for step in range(6):
         observations = stepped(cohort)
@@ -262,7 +264,7 @@ def test_the_first_nonfinite_array_is_named(
 
 
 def test_a_learning_rate_of_1e9_ends_in_weights_that_are_not_finite() -> None:
-    """Up to the step that is recorded all weights were finite; at that step they are not only where it says so."""
+    """Before the recorded step all weights are finite; at that step they are not if they are the named array."""
     chosen = configuration(hidden=(20, 20), learning_rate=1e9, epochs=20)
     cohort = cohort_of(classification(training=200, validation=50), [chosen])
     snapshots = []
@@ -275,8 +277,8 @@ def test_a_learning_rate_of_1e9_ends_in_weights_that_are_not_finite() -> None:
     assert np.isfinite(snapshots[-1]).all() == (found.array != "weights")
 
 
-def test_one_trials_nan_is_nobody_elses() -> None:
-    """Beside a trial that diverges at once, another one stays finite and is not blamed."""
+def test_one_trials_nan_stays_its_own() -> None:
+    """Next to a trial that diverges at once, another one stays finite and has no finding."""
     cohort = cohort_of(
         classification(), [configuration(learning_rate=rate, reduction="sum") for rate in (0.01, 3e38, 0.01)]
     )
@@ -288,7 +290,7 @@ def test_one_trials_nan_is_nobody_elses() -> None:
 
 
 def test_a_diverged_trial_has_the_accuracy_of_the_first_class() -> None:
-    """Outputs that are all NaN answer the first class, and the validation loss is NaN."""
+    """Outputs that are all NaN count as the first class, and the validation loss is NaN."""
     data = classification(validation=200)
     (observation, _), *_ = trained(
         cohort_of(data, [configuration(learning_rate=3e38, reduction="sum")])
@@ -299,8 +301,8 @@ def test_a_diverged_trial_has_the_accuracy_of_the_first_class() -> None:
     assert epoch.validation_accuracy == float((data.validation.targets == 0).mean())
 
 
-def test_looking_changes_nothing() -> None:
-    """A trial that is looked at in every step has the weights of one that never is."""
+def test_sampling_changes_nothing() -> None:
+    """A trial that is sampled in every step has the weights of one that never is."""
 
     def parameters(next_sample_at: int) -> Any:
         shape: dict[str, Any] = {"optimizer": "nesterov", "weight_decay": 0.1, "batch_norm": True}
@@ -314,17 +316,17 @@ def test_looking_changes_nothing() -> None:
 
 
 def test_samples_are_taken_at_most_once_per_step() -> None:
-    """Steps of samples rise strictly, also through alarms."""
+    """Steps of samples rise strictly, also during alarms."""
     steps = sampled_steps(
         classification(training=500),
         configuration(learning_rate=30.0, epochs=10, initializer=Initializer(name="normal", scale=3.0)),
     )
     assert steps == sorted(set(steps))
-    assert len(steps) > len([step for step in RHYTHM if step < 500])
+    assert len(steps) > len([step for step in SCHEDULE if step < 500])
 
 
 def test_telemetry_of_a_cohort_is_each_rows_own() -> None:
-    """Samples of trials that are looked at together show their own numbers."""
+    """Samples of trials that are sampled together have their own numbers."""
     rates = (0.01, 0.1, 1.0)
     together = trained(cohort_of(classification(), [configuration(learning_rate=rate) for rate in rates]))
     promised = [together[number][0].telemetry.samples[0].predicted_decrease for number in range(3)]

@@ -1,4 +1,4 @@
-"""Recordings: the numbers are a worker's to the last bit, and what is recorded is what happened."""
+"""Recordings: their numbers are a worker's to the last bit, and their contents are correct."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,13 +17,13 @@ from tests.training.cases import SEED, classification, cohort_of, configuration,
 def recorded(
     data: PreparedData, *, watch: RecordingOptions | None = None, until_step: int | None = None, **values: Any
 ) -> Recording:
-    """Return the recording of trial 0 with `values` in its configuration."""
+    """Return the recording of trial 0, with `values` in its configuration."""
     subject = Subject(configuration=configuration(**values), data=data, seed=SEED, number=0)
     return record(subject, watch=watch, until_step=until_step)
 
 
 def exact(track: Track) -> Any:
-    """Return the numbers of a track that has a point for every step."""
+    """Return the numbers of a track with a point for every step."""
     assert track.is_exact
     np.testing.assert_array_equal(track.low, track.high)
     return track.low
@@ -53,7 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_recording_changes_nothing(name: str) -> None:
-    """Parameters and telemetry of a recorded trial are to the last bit those of the trial in a cohort of three."""
+    """Parameters and telemetry of a recorded trial are bit-identical to the trial's in a cohort of three."""
     chosen = CASES[name]
     data = classification(precision=chosen.get("precision", "float32"))
     recording = recorded(data, **chosen)
@@ -65,7 +65,7 @@ def test_recording_changes_nothing(name: str) -> None:
 
 
 def test_regression_is_recorded() -> None:
-    """Without classes there is no accuracy, and all else is there."""
+    """Without classes there is no accuracy; everything else is recorded."""
     recording = recorded(regression(), loss="mse")
     assert np.isnan(exact_or_nan(recording.accuracy)).all()
     assert np.isfinite(exact(recording.loss)).all()
@@ -73,12 +73,12 @@ def test_regression_is_recorded() -> None:
 
 
 def exact_or_nan(track: Track) -> Any:
-    """Return a track's numbers where NaN stands for none."""
+    """Return a track's numbers; NaN if it has none."""
     return np.where(track.has_nan, np.nan, track.low)
 
 
 def test_losses_are_those_of_epochs() -> None:
-    """Minibatch losses, weighted by their examples, add up to the epochs' training losses, the remainder included."""
+    """Minibatch losses, weighted by their examples, add up to the epochs' training losses."""
     recording = recorded(classification(), batch_size=8)
     losses = exact(recording.loss)[:, 0].reshape(3, 8)
     weights = np.array([8] * 7 + [4]) / 60
@@ -87,7 +87,7 @@ def test_losses_are_those_of_epochs() -> None:
 
 
 def test_watched_units_are_the_networks() -> None:
-    """Mean weights and biases of step s are those of the parameters before it; the output's first ten, and ours."""
+    """Mean weights and biases at step s are those of the parameters before it, for outputs and chosen units."""
     watch = RecordingOptions(units=(4, 1), snapshots=(0, 7))
     recording = recorded(classification(), watch=watch)
     first = recording.first
@@ -106,14 +106,14 @@ def test_watched_units_are_the_networks() -> None:
     assert [snapshot.steps for snapshot in recording.snapshots] == [0, 7]
 
 
-def test_a_unit_that_the_layer_has_not_is_refused() -> None:
-    """The message names the units that there are."""
+def test_a_unit_that_the_layer_lacks_is_refused() -> None:
+    """The message has the range of valid units."""
     with pytest.raises(ValueError, match=r"must be in 0 to 4 \(got 5, -1\)"):
         recorded(classification(), watch=RecordingOptions(units=(0, 5, -1)))
 
 
 def dying(*, learning_rate: float, watch: RecordingOptions | None = None) -> Recording:
-    """Return the recording of a ReLU network with summed gradients on inputs that, like pixels, are never negative."""
+    """Return the recording of a ReLU network with summed gradients on inputs that, like pixels, are not negative."""
     data = classification(training=200, inputs=20)
     data = replace(data, training=replace(data.training, inputs=np.abs(data.training.inputs)))
     chosen: dict[str, Any] = {"hidden": (12,), "reduction": "sum", "epochs": 8}
@@ -121,7 +121,7 @@ def dying(*, learning_rate: float, watch: RecordingOptions | None = None) -> Rec
 
 
 def test_a_unit_that_fires_no_more_is_constant_bit_for_bit() -> None:
-    """From the step after its last firing neither the weights nor the bias of a ReLU unit change at all."""
+    """After the last firing of a ReLU unit neither its weights nor its bias change at all."""
     recording = dying(learning_rate=0.05, watch=RecordingOptions(snapshots=tuple(range(160))))
     silent = [unit for unit, step in enumerate(recording.last_fired[0]) if step < recording.steps - 10]
     assert 0 < len(silent) < 12
@@ -139,7 +139,7 @@ def test_a_unit_that_fires_no_more_is_constant_bit_for_bit() -> None:
 
 
 def test_a_dead_network_has_gradients_of_exactly_zero() -> None:
-    """If no unit fires the gradient of the first matrix is 0.0, and all of its numbers are in the bin of zeros."""
+    """If no unit fires the gradient of the first matrix is 0.0, and all its numbers are in the bin of zeros."""
     recording = dying(learning_rate=0.1)
     dead = exact(recording.firing)[:, 0] == 0
     assert dead[-1]
@@ -152,8 +152,8 @@ def test_a_dead_network_has_gradients_of_exactly_zero() -> None:
     )
 
 
-def test_behind_batch_normalization_the_bias_gets_no_gradient() -> None:
-    """The mean that is taken off takes the bias with it: its gradient is rounding, where without it is not."""
+def test_a_bias_before_batch_normalization_gets_no_gradient() -> None:
+    """Subtracting the mean removes the bias: its gradient is rounding, which it is not without normalization."""
     data = classification(precision="float64")
     normal = recorded(data, batch_norm=True, precision="float64")
     plain = recorded(data, precision="float64")
@@ -163,7 +163,7 @@ def test_behind_batch_normalization_the_bias_gets_no_gradient() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_first_number_that_is_not_finite_is_named(precision: Any) -> None:
-    """The recording finds it no later than the loss shows it, and continues to the end."""
+    """The recording finds it at the latest with the loss, and continues to the end."""
     chosen = {"activation": "leaky_relu", "learning_rate": 1e8, "epochs": 80, "precision": precision}
     recording = recorded(classification(precision=precision), **chosen)
     found, shown = recording.nonfinite, recording.telemetry.nonfinite
@@ -175,13 +175,13 @@ def test_the_first_number_that_is_not_finite_is_named(precision: Any) -> None:
     assert recording.loss.has_nan[-1, 0]
 
 
-def test_a_sound_recording_has_no_such_number() -> None:
-    """If everything is finite nothing is named."""
+def test_a_finite_recording_names_no_array() -> None:
+    """If every number is finite no array is named."""
     assert recorded(classification()).nonfinite is None
 
 
-def test_what_activations_read_is_made_again_exactly() -> None:
-    """Through the activation, the numbers before it have the distribution of those behind it."""
+def test_inputs_of_activations_are_recomputed_exactly() -> None:
+    """The activation of the recomputed inputs has the distribution of the recorded activations."""
     recording = recorded(classification(), watch=RecordingOptions(moments=(0, 5)))
     assert [moment.step for moment in recording.moments] == [0, 5]
     for moment in recording.moments:
@@ -194,7 +194,7 @@ def test_what_activations_read_is_made_again_exactly() -> None:
 
 
 def test_normalized_numbers_have_mean_0_and_variance_1() -> None:
-    """Behind batch normalization without gamma and beta, what the activation reads is normalized."""
+    """After batch normalization without gamma and beta, the activation's inputs are normalized."""
     recording = recorded(classification(), batch_norm=True, batch_norm_affine=False, hidden=(6, 5))
     for moment in recording.moments:
         for layer in moment.layers[:-1]:
@@ -218,8 +218,8 @@ def test_gradients_are_of_the_mean_loss() -> None:
 
 
 @pytest.mark.parametrize("until", [1, 5, 6, 7, 12, 18, 40])
-def test_a_recording_ends_where_it_should(until: int) -> None:
-    """After that many steps, with the epochs that they finish; more than the configuration has is all of it."""
+def test_a_recording_ends_after_the_given_steps(until: int) -> None:
+    """It ends after that many steps, with their finished epochs; at most at the configuration's end."""
     recording = recorded(classification(), until_step=until)
     whole = recorded(classification())
     assert recording.steps == min(until, 18)
@@ -227,8 +227,8 @@ def test_a_recording_ends_where_it_should(until: int) -> None:
     np.testing.assert_array_equal(exact(recording.loss), exact(whole.loss)[:until])
 
 
-def test_an_interrupted_recording_is_whole_up_to_there() -> None:
-    """Interruption is asked for at every step, and what was recorded until then is returned."""
+def test_an_interrupted_recording_is_complete_so_far() -> None:
+    """The interruption is checked at every step, and everything recorded until then is returned."""
     asked = iter([False] * 9 + [True] * 9)
     subject = Subject(configuration=configuration(), data=classification(), seed=SEED, number=0)
     recording = record(subject, is_interrupted=lambda: next(asked, True))
@@ -237,7 +237,7 @@ def test_an_interrupted_recording_is_whole_up_to_there() -> None:
 
 
 def test_a_long_recording_is_bounded() -> None:
-    """More steps than points are thinned, and the highest loss of all is still there."""
+    """More steps than points are merged, and the highest loss is kept."""
     data = classification(training=20, validation=5)
     recording = recorded(data, batch_size=1, epochs=230, hidden=(3,))
     assert recording.steps == 4600 > POINTS
@@ -246,8 +246,8 @@ def test_a_long_recording_is_bounded() -> None:
     assert recording.firing.low.min() >= 0
 
 
-def test_evaluation_is_the_validations() -> None:
-    """Loss and accuracy on the validation part are those of the last epoch, in more than one pass."""
+def test_evaluation_equals_validation() -> None:
+    """Loss and accuracy on the validation part are those of the last epoch, in several passes."""
     data = classification(validation=1203)
     recording = recorded(data, dropout=0.3, batch_norm=True)
     found = evaluate(recording.network, recording.final, data.validation)
@@ -255,8 +255,8 @@ def test_evaluation_is_the_validations() -> None:
     assert (found.loss, found.accuracy) == (last.validation_loss, last.validation_accuracy)
 
 
-def test_units_of_held_back_examples_are_counted_over_all() -> None:
-    """A unit is never positive when it is so for none of the examples, however many passes they need."""
+def test_units_are_counted_over_all_examples() -> None:
+    """A unit is never positive if it is so for no example, over any number of passes."""
     data = classification(validation=700)
     recording = recorded(data, hidden=(9, 8), learning_rate=0.5)
     found = evaluate(recording.network, recording.final, data.validation)
@@ -269,7 +269,7 @@ def test_units_of_held_back_examples_are_counted_over_all() -> None:
 
 
 def test_an_evaluation_without_classes_has_no_accuracy() -> None:
-    """In regression there is a loss alone."""
+    """In regression there is only a loss."""
     data = regression()
     recording = recorded(data, loss="mse")
     found = evaluate(recording.network, recording.final, data.validation)
@@ -277,8 +277,8 @@ def test_an_evaluation_without_classes_has_no_accuracy() -> None:
     assert found.loss == recording.telemetry.epochs[-1].validation_loss
 
 
-def test_a_unit_behind_a_skip_fires_by_its_own_activation() -> None:
-    """What the shortcut brings is no firing: the last layer's branches are counted, not their sums."""
+def test_a_unit_with_a_skip_fires_by_its_own_activation() -> None:
+    """The inputs of a skip are no firing: the branches of the last layer are counted, not their sums."""
     data = classification(validation=700)
     recording = recorded(data, hidden=(9, 9, 9), skip_connections=True, learning_rate=0.5)
     found = evaluate(recording.network, recording.final, data.validation)

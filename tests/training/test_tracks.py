@@ -1,4 +1,4 @@
-"""Tapes: exact while they are short, bounded when they are long, and no spike is lost."""
+"""Tapes: exact while short, bounded when long, and without a lost spike."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hpsearch.training.tracks import Tape
 
 
 def test_a_short_tape_is_exact() -> None:
-    """Up to its points a tape keeps every number of every step."""
+    """A tape with fewer steps than points keeps every number of every step."""
     tape = Tape(columns=2, points=8)
     numbers = np.arange(16.0).reshape(8, 2)
     for row in numbers:
@@ -21,7 +21,7 @@ def test_a_short_tape_is_exact() -> None:
 
 @pytest.mark.parametrize("steps", [9, 16, 17, 100, 1000])
 def test_a_long_tape_keeps_every_spike(steps: int) -> None:
-    """However long a tape, each point has the extremes of its steps, and NaN does not hide them."""
+    """Each point of a long tape has the extremes of its steps, which NaN does not hide."""
     numbers = np.random.default_rng(3).standard_normal(steps)
     numbers[steps // 2], numbers[steps // 3] = np.inf, np.nan
     tape = Tape(columns=1, points=8)
@@ -37,7 +37,7 @@ def test_a_long_tape_keeps_every_spike(steps: int) -> None:
 
 
 def test_a_point_of_nan_alone_has_no_extremes() -> None:
-    """If there was nothing but NaN there is no low and no high, and it is said."""
+    """If all numbers of a point are NaN it has no low and no high, and `has_nan` is true."""
     tape = Tape(columns=1, points=2)
     for _ in range(5):
         tape.append(np.array([np.nan]))

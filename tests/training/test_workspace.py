@@ -1,4 +1,4 @@
-"""The arrays of a cohort: slices of one set, made once."""
+"""The arrays of a cohort: slices of one set, allocated once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ MODEL = ModelSpec(hidden=(4, 3, 3), batch_norm=True, dropout=0.5, skip_connectio
 
 
 def made(*, states: int = 2) -> tuple[State, Workspace]:
-    """Return state and workspace of a network with everything in it."""
+    """Return state and workspace of a network with every kind of buffer."""
     network = build_network(MODEL, inputs=6, outputs=2)
     state = allocate_state(network, rows=ROWS, states=states, dtype=np.float32)
     return state, Workspace(network, state, examples=EXAMPLES, trains=True)
@@ -42,7 +42,7 @@ def written(lane: Lane) -> Iterator[Array]:
 
 @given(st.data(), st.integers(1, EXAMPLES))
 def test_lanes_of_different_rows_share_nothing(data: st.DataObject, examples: int) -> None:
-    """What one lane writes no other lane of other rows can see."""
+    """Arrays that one lane writes are in no lane of other rows."""
     cut = data.draw(st.integers(1, ROWS - 1))
     _, workspace = made()
     one = workspace.lane(0, cut, examples, shared_inputs=data.draw(st.booleans()))
@@ -61,7 +61,7 @@ def test_a_lane_is_a_view_of_the_state() -> None:
     assert state.parameters[1:3, 0].tolist() == [5, 6]
 
 
-def test_shared_inputs_stand_once() -> None:
+def test_shared_inputs_are_stored_once() -> None:
     """If all rows see the same examples, inputs and targets have one trial."""
     lane = made()[1].lane(1, 4, 3, shared_inputs=True)
     assert lane.batch.x.shape == (1, 3, 6)
@@ -70,7 +70,7 @@ def test_shared_inputs_stand_once() -> None:
 
 
 def test_a_remembered_lane_is_the_same_lane() -> None:
-    """Asking again gives the same lane; after many others it is made again, of the same memory."""
+    """A second request returns the same lane; after many others it is cut again, of the same memory."""
     _, workspace = made()
     first = workspace.lane(0, 1, 1, shared_inputs=True)
     assert workspace.lane(0, 1, 1, shared_inputs=True) is first
@@ -85,7 +85,7 @@ def test_a_remembered_lane_is_the_same_lane() -> None:
     assert np.shares_memory(again.batch.x, first.batch.x)
 
 
-def test_a_trial_moves_with_everything_it_is() -> None:
+def test_a_trial_moves_completely() -> None:
     """Moving a trial copies its parameters, running statistics and optimizer states to the other row."""
     state, _ = made()
     for number, array in enumerate((state.parameters, state.running, *state.optimizer)):
@@ -97,7 +97,7 @@ def test_a_trial_moves_with_everything_it_is() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_all_arrays_have_the_networks_precision(dtype: Any) -> None:
-    """Every array of a step has the precision of the state: nothing is rounded, nothing computed twice as wide."""
+    """Every array of a step has the precision of the state, neither less nor more."""
     network = build_network(MODEL, inputs=6, outputs=2)
     state = allocate_state(network, rows=ROWS, states=1, dtype=dtype)
     lane = Workspace(network, state, examples=EXAMPLES, trains=True).lane(0, 2, 3, shared_inputs=False)

@@ -1,6 +1,6 @@
 """A multilayer perceptron as a textbook writes it: one trial, float64, allocation and all.
 
-It is slow and plain on purpose, and shares no line with what it checks.
+It is slow and simple on purpose, and shares no code with the package.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ ACTIVATIONS: dict[Activation, Any] = {
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What the textbook measures in one step, by the names of `telemetry.Sample`."""
+class Measurement:
+    """The textbook's measurements of one step, with the names of `telemetry.Sample`."""
 
     loss: float
     logit_max: float
@@ -44,7 +44,7 @@ class Perceptron:
     learning_rate: float
     weight_decay: float
     is_summed: bool = False
-    looks: list[Look] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
 
     def outputs(self, x: Array) -> list[Array]:
         """Return the activations of every layer, the logits last."""
@@ -55,7 +55,7 @@ class Perceptron:
         return layers
 
     def step(self, x: Array, labels: Array) -> float:
-        """Take one step, note what was seen, and return the mean loss before it."""
+        """Take one step, record its measurements, and return the mean loss before it."""
         layers = self.outputs(x)
         logits = layers[-1]
         losses = cross_entropy(logits, labels)
@@ -76,8 +76,8 @@ class Perceptron:
             promised += float((dw * change).sum() + (db * factor * db).sum())
             np.subtract(w, change, out=w)
             np.subtract(b, factor * db, out=b)
-        self.looks.append(
-            Look(
+        self.measurements.append(
+            Measurement(
                 loss=float(losses.mean()),
                 logit_max=float(np.abs(logits).max()),
                 dead_shares=[float((~(a > 0).any(axis=0)).mean()) for a in layers[1:-1]] + [0.0],

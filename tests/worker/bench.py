@@ -45,7 +45,7 @@ class Bench:
         self.data: PreparedData = prepare(spec.data, seed=spec.seed, precision="float32", environment={})
         self.store: Store = open_store(url)
         self._stores = [self.store]
-        self.study: StoredStudy = self.store.create_study(
+        self.study: StoredStudy = self.store.studies.create(
             resolve(spec, task=self.data.task), fingerprint=self.data.fingerprint
         )
 
@@ -62,11 +62,11 @@ class Bench:
 
     def progress(self) -> Progress:
         """Return the progress of the study."""
-        return self.store.progress(self.study)
+        return self.store.studies.progress(self.study)
 
     def trials(self) -> list[Trial]:
         """Return all trials by number."""
-        return self.store.trials(self.study)
+        return self.store.trials.all(self.study)
 
 
 def numbers_of(trial: Trial) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""The choice of audited trials, and their fates."""
+"""The choice of audited trials, and how they end."""
 
 import math
 from collections.abc import Mapping
@@ -39,8 +39,8 @@ def test_a_larger_share_audits_the_same_trials_and_more(seed: int, number: int, 
     )
 
 
-def test_the_share_is_kept() -> None:
-    """Of many trials the share is audited, others under another seed."""
+def test_the_share_of_audits() -> None:
+    """The share of many trials is audited, and other ones under another seed."""
     drawn = [
         {number for number in range(2000) if is_audited(seed=seed, number=number, share=0.1)}
         for seed in (1, 2)
@@ -49,13 +49,13 @@ def test_the_share_is_kept() -> None:
     assert len(drawn[0] & drawn[1]) < 50
 
 
-def test_the_stream_is_its_own() -> None:
-    """No other stream of a study has the audit's number, so it shares no random numbers with any."""
+def test_audits_have_their_own_random_stream() -> None:
+    """No other stream of a study has the audit's number."""
     assert AUDIT_STREAM not in {ORDER_STREAM, WEIGHTS_STREAM, DROPOUT_STREAM, SPLIT_STREAM}
 
 
-def test_a_reprieve_says_when() -> None:
-    """The finding that would have stopped a trial is unchanged, and its evidence has that step."""
+def test_the_finding_of_an_audit_has_its_step() -> None:
+    """The finding that would have stopped a trial is unchanged, except for that step in its evidence."""
     finding = Finding(
         cause=Cause.EXPLODING, confidence=0.9, first_step=7, evidence={"loss": 3.0}, remedy="Less."
     )
@@ -75,21 +75,21 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Trial], list[Tr
     return ended[0], ended[1]
 
 
-def test_an_audited_trial_runs_on(both: tuple[list[Trial], list[Trial]]) -> None:
-    """Those that are audited, and they alone, run on to their end or to numbers that are not finite."""
+def test_an_audited_trial_continues(both: tuple[list[Trial], list[Trial]]) -> None:
+    """Exactly the audited trials continue to their end or to numbers that are not finite."""
     plain, audited = both
     fates = set()
     for before, after in zip(plain, audited, strict=True):
         is_stopped = before.state is TrialState.PRUNED and before.verdict in SPEC.pruning.fatal_causes
         if is_stopped and is_audited(seed=AUDITING.seed, number=before.number, share=SHARE):
-            check_that_it_ran_on(before, after)
+            check_continuation(before, after)
             fates.add(after.state)
         else:
             assert numbers_of(after) == numbers_of(before)
     assert fates == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def check_that_it_ran_on(before: Trial, after: Trial) -> None:
+def check_continuation(before: Trial, after: Trial) -> None:
     """Check an audited trial against the one that was stopped."""
     assert (after.verdict, without(evidence_of(after))) == (before.verdict, evidence_of(before))
     assert evidence_of(after)[AUDITED_AT] == before.steps <= after.steps
@@ -106,27 +106,27 @@ def evidence_of(trial: Trial) -> Mapping[str, float]:
 
 
 def without(evidence: Mapping[str, float]) -> dict[str, float]:
-    """Return the evidence of the finding itself."""
+    """Return the evidence without the step of the audit."""
     return {name: number for name, number in evidence.items() if name != AUDITED_AT}
 
 
 def test_audits_do_not_depend_on_the_worker(both: tuple[list[Trial], list[Trial]], tmp_path: Path) -> None:
-    """Trained one by one, the trials of an audited study are the same as eight at a time."""
+    """The trials of an audited study are the same one by one and eight at a time."""
     bench = Bench(f"sqlite:///{tmp_path}/alone.db", AUDITING)
     bench.worker("b", rows=1).run()
     assert [numbers_of(trial) for trial in bench.trials()] == [numbers_of(trial) for trial in both[1]]
 
 
 def test_an_audited_trial_is_not_outranked(tmp_path: Path) -> None:
-    """With every stop audited, a trial is neither stopped nor outranked after its verdict turned fatal."""
+    """With every stop audited, a trial is neither stopped nor outranked after its fatal verdict."""
     pruning = PruningSpec(audit=1.0, startup_trials=1)
     bench = Bench(f"sqlite:///{tmp_path}/ranked.db", replace(AUDITING, pruning=pruning))
     bench.worker("a", rows=3).run()
-    reprieves = [trial for trial in bench.trials() if AUDITED_AT in evidence_of(trial)]
-    assert reprieves
-    assert {trial.verdict for trial in reprieves} <= pruning.fatal_causes
-    complete = [trial for trial in reprieves if trial.state is TrialState.COMPLETE]
+    audited = [trial for trial in bench.trials() if AUDITED_AT in evidence_of(trial)]
+    assert audited
+    assert {trial.verdict for trial in audited} <= pruning.fatal_causes
+    complete = [trial for trial in audited if trial.state is TrialState.COMPLETE]
     assert complete
     assert {trial.epochs for trial in complete} == {SPEC.training.epochs}
     stopped = [trial for trial in bench.trials() if trial.state is TrialState.PRUNED]
-    assert {trial.verdict for trial in stopped if trial not in reprieves} <= {Cause.OUTRANKED}
+    assert {trial.verdict for trial in stopped if trial not in audited} <= {Cause.OUTRANKED}

@@ -1,4 +1,4 @@
-"""How many trials a cohort should train at once."""
+"""The number of trials that a cohort trains at once."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -16,7 +16,7 @@ from tests.training.cases import classification, configuration
 
 
 def arrays(thing: Any) -> Iterator[np.ndarray[Any, Any]]:
-    """Yield the arrays in records and tuples."""
+    """Yield the arrays in nested records and tuples."""
     if isinstance(thing, np.ndarray):
         yield thing
     elif isinstance(thing, tuple | list):
@@ -48,7 +48,7 @@ def size_bytes(thing: Any) -> int:
     ],
     ids=str,
 )
-def test_row_bytes_are_what_a_step_touches(values: dict[str, Any]) -> None:
+def test_row_bytes_are_those_of_a_step(values: dict[str, Any]) -> None:
     """The memory of a row is, to a tenth, that of the arrays that a cohort allocates for its steps."""
     data = classification(training=200, inputs=64, precision=values.get("precision", "float32"))
     chosen = configuration(**values)
@@ -62,7 +62,7 @@ def test_row_bytes_are_what_a_step_touches(values: dict[str, Any]) -> None:
 
 @given(st.integers(1, 2**40), st.integers(1, 2**40))
 def test_a_cohort_has_8_to_32_rows(bytes_per_row: int, cache_bytes: int) -> None:
-    """A cohort fills the cache if that takes between 8 and 32 rows, and has 8 or 32 elsewhere."""
+    """A cohort fills the cache if that takes 8 to 32 rows; otherwise it has 8 or 32."""
     rows = cohort_capacity(bytes_per_row, cache_bytes=cache_bytes)
     assert LEAST_ROWS <= rows <= MOST_ROWS
     if rows > LEAST_ROWS:
@@ -84,5 +84,5 @@ def test_a_tenth_of_the_budget_is_in_flight(budget: int, workers: int) -> None:
     ("budget", "workers", "rows"), [(200, 2, 10), (100, 1, 10), (5, 4, 1), (1000, 3, 33)]
 )
 def test_rows_in_flight(budget: int, workers: int, rows: int) -> None:
-    """As in the design: 200 trials and two workers are ten rows each."""
+    """For 200 trials and two workers these are ten rows each."""
     assert rows_in_flight(budget, workers=workers) == rows

@@ -1,4 +1,4 @@
-"""The heartbeat: a worker is registered, seen, keeps its leases and receives requests, as long as it works."""
+"""The heartbeat: a working worker is registered, keeps its leases and receives requests."""
 
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -28,8 +28,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def study(store: Store) -> StoredStudy:
-    """Return a study in it."""
-    return store.create_study(a_spec(), fingerprint=FINGERPRINT)
+    """Return a study in the database."""
+    return store.studies.create(a_spec(), fingerprint=FINGERPRINT)
 
 
 def heart(
@@ -41,7 +41,7 @@ def heart(
 
 def lease_until_s(store: Store) -> float:
     """Return the expiry of the lease of trial 0."""
-    with reading(store._engine) as connection:
+    with reading(store._transactions.engine) as connection:
         found = connection.execute(text("SELECT lease_until FROM hpsearch_trials WHERE number = 0"))
         until_s: float = found.scalar_one()
         return until_s
@@ -49,10 +49,10 @@ def lease_until_s(store: Store) -> float:
 
 def names(store: Store) -> list[str]:
     """Return the registered workers."""
-    return [worker.identity.name for worker in store.workers()]
+    return [worker.identity.name for worker in store.workers.all()]
 
 
-def test_a_worker_is_registered_while_its_heart_beats(store: Store) -> None:
+def test_a_worker_is_registered_during_its_heartbeat(store: Store) -> None:
     """The registry has the worker inside the context, and not after any kind of exit."""
     assert names(store) == []
     with heart(store):
@@ -68,45 +68,45 @@ def test_a_worker_is_registered_while_its_heart_beats(store: Store) -> None:
     assert names(store) == []
 
 
-def test_leases_outlive_their_seconds_while_the_heart_beats(store: Store, study: StoredStudy) -> None:
-    """A trial stays its worker's past the lease that it was claimed with, and the worker is seen meanwhile."""
+def test_the_heartbeat_renews_leases(store: Store, study: StoredStudy) -> None:
+    """A trial stays its worker's after the first lease has expired, and the worker is recorded as seen."""
     held: list[int] = []
     with heart(store, tokens=lambda: held):
-        (before,) = store.workers()
-        held += [claim.token for claim in store.claim(study, worker="ann", count=1, lease_s=LEASE_S)]
+        (before,) = store.workers.all()
+        held += [claim.token for claim in store.queue.claim(study, worker="ann", count=1, lease_s=LEASE_S)]
         first_s = lease_until_s(store)
         wait_until(lambda: lease_until_s(store) > first_s + LEASE_S, "the lease is renewed")
-        assert store.sweep(study) == []
-        assert store.workers()[0].seen > before.seen
-    wait_until(lambda: store.sweep(study) == [0], "the lease runs out behind the last beat")
-    assert store.trial(study, 0).state is TrialState.WAITING
+        assert store.queue.sweep(study) == []
+        assert store.workers.all()[0].seen > before.seen
+    wait_until(lambda: store.queue.sweep(study) == [0], "the lease runs out behind the last beat")
+    assert store.trials.get(study, 0).state is TrialState.WAITING
 
 
-def test_a_request_from_afar_reaches_the_worker(store: Store) -> None:
-    """A worker that is asked to stop through the database stops, as after any other request."""
+def test_a_remote_request_to_stop_reaches_the_worker(store: Store) -> None:
+    """A worker that is asked to stop through the database stops."""
     stop = StopRequest()
     with heart(store, stop=stop):
-        store.ask_to_stop("ann")
+        store.workers.ask_to_stop("ann")
         wait_until(lambda: stop.is_asked, "the worker hears of it")
     assert (stop.signal, stop.exit_code) == (None, 0)
 
 
-def test_a_worker_that_was_forgotten_is_back_with_its_next_beat(store: Store) -> None:
-    """A worker that was removed from the registry, for example by a cleanup, is registered again."""
+def test_a_heartbeat_registers_a_removed_worker(store: Store) -> None:
+    """A worker that was removed from the registry is registered again by its next heartbeat."""
     with heart(store):
-        store.unregister_worker("ann")
+        store.workers.unregister("ann")
         wait_until(lambda: names(store) == ["ann"], "the worker is registered again")
 
 
-def test_only_what_the_worker_knows_that_it_holds_is_kept(store: Store, study: StoredStudy) -> None:
-    """A claim that the worker never received goes back when its lease expires, even if heartbeats continue."""
+def test_only_leases_with_a_known_token_are_renewed(store: Store, study: StoredStudy) -> None:
+    """A claim that the worker never received goes back when its lease expires, despite heartbeats."""
     with heart(store):
-        store.claim(study, worker="ann", count=1, lease_s=LEASE_S)
-        wait_until(lambda: store.sweep(study) == [0], "the lease runs out")
+        store.queue.claim(study, worker="ann", count=1, lease_s=LEASE_S)
+        wait_until(lambda: store.queue.sweep(study) == [0], "the lease runs out")
 
 
-def test_a_fault_in_the_heartbeat_ends_the_worker(store: Store) -> None:
-    """Without its heartbeat a worker would train in vain: it is asked to stop, and gets the error at the end."""
+def test_an_error_in_the_heartbeat_ends_the_worker(store: Store) -> None:
+    """The worker is asked to stop, and the error is raised at the end of the context."""
     stop = StopRequest()
 
     def broken() -> list[int]:

@@ -46,7 +46,7 @@ def test_the_ledger_adds_up(url: str) -> None:
     assert progress.ledger["complete"] == SPEC.training.epochs * len(complete)
 
 
-def test_several_ways_to_fail_are_told_apart(url: str) -> None:
+def test_different_failures_have_different_verdicts(url: str) -> None:
     """Over nine decades of learning rates some trials learn, some diverge or die, and some are too slow."""
     bench = Bench(url, replace(SPEC, trials=60))
     bench.worker("a", rows=16).run()
@@ -100,7 +100,7 @@ def test_the_budget_can_be_raised_while_workers_run(url: str) -> None:
     """A budget raised from 24 to 31 ends with exactly 31."""
     bench = Bench(url)
     bench.worker("a").run()
-    bench.study = bench.store.set_budget(bench.study, 31)
+    bench.study = bench.store.studies.set_budget(bench.study, 31)
     bench.worker("b").run()
     assert bench.progress().finished == 31
 
@@ -131,42 +131,42 @@ def test_enqueued_trials_come_first(url: str) -> None:
 def test_a_worker_that_lost_its_leases_writes_nothing(url: str) -> None:
     """Trials whose lease ran out and went to another worker are dropped by the first, and end once."""
     bench = Bench(url)
-    first = bench.store.claim(bench.study, worker="sleeper", count=4, lease_s=-1.0)
+    first = bench.store.queue.claim(bench.study, worker="sleeper", count=4, lease_s=-1.0)
     bench.worker("a").run()
     trials = bench.trials()
     assert bench.progress().finished == SPEC.trials
     assert {trials[claim.number].attempts for claim in first} == {2}
     assert {trials[claim.number].worker for claim in first} == {"a"}
     late = [Update(claim=claim, reports={0: 0.5}, epochs=1, steps=4) for claim in first]
-    assert bench.store.record(bench.study, late) == {claim.number for claim in first}
+    assert bench.store.trials.record(bench.study, late) == {claim.number for claim in first}
     assert bench.trials() == trials
 
 
-def test_a_worker_says_first_that_its_study_was_deleted(url: str) -> None:
-    """Its leases are gone because the study is; trials that were taken only from this worker are reported as such."""
+def test_a_worker_reports_that_its_study_was_deleted(url: str) -> None:
+    """If the study is gone, that is reported; if only the leases are, the lost trials are."""
     for delete, why in ((True, 'study "iris" was deleted'), (False, "leases ended meanwhile")):
-        said: list[str] = []
+        messages: list[str] = []
         bench = Bench(f"{url}.{delete}")
-        worker = bench.worker("a", rows=2, notify=said.append)
+        worker = bench.worker("a", rows=2, notify=messages.append)
         assert worker._turn()
         if delete:
-            bench.store.delete_named(bench.study.name)
+            bench.store.studies.delete(bench.study.name)
             with pytest.raises(StudyNotFoundError, match="it was deleted"):
                 worker.run()
         else:
-            bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
+            bench.store.queue.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
             worker.run()
-        assert said == [f"{why}: its work on 0, 1 is discarded"]
+        assert messages == [f"{why}: its work on 0, 1 is discarded"]
         bench.close()
 
 
-def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -> None:
-    """A worker can claim trials again that were handed back without its doing, as by a restored database."""
+def test_a_worker_restarts_trials_that_it_claims_again(url: str) -> None:
+    """A worker can claim its trials again after they were handed back, for example by a restored database."""
     bench = Bench(url)
     worker = bench.worker("a", rows=2 * SPEC.trials)
     assert worker._turn()
     held = set(worker._active)
-    assert bench.store.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
+    assert bench.store.queue.release(bench.study, worker="a", numbers=None, why="restored", crashed=False)
     worker._claim_trials()
     assert set(worker._active) >= held
     assert {worker._active[number].claim.attempt for number in held} == {2}
@@ -180,7 +180,7 @@ def test_a_worker_that_is_given_its_own_trials_anew_starts_them_anew(url: str) -
 
 
 def test_networks_of_other_shapes_train_in_other_cohorts(url: str) -> None:
-    """A search over widths and activations ends exactly, and every trial has the numbers that it has alone."""
+    """A search over widths and activations ends exactly, and every trial has the numbers of a training alone."""
     shapes = (
         *RATES,
         Choices(name="model.hidden", choices=("[8]", "[16, 8]", "[]")),
@@ -212,8 +212,8 @@ def test_diagnosis_can_be_switched_off(url: str) -> None:
         PruningSpec(rank="none", expected=(Cause.LR_TOO_LOW,)),
     ],
 )
-def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
-    """Only causes that the study file calls fatal, and does not expect, stop a trial; others train all epochs."""
+def test_the_study_file_sets_the_fatal_causes(url: str, pruning: PruningSpec) -> None:
+    """Only causes that are fatal and not expected stop a trial; others train all epochs."""
     bench = Bench(url, replace(SPEC, pruning=pruning, trials=40))
     bench.worker("a").run()
     stopped = [trial for trial in bench.trials() if trial.epochs < SPEC.training.epochs]
@@ -222,7 +222,7 @@ def test_the_study_says_what_is_fatal(url: str, pruning: PruningSpec) -> None:
 
 
 @pytest.mark.parametrize("rank", ["median", "asha", "hyperband"])
-def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
+def test_rank_stops_outranked_trials(url: str, rank: str) -> None:
     """With a pruner of Optuna's some trials are outranked, and they count against the budget."""
     narrow = replace(SPEC, search=(replace(RATES[0], low=1e-3, high=1.0), RATES[1]), trials=30)
     spec = replace(narrow, pruning=PruningSpec(rank=rank), training=replace(SPEC.training, epochs=12))  # type: ignore[arg-type]
@@ -233,10 +233,10 @@ def test_rank_stops_trials_that_others_beat(url: str, rank: str) -> None:
 
 
 def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
-    """Suspects are trained last and alone; all trials have their usual numbers."""
+    """Suspects are trained last and alone, with their usual numbers."""
     bench = Bench(url)
-    bench.store.claim(bench.study, worker="lost", count=4, lease_s=600.0)
-    bench.store.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
+    bench.store.queue.claim(bench.study, worker="lost", count=4, lease_s=600.0)
+    bench.store.queue.release(bench.study, worker="lost", numbers=None, why="it was killed", crashed=True)
     bench.worker("a", rows=5).run()
     trials = bench.trials()
     spans = {trial.number: (trial.started, trial.finished) for trial in trials}
@@ -255,8 +255,8 @@ def test_a_trial_that_lost_a_worker_trains_alone(url: str) -> None:
     assert [numbers_of(trial) for trial in trials] == [numbers_of(trial) for trial in alone.trials()]
 
 
-def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
-    """An exception other than a user's error may be caused by a trial, so it counts against the trials in training."""
+def test_a_bug_counts_as_a_crash_of_all_trials(url: str) -> None:
+    """An exception other than a user's error may be caused by a trial, so it counts against those in training."""
     bench = Bench(url)
 
     def fail() -> bool:
@@ -269,14 +269,14 @@ def test_a_fault_hands_everything_back_as_a_crash(url: str) -> None:
         worker.run()
     progress = bench.progress()
     assert (progress.running, progress.waiting + progress.finished) == (0, 5)
-    histories = [bench.store.attempts(bench.study, number) for number in range(5)]
+    histories = [bench.store.trials.attempts(bench.study, number) for number in range(5)]
     lost = [history[0] for history in histories if history]
     assert {(attempt.worker, attempt.why, attempt.crashed) for attempt in lost} == {
         ("a", "the worker failed", True)
     }
 
 
-def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -> None:
+def test_a_users_error_counts_as_no_crash(url: str) -> None:
     """An event that no trial causes, such as a request to stop at once, counts against none."""
     bench = Bench(url)
 
@@ -289,7 +289,7 @@ def test_an_error_of_the_users_hands_everything_back_without_a_crash(url: str) -
     with pytest.raises(StopNowError):
         worker.run()
     assert bench.progress().running == 0
-    histories = [bench.store.attempts(bench.study, number) for number in range(5)]
+    histories = [bench.store.trials.attempts(bench.study, number) for number in range(5)]
     assert {attempt.crashed for history in histories for attempt in history} == {False}
 
 

@@ -1,4 +1,4 @@
-"""A database that goes away under a worker: restarted, or cut off in the middle of a commit."""
+"""A database that becomes unavailable during work: restarted, or cut off during a commit."""
 
 import os
 import socket
@@ -36,11 +36,11 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
-def test_a_heart_beats_on_behind_a_restart(cluster: Cluster) -> None:
-    """Leases are renewed again when a server that was gone is back, and the worker is seen, without intervention."""
+def test_the_heartbeat_continues_after_a_restart(cluster: Cluster) -> None:
+    """After a restart of the server leases are renewed and the worker is seen again, without intervention."""
     with open_store(cluster.url(cluster.new_database())) as store:
-        study = store.create_study(a_spec(), fingerprint=FINGERPRINT)
-        claims = store.claim(study, worker="ann", count=2, lease_s=600.0)
+        study = store.studies.create(a_spec(), fingerprint=FINGERPRINT)
+        claims = store.queue.claim(study, worker="ann", count=2, lease_s=600.0)
         tokens = [claim.token for claim in claims]
         with Heartbeat(store, identity=ANN, lease_s=LEASE_S, tokens=lambda: tokens, stop=StopRequest()):
             cluster.stop("fast")
@@ -49,19 +49,19 @@ def test_a_heart_beats_on_behind_a_restart(cluster: Cluster) -> None:
                 listener.settimeout(60)
                 listener.accept()[0].close()
             cluster.start()
-            (behind,) = store.workers()
-            wait_until(lambda: store.workers()[0].seen > behind.seen, "the heart beats again")
+            (behind,) = store.workers.all()
+            wait_until(lambda: store.workers.all()[0].seen > behind.seen, "the heart beats again")
             # Its leases of 600 s are of 0.9 s now, and are renewed.
-            assert store.sweep(study) == []
-        wait_until(lambda: store.sweep(study) == [0, 1], "the leases run out behind the last beat")
-        assert store.workers() == []
+            assert store.queue.sweep(study) == []
+        wait_until(lambda: store.queue.sweep(study) == [0, 1], "the leases run out behind the last beat")
+        assert store.workers.all() == []
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_claim_without_an_answer_is_made_again(cluster: Cluster, where: Cut, tmp_path: Path) -> None:
-    """Claims whose connection is lost while they commit leave no stray trial, whether they were committed or not.
+def test_a_claim_without_an_answer_is_repeated(cluster: Cluster, where: Cut, tmp_path: Path) -> None:
+    """Claims that lose their connection during the commit leave no stray trial, committed or not.
 
-    In the end the study is, to the last bit, what an undisturbed worker makes of it.
+    The study ends with the results of an undisturbed worker, to the last bit.
     """
     name = cluster.new_database()
     with Proxy(cluster.port) as proxy:
@@ -74,13 +74,13 @@ def test_a_claim_without_an_answer_is_made_again(cluster: Cluster, where: Cut, t
                 proxy.cut_commit(where)
             return False
 
-        said: list[str] = []
-        bench.worker("ann", should_yield=arm, notify=said.append).run()
+        messages: list[str] = []
+        bench.worker("ann", should_yield=arm, notify=messages.append).run()
         assert proxy.cuts == 3
     progress = bench.progress()
     assert (progress.finished, progress.running, progress.waiting) == (SPEC.trials, 0, 0)
-    assert ["in the middle of a commit" in line for line in said] == [True] * 3
-    histories = [bench.store.attempts(bench.study, number) for number in range(SPEC.trials)]
+    assert ["in the middle of a commit" in line for line in messages] == [True] * 3
+    histories = [bench.store.trials.attempts(bench.study, number) for number in range(SPEC.trials)]
     whys = {attempt.why for history in histories for attempt in history}
     assert whys == ({"the claim's answer was lost"} if where == "after" else set())
     assert not any(attempt.crashed for history in histories for attempt in history)

@@ -1,4 +1,4 @@
-"""Fresh seeds: their effects, and the loss of only the cohort in training."""
+"""Fresh seeds, their effects, and a stop that loses only the cohort in training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def study() -> PreparedStudy:
 
 
 def numbers_of(one: Evaluation) -> tuple[object, ...]:
-    """Return everything but the time."""
+    """Return all fields except the time."""
     return one.number, one.part, one.seed, one.loss, one.accuracy
 
 
@@ -54,7 +54,7 @@ def test_more_seeds_begin_with_the_same_ones() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-def test_with_the_studys_own_seed_it_is_the_trial_again(tmp_path: Path) -> None:
+def test_with_the_studys_seed_it_repeats_the_trial(tmp_path: Path) -> None:
     """An evaluation trains exactly as the search does: only the seed makes the difference."""
     spec = replace(SPEC, trials=6, pruning=PruningSpec(diagnosis=False, rank="none"))
     bench = Bench(f"sqlite:///{tmp_path}/search.db", spec)
@@ -70,8 +70,8 @@ def test_with_the_studys_own_seed_it_is_the_trial_again(tmp_path: Path) -> None:
     bench.close()
 
 
-def test_company_changes_nothing(study: PreparedStudy) -> None:
-    """Alone or in one cohort, each trial with each seed reaches the same to the last bit, and all are there."""
+def test_evaluations_do_not_depend_on_the_cohort(study: PreparedStudy) -> None:
+    """Alone or in one cohort, each trial with each seed has bit-identical results, and none is missing."""
     together = trained(study)
     assert together == trained(study, rows=1)
     assert {(number, seed) for number, _, seed, *_ in together} == {
@@ -79,8 +79,8 @@ def test_company_changes_nothing(study: PreparedStudy) -> None:
     }
 
 
-def test_the_test_part_is_measured_and_not_learned(study: PreparedStudy) -> None:
-    """The requested part is measured, after the same training: equal parts give equal numbers."""
+def test_the_test_part_is_not_trained_on(study: PreparedStudy) -> None:
+    """The requested part is measured after the same training: equal parts give equal numbers."""
     planned = repetitions(study, TRIALS, {11: list(TRIALS)}, rows=5)
     twins = replace(study, data=replace(study.data, test=study.data.validation))
     found = {
@@ -96,7 +96,7 @@ def test_the_test_part_is_measured_and_not_learned(study: PreparedStudy) -> None
     assert found[False, "test"] != found[False, "validation"]
 
 
-def test_a_stop_loses_the_cohort_in_training_alone(study: PreparedStudy) -> None:
+def test_a_stop_loses_only_the_cohort_in_training(study: PreparedStudy) -> None:
     """Results yielded before a request to stop are complete; nothing follows them."""
     stop = StopRequest()
     planned = repetitions(study, TRIALS, {11: [3, 5], 12: [3, 5]}, rows=2)
@@ -106,8 +106,8 @@ def test_a_stop_loses_the_cohort_in_training_alone(study: PreparedStudy) -> None
     assert list(batches) == []
 
 
-def test_a_missing_test_part_is_told() -> None:
-    """Without a test part there is nothing to measure on."""
+def test_a_missing_test_part_is_an_error() -> None:
+    """A study without a test part has nothing to measure on."""
     study = prepare_study(SPEC)
     planned = repetitions(study, TRIALS, {11: [3]}, rows=1)
     with pytest.raises(DataError, match=r"must have a test part \(got none\): set data.test_fraction"):

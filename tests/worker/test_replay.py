@@ -1,4 +1,4 @@
-"""Replays: any stored trial trained again, to the last bit, or with the point of the first difference."""
+"""Replays: any stored trial trained again, to the last bit, or with the first difference."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ SEARCHED = replace(SPEC, trials=16, pruning=PruningSpec(rank="median", startup_t
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Return a finished study of iris, in which trials were pruned by rank, diverged, and completed."""
+    """Return a finished study of iris, with outranked, diverged and complete trials."""
     made = Bench(f"sqlite:///{tmp_path_factory.mktemp('replaying') / 'replayed.db'}", SEARCHED)
     made.worker("ann").run()
     yield made
@@ -32,9 +32,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def stored(bench: Bench, number: int) -> StoredTrial:
     """Return a stored trial."""
-    series = bench.store.series(bench.study, [number])
+    series = bench.store.trials.series(bench.study, [number])
     return StoredTrial(
-        study=bench.study, trial=bench.store.trial(bench.study, number), series=series.get(number) or {}
+        study=bench.study, trial=bench.store.trials.get(bench.study, number), series=series.get(number) or {}
     )
 
 
@@ -44,7 +44,7 @@ def replayed(bench: Bench, number: int, **request: Any) -> Replay:
 
 
 def test_every_trial_is_replayed_bit_for_bit(bench: Bench) -> None:
-    """A trial of any fate has a replay with the same numbers and the same end."""
+    """A trial with any fate has a replay with the same numbers and the same end."""
     states = set()
     for trial in bench.trials():
         found = replayed(bench, trial.number)
@@ -61,8 +61,8 @@ def pruned(bench: Bench) -> Trial:
     return next(trial for trial in bench.trials() if trial.steps < 24)
 
 
-def test_a_replay_goes_beyond_the_end(bench: Bench) -> None:
-    """More epochs than a pruned trial had, or the study has, are trained; the stored ones are compared."""
+def test_a_replay_can_train_more_epochs(bench: Bench) -> None:
+    """A replay can train more epochs than the trial or the study; the stored ones are compared."""
     trial = pruned(bench)
     found = replayed(bench, trial.number, epochs=9)
     recording = found.original.recording
@@ -72,7 +72,7 @@ def test_a_replay_goes_beyond_the_end(bench: Bench) -> None:
     assert found.check.difference is None
 
 
-def test_a_shorter_replay_compares_what_it_has(bench: Bench) -> None:
+def test_a_shorter_replay_compares_its_epochs(bench: Bench) -> None:
     """Stored epochs that are not trained again are no difference."""
     complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
     found = replayed(bench, complete.number, epochs=2)
@@ -81,7 +81,7 @@ def test_a_shorter_replay_compares_what_it_has(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("series", "epoch"), [("validation_accuracy", 3), ("training_loss", 1)])
 def test_the_first_difference_is_named(bench: Bench, series: str, epoch: int) -> None:
-    """One stored number that is off by one bit is found, with its epoch, steps and possible reason."""
+    """A stored number with one wrong bit is reported, with its epoch, steps and possible reason."""
     complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
     own = stored(bench, complete.number)
     if series == "validation_accuracy":
@@ -109,7 +109,7 @@ def test_another_version_of_hpsearch_is_a_reason(bench: Bench) -> None:
 
 
 def test_settings_make_a_second_run(bench: Bench) -> None:
-    """The same trial with one thing changed has the same first weights, and trains all its epochs."""
+    """The same trial with one setting changed has the same first weights, and trains all its epochs."""
     trial = pruned(bench)
     watch = RecordingOptions(snapshots=(0,))
     found = replayed(bench, trial.number, settings={"training.learning_rate": 0.25}, watch=watch)
@@ -141,14 +141,14 @@ def test_precision_can_be_changed(bench: Bench) -> None:
     ],
 )
 def test_settings_that_do_not_fit_are_refused(bench: Bench, settings: dict[str, Any], message: str) -> None:
-    """As in a study file: the key path, the rule and the value, in the name of the trial."""
+    """The error has the key path, the rule and the value, like that of a study file, and names the trial."""
     with pytest.raises(StudyFileError, match=message) as raised:
         replayed(bench, 0, settings=settings)
     assert 'study "iris": trial 0' in str(raised.value)
 
 
-def test_units_that_are_not_there_are_refused(bench: Bench) -> None:
-    """Watched units must be of the first hidden layer."""
+def test_unknown_units_are_refused(bench: Bench) -> None:
+    """Watched units must be units of the first hidden layer."""
     with pytest.raises(HpsearchError, match=r"--watch: .*trial 0 \(got 64\): they are numbered from 0 to 63"):
         replayed(bench, 0, watch=RecordingOptions(units=(3, 64)))
 
@@ -191,7 +191,7 @@ def test_a_trial_of_another_program_is_trained_and_compared(tmp_path: Path) -> N
 
 
 def test_a_trial_that_waits_with_parameters_trains_to_its_end(bench: Bench) -> None:
-    """If nothing is stored, nothing is compared, and the whole trial is recorded."""
+    """Without stored values nothing is compared, and the whole trial is recorded."""
     own = stored(bench, 0)
     waiting = replace(
         own, trial=Trial(number=0, state=TrialState.WAITING, params=own.trial.params), series={}
@@ -201,7 +201,7 @@ def test_a_trial_that_waits_with_parameters_trains_to_its_end(bench: Bench) -> N
     assert found.check.numbers == 0
 
 
-def test_a_running_trial_is_replayed_to_where_it_stands(bench: Bench) -> None:
+def test_a_running_trial_is_replayed_to_its_last_epoch(bench: Bench) -> None:
     """The epochs stored so far are compared, and no further step is trained."""
     complete = next(trial for trial in bench.trials() if trial.state is TrialState.COMPLETE)
     curve = {epoch: complete.curve[epoch] for epoch in range(2)}
@@ -212,7 +212,7 @@ def test_a_running_trial_is_replayed_to_where_it_stands(bench: Bench) -> None:
 
 
 def test_other_data_and_other_versions_are_refused(bench: Bench) -> None:
-    """As workers do: a replay on other data, or by another major version, would not be a replay."""
+    """A replay needs the study's data and its major version, like a worker."""
     own = stored(bench, 0)
     with pytest.raises(FingerprintError, match="its data has the fingerprint other"):
         replay(replace(own, study=replace(own.study, fingerprint="other")), ReplayRequest())
@@ -228,7 +228,7 @@ def test_other_data_and_other_versions_are_refused(bench: Bench) -> None:
     ],
 )
 def test_networks_of_every_kind_are_replayed(model: ModelSpec, tmp_path: Path) -> None:
-    """No hidden layer, normalization and dropout: all trials are equal to the last bit, in double precision too."""
+    """Trials without hidden layers, with normalization and dropout are bit-identical, in double precision too."""
     spec = replace(SPEC, trials=5, model=model, training=replace(SPEC.training, precision="float64"))
     bench = Bench(f"sqlite:///{tmp_path / 'kinds.db'}", spec)
     bench.data = prepare(spec.data, seed=spec.seed, precision="float64", environment={})
@@ -241,7 +241,7 @@ def test_networks_of_every_kind_are_replayed(model: ModelSpec, tmp_path: Path) -
 
 
 def test_exact_configurations_are_replayed(tmp_path: Path) -> None:
-    """A study that searches nothing keeps its configurations' values in its trials, and they are reproduced exactly."""
+    """The trials of exact configurations contain their values, and are reproduced exactly."""
     spec = replace(
         SPEC,
         trials=4,

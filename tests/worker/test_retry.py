@@ -1,4 +1,4 @@
-"""Retries: how long, how often, and with which work in between a worker calls an unreachable database."""
+"""Retries of calls to an unavailable database: how long, how often, and with which work in between."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def reconnect(said: list[str], stop: StopRequest | None = None, *, longest_s: fl
     return Reconnect(stop=stop or StopRequest(), notify=said.append, longest_s=longest_s, every_s=0.001)
 
 
-def test_a_database_that_answers_is_asked_once() -> None:
+def test_a_successful_call_is_made_once() -> None:
     """Without a failure there is no message and no work in between."""
     said: list[str] = []
     log: list[str] = []
@@ -36,7 +36,7 @@ def test_a_database_that_answers_is_asked_once() -> None:
     assert (log, said) == (["try"], [])
 
 
-def test_an_outage_is_told_once_and_waited_for() -> None:
+def test_an_outage_is_reported_once_and_waited_for() -> None:
     """The same call is made until it succeeds, each time after the work in between; it is reported once."""
     said: list[str] = []
     log: list[str] = []
@@ -45,8 +45,8 @@ def test_an_outage_is_told_once_and_waited_for() -> None:
     assert said == [str(GONE)]
 
 
-def test_what_comes_between_must_succeed_too() -> None:
-    """While that fails, the call itself is not made."""
+def test_the_work_in_between_must_succeed_too() -> None:
+    """While it fails, the call itself is not made."""
     log: list[str] = []
     looks: list[str] = []
     look = failing(2, looks)
@@ -60,7 +60,7 @@ def test_what_comes_between_must_succeed_too() -> None:
 
 @pytest.mark.parametrize("error", [StorageError("no rights"), ValueError("a bug")], ids=str)
 def test_other_errors_are_not_waited_for(error: Exception) -> None:
-    """An error that another try would repeat is raised at once."""
+    """An error that another try would repeat is raised immediately."""
     log: list[str] = []
     with pytest.raises(type(error)):
         reconnect([]).call(failing(1, log, error=error))

@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 import hpsearch
 from hpsearch.errors import FingerprintError, StudyNotFoundError, VersionError
-from hpsearch.storage.edits import retry_trial
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
@@ -37,26 +36,26 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.url = url
         self.store: Store = open_store(url)
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def create(self, name: str, *, priority: int = 0, trials: int = 6, epochs: int = 2) -> StoredStudy:
         """Store a study of iris and return it."""
         spec = replace(SPEC, name=name, trials=trials, training=replace(SPEC.training, epochs=epochs))
         prepared = prepare_study(spec)
-        study = self.store.create_study(prepared.spec, fingerprint=prepared.data.fingerprint)
-        return self.store.set_priority(study, priority)
+        study = self.store.studies.create(prepared.spec, fingerprint=prepared.data.fingerprint)
+        return self.store.studies.set_priority(study, priority)
 
     def work(self, study: str | None = None, *, notify: Callable[[str], None] = print_nothing) -> list[str]:
         """Work until nothing is left to do, and return the worker's messages about studies."""
-        self.said.clear()
+        self.messages.clear()
 
-        def hear(line: str) -> None:
-            self.said.append(line.removeprefix("worker ann: "))
-            notify(self.said[-1])
+        def record(line: str) -> None:
+            self.messages.append(line.removeprefix("worker ann: "))
+            notify(self.messages[-1])
 
         options = ServiceOptions(
             url=self.url,
-            notify=hear,
+            notify=record,
             study=study,
             exit_when_idle=True,
             rows=2,
@@ -64,15 +63,15 @@ class Bench:
             look_every_s=0.05,
         )
         assert service.work(options) == 0
-        return [line for line in self.said if line.startswith(("study", "leaves"))]
+        return [line for line in self.messages if line.startswith(("study", "skips"))]
 
     def finished(self, study: StoredStudy) -> int:
         """Return the number of finished trials of a study."""
-        return self.store.progress(study).finished
+        return self.store.studies.progress(study).finished
 
     def run(self, statement: str) -> None:
-        """Change the database directly."""
-        with self.store._engine.begin() as connection:
+        """Execute a statement in the database."""
+        with self.store._transactions.engine.begin() as connection:
             connection.execute(text(statement))
 
 
@@ -94,8 +93,8 @@ def test_studies_are_served_by_priority_and_age(bench: Bench) -> None:
     assert [line for line in bench.work() if "ended" in line] == [
         f'study "{name}": 6 trials ended here' for name in "bacd"
     ]
-    assert {bench.finished(study) for study in bench.store.studies()} == {6}
-    assert bench.store.workers() == []
+    assert {bench.finished(study) for study in bench.store.studies.all()} == {6}
+    assert bench.store.workers.all() == []
 
 
 def test_a_worker_with_a_study_serves_no_other(bench: Bench) -> None:
@@ -107,12 +106,12 @@ def test_a_worker_with_a_study_serves_no_other(bench: Bench) -> None:
         bench.work("owm")
 
 
-def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
+def test_a_worker_switches_to_a_more_urgent_study(bench: Bench) -> None:
     """When a study of higher priority appears, a worker finishes its trials, switches, and returns later."""
     low = bench.create("low", trials=60, epochs=100)
 
     def appear(line: str) -> None:
-        if line == 'study "low": trains up to 2 trials at once' and len(bench.store.studies()) == 1:
+        if line == 'study "low": trains up to 2 trials at once' and len(bench.store.studies.all()) == 1:
             bench.create("high", priority=1)
 
     lines = bench.work(notify=appear)
@@ -125,17 +124,17 @@ def test_a_worker_changes_over_to_what_is_more_urgent(bench: Bench) -> None:
     before, after = int(first.split()[2]), int(last.split()[2])
     assert before + after == bench.finished(low) == 60
     assert 1 <= before < 60
-    assert [bench.store.attempts(low, number) for number in range(60)] == [[]] * 60
+    assert [bench.store.trials.attempts(low, number) for number in range(60)] == [[]] * 60
 
 
-def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> None:
-    """If another worker has all the rest of the first study, a worker switches to the next, and returns later."""
+def test_a_study_held_by_others_does_not_block_the_next(bench: Bench) -> None:
+    """If another worker has the rest of the first study, a worker switches to the next, and returns later."""
     first, second = bench.create("first", priority=1), bench.create("second")
-    bench.store.claim(first, worker="bob", count=6, lease_s=600.0)
+    bench.store.queue.claim(first, worker="bob", count=6, lease_s=600.0)
 
     def release(line: str) -> None:
         if line == 'study "second": 6 trials ended here':
-            bench.store.release(first, worker="bob", numbers=None, why="stopped", crashed=False)
+            bench.store.queue.release(first, worker="bob", numbers=None, why="stopped", crashed=False)
 
     assert [line for line in bench.work(notify=release) if "ended" in line] == [
         'study "second": 6 trials ended here',
@@ -144,10 +143,10 @@ def test_a_study_that_others_hold_keeps_nobody_from_the_next(bench: Bench) -> No
     assert (bench.finished(first), bench.finished(second)) == (6, 6)
 
 
-def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
-    """A paused study and one with too many failures are reported with their remedies, once, and the others continue."""
+def test_a_worker_reports_why_studies_stopped(bench: Bench) -> None:
+    """A paused study and one with too many failures are reported once, with remedies; the others continue."""
     paused, failed, open_study = bench.create("paused"), bench.create("failed"), bench.create("open")
-    why = bench.store.pause(paused, by="ann@node7")
+    why = bench.store.studies.pause(paused, by="ann@node7")
     stock = optuna.load_study(study_name="failed", storage=bench.url)
     for _ in range(3):
         stock.tell(stock.ask(), state=optuna.trial.TrialState.FAIL)
@@ -163,22 +162,22 @@ def test_a_worker_says_why_studies_stopped(bench: Bench) -> None:
     assert [bench.finished(study) for study in (paused, failed, open_study)] == [0, 0, 6]
 
 
-def test_a_study_that_stops_under_a_worker_is_told(bench: Bench) -> None:
+def test_a_study_that_stops_during_work_is_reported(bench: Bench) -> None:
     """A worker of a paused study finishes its trials, reports the reason, and is idle."""
     study = bench.create("long", trials=60, epochs=100)
 
     def pause(line: str) -> None:
         if "trains up to" in line:
-            bench.store.pause(study, by="ann@node7")
+            bench.store.studies.pause(study, by="ann@node7")
 
     lines = bench.work("long", notify=pause)
     assert '"long": paused by ann@node7' in lines[-1]
-    progress = bench.store.progress(study)
+    progress = bench.store.studies.progress(study)
     assert (progress.running, progress.waiting) == (0, 0)
     assert progress.finished < 60
 
 
-def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> None:
+def test_a_study_of_another_major_version_is_skipped(bench: Bench) -> None:
     """Trials of another major version may have other numbers: the worker is refused, with both versions."""
     study = bench.create("old")
     bench.run("UPDATE hpsearch_studies SET hpsearch_version = '7.2.1'")
@@ -189,13 +188,13 @@ def test_a_study_of_another_major_version_is_left_to_others(bench: Bench) -> Non
     with pytest.raises(VersionError) as caught:
         bench.work("old")
     assert str(caught.value) == refusal
-    assert bench.store.workers() == []
+    assert bench.store.workers.all() == []
     bench.create("new")
-    assert bench.work()[0] == f'leaves the study "old" to others: {refusal}'
+    assert bench.work()[0] == f'skips the study "old": {refusal}'
     assert bench.finished(study) == 0
 
 
-def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
+def test_a_study_with_other_data_is_skipped(bench: Bench) -> None:
     """A worker with data other than the study's is refused, with both fingerprints."""
     study = bench.create("other")
     bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
@@ -207,7 +206,7 @@ def test_a_study_with_other_data_is_left_to_others(bench: Bench) -> None:
     with pytest.raises(FingerprintError) as caught:
         bench.work("other")
     assert str(caught.value) == refusal
-    assert bench.work() == [f'leaves the study "other" to others: {refusal}']
+    assert bench.work() == [f'skips the study "other": {refusal}']
     assert bench.finished(study) == 0
 
 
@@ -229,11 +228,11 @@ def test_a_worker_follows_a_study_that_another_client_renames(bench: Bench) -> N
         lines = bench.work(None if study is None else name.spec.name, notify=rename)
         if study is not None:
             assert f'study "{name.spec.name}": was renamed to "{name.spec.name}-new"' in lines
-        renamed = bench.store.study(f"{name.spec.name}-new")
+        renamed = bench.store.studies.get(f"{name.spec.name}-new")
         assert (renamed.key, bench.finished(renamed)) == (name.key, 8)
 
 
-def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
+def test_a_worker_reports_the_trials_that_it_waits_for(bench: Bench) -> None:
     """It reports another client's trial once, with the command that ends the wait, and then continues."""
     for named in (True, False):
         study = bench.create(f"waits-{named}", trials=3)
@@ -241,9 +240,9 @@ def test_a_worker_says_what_it_waits_for(bench: Bench) -> None:
 
         def clear(line: str, study: StoredStudy = study) -> None:
             if "waits for trial 0" in line:
-                retry_trial(bench.store, study, 0)
+                bench.store.queue.retry(study, 0)
 
         lines = bench.work(study.spec.name if named else None, notify=clear)
-        (said,) = (line for line in lines if "waits for" in line)
-        assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in said
+        (message,) = (line for line in lines if "waits for" in line)
+        assert f"`hpsearch trial retry {study.spec.name} 0` trains it here" in message
         assert bench.finished(study) == 3

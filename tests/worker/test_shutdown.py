@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.worker.machine import cache_share_bytes, core_count, worker_name
 from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopNowError, StopRequest
 
 
@@ -26,7 +25,7 @@ def _handlers() -> object:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.usefixtures("_handlers")
 def test_one_signal_drains_and_two_stop(number: signal.Signals) -> None:
-    """The first SIGINT or SIGTERM asks to drain; the second ends the worker at once."""
+    """The first SIGINT or SIGTERM asks to drain; the second ends the worker immediately."""
     stop = StopRequest()
     stop.listen()
     before = stop.is_asked
@@ -60,35 +59,17 @@ def test_a_third_signal_interrupts_no_hand_back() -> None:
 
 
 def test_a_worker_whose_parent_is_gone_drains() -> None:
-    """The loss of our parent process is a request to stop; a live parent is not."""
+    """The end of the parent process is a request to stop; a running parent is not."""
     assert not StopRequest(parent=os.getppid()).is_asked
     assert StopRequest(parent=os.getpid()).is_asked
 
 
 def test_waiting_ends_with_a_request() -> None:
-    """A request cuts a wait short, and the wait returns that."""
+    """A request ends a wait early, and the wait returns True."""
     stop = StopRequest()
     assert not stop.wait(0.001)
     stop.ask()
     assert stop.wait(60)
-
-
-def test_the_largest_share_of_a_cache_counts(tmp_path: Path) -> None:
-    """One core's share of each cache is its size over the cores that share it; the largest is what matters."""
-    for index, size, cores in ((0, "48K", "0"), (2, "1024K", "0-1"), (3, "32M", "0-3,8")):
-        folder = tmp_path / f"index{index}"
-        folder.mkdir()
-        (folder / "size").write_text(f"{size}\n")
-        (folder / "shared_cpu_list").write_text(f"{cores}\n")
-    assert cache_share_bytes(tmp_path) == 32 * 2**20 // 5
-    assert cache_share_bytes(tmp_path / "missing") == 8 * 2**20
-
-
-def test_a_worker_has_a_name_and_a_core() -> None:
-    """The name has the process's id and a random part, since a container's next process may have the same id."""
-    assert f"-{os.getpid()}-" in worker_name()
-    assert len({worker_name() for _ in range(8)}) > 1
-    assert core_count() >= 1
 
 
 STUCK = """
@@ -108,7 +89,7 @@ with DrainWatch(stop, hand_back=hand_back, within_s={within_s}):
 print("ended by itself", [thread.name for thread in threading.enumerate()])
 """
 
-FOR_EVER = "threading.Event().wait()"
+FOREVER = "threading.Event().wait()"
 IN_A_DRIVER = """
     import os, sqlite3
     path = sys.argv[1] + "/x.db"
@@ -120,8 +101,8 @@ IN_A_DRIVER = """
 """SQLite waits for a lock for a minute, and lets no signal handler run meanwhile."""
 
 BY_SIGNAL = "signal.raise_signal(signal.SIGTERM)"
-BY_HANGING_UP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
-FROM_AFAR = "stop.ask()"
+BY_HANGUP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
+BY_CALL = "stop.ask()"
 
 
 def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> tuple[int, str]:
@@ -134,18 +115,16 @@ def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> t
     return ended.returncode, ended.stdout
 
 
-@pytest.mark.parametrize(
-    ("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGING_UP, INTERRUPTED), (FROM_AFAR, 0)]
-)
+@pytest.mark.parametrize(("ask", "code"), [(BY_SIGNAL, INTERRUPTED), (BY_HANGUP, INTERRUPTED), (BY_CALL, 0)])
 def test_a_process_that_is_stuck_is_ended(ask: str, code: int) -> None:
     """The worker's trials are handed back, and the exit code is that of a drained worker."""
-    assert run(ask=ask, work=FOR_EVER) == (code, "handed back\n")
+    assert run(ask=ask, work=FOREVER) == (code, "handed back\n")
 
 
-def test_a_database_that_does_not_answer_holds_nobody_up() -> None:
+def test_a_database_that_does_not_answer_does_not_delay_the_end() -> None:
     """If handing back takes too long or fails, the process still ends, and the leases expire."""
-    for hand_back in (FOR_EVER, 'raise StorageUnavailableError("the server does not answer")'):
-        assert run(ask=BY_SIGNAL, work=FOR_EVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
+    for hand_back in (FOREVER, 'raise StorageUnavailableError("the server does not answer")'):
+        assert run(ask=BY_SIGNAL, work=FOREVER, hand_back=hand_back) == (INTERRUPTED, "handed back\n")
 
 
 def test_a_program_of_others_is_not_ended() -> None:
@@ -158,13 +137,13 @@ def test_a_program_of_others_is_not_ended() -> None:
 
 
 @pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])
-def test_a_process_that_ends_in_time_is_left_alone(ask: str, within_s: float) -> None:
-    """A worker that drains in time, or was never asked to, ends by itself, without a watchdog."""
+def test_a_process_that_ends_in_time_is_not_ended(ask: str, within_s: float) -> None:
+    """A worker that drains in time, or was never asked to, ends by itself."""
     assert run(ask=ask, work="pass", within_s=within_s) == (0, "ended by itself ['MainThread']\n")
 
 
 def test_a_signal_counts_while_no_handler_can_run(tmp_path: Path) -> None:
-    """A main thread that a driver keeps in its own code does not keep the process from ending in time."""
+    """A main thread that is blocked in a driver does not keep the process from ending in time."""
     code = STUCK.format(ask="pass", work=IN_A_DRIVER.strip(), hand_back="", within_s=0.1)
     began = time.monotonic()
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""One configuration under examination: its end, and its identity with a search's trial."""
+"""The diagnosis of one configuration: its end, and its identity with a search's trial."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.worker.bench import SPEC, Bench
 
 
 def examined(spec: StudySpec = SPEC, **training: Any) -> TrialDiagnosis:
-    """Return the examination of iris with another training."""
+    """Return the diagnosis of iris with another training."""
     changed = replace(spec, search=(), training=replace(spec.training, **training))
     return diagnose_configuration(prepare_study(changed))
 
@@ -39,7 +39,7 @@ def test_the_recording_is_the_same_training() -> None:
 
 
 @pytest.mark.parametrize("rate", [1e4, 1e-6])
-def test_a_sure_verdict_ends_it(rate: float) -> None:
+def test_a_certain_fatal_verdict_ends_it(rate: float) -> None:
     """A certain fatal verdict is returned without further training."""
     found = examined(learning_rate=rate, epochs=40)
     assert found.verdict.cause in SPEC.pruning.fatal_causes
@@ -47,8 +47,8 @@ def test_a_sure_verdict_ends_it(rate: float) -> None:
     assert found.steps < found.steps_planned
 
 
-def test_what_the_study_expects_does_not_end_it() -> None:
-    """If nothing is fatal, a slow configuration trains to its end; numbers that are not finite end any."""
+def test_an_expected_cause_does_not_end_it() -> None:
+    """Without fatal causes a slow configuration trains to its end; non-finite numbers end any."""
     spec = replace(SPEC, pruning=PruningSpec(fatal=()))
     assert examined(spec, learning_rate=1e-6).epochs == SPEC.training.epochs
     broken = replace(spec, model=replace(spec.model, activation="leaky_relu"))
@@ -57,7 +57,7 @@ def test_what_the_study_expects_does_not_end_it() -> None:
 
 
 def test_it_is_the_first_trial_of_a_search(tmp_path: Path) -> None:
-    """The configuration has the losses that it has as trial 0 of a study with the same seed."""
+    """The configuration has the losses of trial 0 of a study with the same seed."""
     training = TrainingSpec(epochs=3, batch_size=32, learning_rate=0.25, weight_decay=1e-3)
     bench = Bench(
         f"sqlite:///{tmp_path}/search.db",
@@ -71,7 +71,7 @@ def test_it_is_the_first_trial_of_a_search(tmp_path: Path) -> None:
 
 
 def test_a_file_is_prepared_without_its_search() -> None:
-    """Searched settings are fixed at the file's own value, even if that alone fits the data."""
+    """Searched settings are fixed at the file's own value, even if only that value fits the data."""
     path = Path("x.toml")
     path.write_text(
         'name = "x"\ndata.source = "iris"\ntraining.batch_size = 20\n'
@@ -93,8 +93,8 @@ def test_a_file_is_prepared_without_its_search() -> None:
     ],
     ids=lambda case: case.name if isinstance(case, Fault) else None,
 )
-def test_a_fault_in_the_data_is_found_without_being_told(fault: Fault | None, cause: Cause) -> None:
-    """The verdict on digits names the mistake made in them, from training and data."""
+def test_a_fault_in_the_data_is_found(fault: Fault | None, cause: Cause) -> None:
+    """The verdict on digits names the fault in the data, from training and data alone."""
     spec = StudySpec(
         name="x",
         data=DataSpec(source="digits", fault=fault),
@@ -106,7 +106,7 @@ def test_a_fault_in_the_data_is_found_without_being_told(fault: Fault | None, ca
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh"])
 def test_an_output_that_cannot_give_the_targets_is_named(output: Output) -> None:
-    """A regression whose targets lie beyond the output activation gets that finding, whatever it learns."""
+    """A regression whose targets lie beyond the output activation has that finding, whatever it learns."""
     spec = StudySpec(
         name="x",
         data=DataSpec(source="diabetes", scale="standard"),

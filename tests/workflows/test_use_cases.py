@@ -15,14 +15,13 @@ from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows import studies
 from hpsearch.workflows.confirmation import confirm
 from hpsearch.workflows.diagnosis import diagnose
-from hpsearch.workflows.enqueue import enqueue
 from hpsearch.workflows.listener import Listener, Show, ignore
-from hpsearch.workflows.narrowing import follow_up, narrow
-from hpsearch.workflows.replay import read_trial, replay_trial
+from hpsearch.workflows.narrowing import Narrowing, follow_up, narrow
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import open_test_part
 from hpsearch.workflows.snapshot import assemble_snapshot, take_snapshot
 from hpsearch.workflows.transfer import export_study, import_studies
+from hpsearch.workflows.trials import enqueue, fail, read_trial, replay_trial, retry
 
 STUDY = """
 name = "flowers"
@@ -73,7 +72,7 @@ def test_a_search_from_python_prints_nothing(finished: str, capfd: pytest.Captur
         assert (made.study.spec.name, made.is_new) == ("flowers-round-2", True)
         stored = read_trial(store, "flowers", tested.trial.number)
         assert replay_trial(stored, ReplayRequest()).check.difference is None
-        snapshot = take_snapshot(store, store.study("flowers"))
+        snapshot = take_snapshot(store, store.studies.get("flowers"))
         assert snapshot.progress.is_done
         assert snapshot.unsealing == tested.opened
     assert capfd.readouterr() == ("", "")
@@ -82,12 +81,12 @@ def test_a_search_from_python_prints_nothing(finished: str, capfd: pytest.Captur
 def test_an_unchanged_snapshot_is_the_same(finished: str) -> None:
     """A snapshot of a study that has not changed since is the earlier one; after a change it is a new one."""
     with open_store(finished) as store:
-        study = store.study("flowers")
+        study = store.studies.get("flowers")
         before = take_snapshot(store, study)
         again = assemble_snapshot(store, study, before.trials, before.series, before=before)
         assert again is before
-        store.set_budget(study, 40)
-        changed = store.study("flowers")
+        store.studies.set_budget(study, 40)
+        changed = store.studies.get("flowers")
         assert assemble_snapshot(store, changed, before.trials, before.series, before=before) is not before
 
 
@@ -138,12 +137,12 @@ def test_what_cannot_be_undone_waits_for_approval(finished: str) -> None:
     with open_store(finished) as store:
         with pytest.raises(UsageError, match="no"):
             open_test_part(store, "flowers", approve=refuse_test)
-        assert store.unsealing(store.study("flowers")) is None
+        assert store.evaluations.unsealing(store.studies.get("flowers")) is None
         with pytest.raises(UsageError, match="no"):
             studies.delete(store, "flowers", approve=refuse)
         deleted = studies.delete(store, "flowers")
         assert (deleted.trials, deleted.running) == (30, 0)
-        assert store.studies() == []
+        assert store.studies.all() == []
 
 
 def test_changes_are_records(url: str, file: Path) -> None:
@@ -160,6 +159,42 @@ def test_changes_are_records(url: str, file: Path) -> None:
         assert enqueue(store, "other", ["learning_rate=0.01"]).params == {"learning_rate": 0.01}
         with pytest.raises(HpsearchError):
             studies.stop(store, "other")
+
+
+def test_studies_are_renamed_and_copied(finished: str) -> None:
+    """A copy has all trials; a renamed study keeps them; a bad name is wrong usage and changes nothing."""
+    with open_store(finished) as store:
+        assert studies.copy(store, "flowers", "kept") == 30
+        studies.rename(store, "flowers", "tulips")
+        assert {study.spec.name for study in store.studies.all()} == {"kept", "tulips"}
+        for change in (studies.rename, studies.copy):
+            with pytest.raises(UsageError):
+                change(store, "tulips", " ")
+        assert {study.spec.name for study in store.studies.all()} == {"kept", "tulips"}
+
+
+def test_a_trial_is_given_up_and_retried(finished: str) -> None:
+    """A failed trial's parameters wait as a new trial, once; the record has the budget's progress."""
+    with open_store(finished) as store:
+        enqueued = enqueue(store, "flowers", ["learning_rate=0.01"])
+        assert fail(store, "flowers", enqueued.number)
+        assert not fail(store, "flowers", enqueued.number)
+        retried = retry(store, "flowers", enqueued.number)
+        assert (retried.original, retried.number, retried.waited) == (30, 31, False)
+        assert retried.progress.waiting == 1
+        assert retry(store, "flowers", enqueued.number).waited
+
+
+def test_a_follow_up_is_created_after_its_proposal(finished: str) -> None:
+    """The search space is reported first; without `create` nothing is stored."""
+    proposed: list[Narrowing] = []
+    with open_store(finished) as store:
+        assert narrow(store, "flowers", proposed=proposed.append).follow_up is None
+        assert len(store.studies.all()) == 1
+        made = narrow(store, "flowers", create=True, new_name="closer", trials=9, proposed=proposed.append)
+        assert made.follow_up is not None
+        assert (made.follow_up.study.spec.name, made.follow_up.study.spec.trials) == ("closer", 9)
+        assert [one.follow_up for one in proposed] == [None, None]
 
 
 def test_rounds_end_with_the_best_of_all(url: str, file: Path) -> None:

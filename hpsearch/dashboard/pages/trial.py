@@ -1,9 +1,10 @@
 """The page of one trial: how it ended and why, suggested changes, its curve, and its lost attempts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from hpsearch.analysis.confirmation import best_of
 from hpsearch.analysis.formats import format_metric, format_result, format_share, format_time
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.trial_facts import (
@@ -16,15 +17,15 @@ from hpsearch.analysis.trial_facts import (
     verdict_words,
 )
 from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
-from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
-from hpsearch.report import sections
-from hpsearch.report.figures.catalogue import Exhibit, exhibits
-from hpsearch.report.parts import facts, section, text
+from hpsearch.dashboard.pages import Link, Page, fill, page_of
+from hpsearch.report.figures.catalogue import Exhibit, Panel
+from hpsearch.report.figures.learning_curves import draw_learning_curves, learning_curves
 from hpsearch.storage.records import Attempt, StoredStudy
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
 
-_CAPTION: Final = "The symbol marks where it ended; hover over it to see why."
+_CAPTION: Final = "The symbol marks the end of the trial; hover over it to see the reason."
+_ATTEMPT_HEADS: Final = ("attempt", "worker", "why it ended", "epochs", "kind", "counts", "ended")
 
 
 def trial_page(
@@ -32,50 +33,43 @@ def trial_page(
 ) -> Page:
     """Return the page of a trial of the study in `snapshot`. `can_replay` offers to train it again."""
     study = snapshot.study
+    name = study.spec.name
     has_button = can_replay and trial.state.is_final and bool(trial.params)
-    parameters = list(parameter_facts(trial))
     curves = _curves(snapshot, trial)
-    body = "\n".join(
-        [
-            head(f"{study.spec.name}: {trial.fate.value}", f"Trial {trial.number}", _lead(trial)),
-            f"<p>{' · '.join(_ways(snapshot, trial))}</p>",
-            _replay_form(study, trial) if has_button else "",
-            facts(list(_facts(trial, study))),
-            section("parameters", "Parameters", facts(parameters)) if parameters else "",
-            section("verdict", "Verdict", _verdict(trial.finding)) if trial.finding is not None else "",
-            sections.exhibit(curves),
-            section("attempts", "Lost attempts", _attempts(attempts)) if attempts else "",
-        ]
+    body = fill(
+        "trial.html",
+        study=name,
+        state=trial.fate.value,
+        title=f"Trial {trial.number}",
+        lead=_lead(trial),
+        links=list(_related_pages(snapshot, trial)),
+        replay=replay_link(name, trial.number) if has_button else "",
+        course=list(_course(trial, study)),
+        parameters=list(parameter_facts(trial)),
+        verdict=None if trial.finding is None else _verdict(trial.finding),
+        curves=curves,
+        attempts=[_attempt(attempt) for attempt in attempts],
+        attempt_heads=_ATTEMPT_HEADS,
     )
-    title = f"{study.spec.name}: trial {trial.number}"
-    return framed(title, body, shown=(curves,), stock=stock_trial_link(study.study_id, trial.number))
+    stock = stock_trial_link(study.study_id, trial.number)
+    return page_of(f"{name}: trial {trial.number}", body, shown=(curves,), stock=stock)
 
 
-def waiting_page(study: StoredStudy, number: int) -> Page:
+def replay_pending_page(study: StoredStudy, number: int) -> Page:
     """Return the placeholder for the replay of a trial until it is ready."""
     name = study.spec.name
-    lead = "It is being trained again. This page then shows the replay."
-    body = (
-        head(f"{name}: replay", f"Trial {number}", lead)
-        + f"<p>{link(trial_link(name, number), 'Its page')}</p>"
-    )
-    return framed(f"{name}: trial {number}: replay", body, stock=stock_trial_link(study.study_id, number))
-
-
-def _replay_form(study: StoredStudy, trial: Trial) -> str:
-    """Return a button that starts another training of the trial."""
-    action = text(replay_link(study.spec.name, trial.number))
-    return f'<form method="post" action="{action}"><button>Replay: train it again and look inside</button></form>'
+    body = fill("replay_pending.html", study=name, title=f"Trial {number}", trial=trial_link(name, number))
+    return page_of(f"{name}: trial {number}: replay", body, stock=stock_trial_link(study.study_id, number))
 
 
 def _lead(trial: Trial) -> str:
     words = verdict_words(trial)
-    if trial.finding is not None:  # the verdict is an identifier, which needs no escaping
+    if trial.finding is not None:
         return f"Verdict: {words}."
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
+def _course(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     if study.foreign is not None:
         yield from foreign_facts(trial, study.foreign)
         return
@@ -83,57 +77,58 @@ def _facts(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     yield from course_facts(trial)
 
 
-def _ways(snapshot: Snapshot, trial: Trial) -> Iterator[str]:
-    """Yield links to pages related to this trial."""
-    study = snapshot.study
+def _related_pages(snapshot: Snapshot, trial: Trial) -> Iterator[Link]:
+    """Yield links to the report, and to the trials before and after this one."""
+    name = snapshot.study.spec.name
     numbers = [other.number for other in snapshot.trials]
     place = numbers.index(trial.number)
-    yield link(report_link(study.spec.name), f"Report of {study.spec.name}")
-    if place > 0:
-        yield link(trial_link(study.spec.name, numbers[place - 1]), f"Trial {numbers[place - 1]}")
-    if place + 1 < len(numbers):
-        yield link(trial_link(study.spec.name, numbers[place + 1]), f"Trial {numbers[place + 1]}")
+    yield report_link(name), f"Report of {name}"
+    for number in (*numbers[max(place - 1, 0) : place], *numbers[place + 1 : place + 2]):
+        yield trial_link(name, number), f"Trial {number}"
 
 
-def _verdict(finding: Finding) -> str:
-    sure = f"confidence {format_share(finding.confidence, 1)}"
-    parts = [f"<p><code>{text(cause_words(finding))}</code>, {sure}.</p>"]
-    if finding.evidence:
-        parts.append(table(("evidence", "value"), _escaped(evidence_facts(finding))))
-    if finding.remedy:
-        parts.append(f"<p>Remedy: {text(finding.remedy)}</p>")
-    if finding.suggested:
-        parts.append(table(("suggested", "value"), _escaped(suggested_facts(finding))))
-    return "".join(parts)
-
-
-def _escaped(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(text(name), text(value)) for name, value in rows]
+def _verdict(finding: Finding) -> dict[str, Any]:
+    return {
+        "words": cause_words(finding),
+        "confidence": format_share(finding.confidence, 1),
+        "evidence": evidence_facts(finding),
+        "remedy": finding.remedy,
+        "suggested": suggested_facts(finding),
+    }
 
 
 def _curves(snapshot: Snapshot, trial: Trial) -> Exhibit:
-    """Return the learning curves of this trial alone."""
+    """Return the learning curves of this trial alone, with a star if it is the best of its study."""
+    name, title = "learning-curves", "Learning curves"
     series = {number: one for number, one in snapshot.series.items() if number == trial.number}
-    alone = replace(snapshot, trials=(trial,), series=series)
-    drawn = next(one for one in exhibits(alone) if one.name == "learning-curves")
-    return replace(drawn, caption=_CAPTION if drawn.panels else _without_curve(snapshot.study))
-
-
-def _without_curve(study: StoredStudy) -> str:
-    return "It has not finished an epoch." if study.foreign is None else "It reported no value while it ran."
-
-
-def _attempts(attempts: Sequence[Attempt]) -> str:
-    rows = [
-        (
-            f"{attempt.attempt:,}",
-            text(attempt.worker or ""),
-            text(attempt.why),
-            f"{attempt.epochs:,}",
-            text(attempt.kind.replace("_", " ")),
-            "yes" if attempt.crashed else "no",
-            text(format_time(attempt.ended)),
+    data = learning_curves(replace(snapshot, trials=(trial,), series=series))
+    if data is None:
+        is_ours = snapshot.study.foreign is None
+        caption = (
+            "The trial has not finished an epoch." if is_ours else "The trial reported no value while it ran."
         )
-        for attempt in attempts
-    ]
-    return table(("attempt", "worker", "why it ended", "epochs", "kind", "counts", "ended"), rows)
+        return Exhibit(name=name, title=title, caption=caption)
+    best = [best.number for best in best_of(snapshot, 1)]
+    star = trial.number if trial.number in best else None
+    panels = (
+        Panel(
+            name=f"{name}-{part}",
+            label=f"{panel.scale.title} by {panel.unit}.",
+            figure=draw_learning_curves(replace(panel, best=star)),
+        )
+        for part, panel in (("training", data.training), ("metric", data.metric))
+        if panel.curves
+    )
+    return Exhibit(name=name, title=title, caption=_CAPTION, panels=tuple(panels))
+
+
+def _attempt(attempt: Attempt) -> tuple[str, ...]:
+    return (
+        f"{attempt.attempt:,}",
+        attempt.worker or "",
+        attempt.why,
+        f"{attempt.epochs:,}",
+        attempt.kind.replace("_", " "),
+        "yes" if attempt.crashed else "no",
+        format_time(attempt.ended),
+    )

@@ -1,40 +1,47 @@
 """The workers: their trials, and the lost workers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, final
 
 from hpsearch.analysis.formats import format_count, format_time
 from hpsearch.dashboard.links import report_link
-from hpsearch.dashboard.pages.frame import Page, framed, head, link, table
-from hpsearch.report.parts import empty, text
+from hpsearch.dashboard.pages import Page, fill, page_of
 from hpsearch.storage.records import WorkerRecord
 
-_HEADS = ("worker", "state", "trains", "host", "process", "started", "last seen", "version")
+_HEADS: Final = ("worker", "state", "trains", "host", "process", "started", "last seen", "version")
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    """A worker in the list. `running` has the count of its trials, the report and the name of each of its studies."""
+
+    name: str
+    state: str
+    running: Sequence[tuple[str, str, str]]
+    cells: Sequence[str]
 
 
 def workers_page(workers: Sequence[WorkerRecord]) -> Page:
     """Return the list of workers, those that started first at the top."""
     alive = sum(not worker.is_lost for worker in workers)
     lost = len(workers) - alive
-    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize()
-    body = head("hpsearch", "Workers", lead)
-    body += (
-        table(_HEADS, [_row(worker) for worker in workers])
-        if workers
-        else empty("No workers: `hpsearch worker start` starts one on this database.")
-    )
-    return framed("hpsearch workers", body)
+    lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize() if workers else ""
+    body = fill("workers.html", lead=lead, heads=_HEADS, workers=[_row(worker) for worker in workers])
+    return page_of("hpsearch workers", body)
 
 
-def _row(worker: WorkerRecord) -> list[str]:
+def _row(worker: WorkerRecord) -> _Row:
     identity = worker.identity
-    trains = ", ".join(
-        f"{format_count(count, 'trial')} of {link(report_link(name), name)}"
-        for name, count in worker.running.items()
-    )
-    plain = (identity.host, identity.process_id, format_time(worker.started), format_time(worker.seen))
-    return [
-        text(identity.name),
-        worker.state,
-        trains,
-        *(text(cell) for cell in (*plain, identity.version)),
+    running = [
+        (format_count(count, "trial"), report_link(name), name) for name, count in worker.running.items()
     ]
+    cells = [
+        identity.host,
+        str(identity.process_id),
+        format_time(worker.started),
+        format_time(worker.seen),
+        identity.version,
+    ]
+    return _Row(name=identity.name, state=worker.state, running=running, cells=cells)

@@ -16,6 +16,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     plain_axis,
     rail_rows,
@@ -24,7 +25,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.learning_curves import BEST, CurvePoint
 from hpsearch.report.figures.scales import ResultScale, rails_of, scale_of
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
@@ -85,7 +85,8 @@ def best_curves(snapshot: Snapshot) -> BestCurves | None:
         trials=trials,
         caption=(
             f"The best {format_count(len(trials), 'trial')}, one by one, on the same axes: the loss in training"
-            " (dotted) and in validation (solid). Where they part, the network overfits."
+            " (dotted) and in validation (solid). If the validation loss rises above the training loss, the network"
+            " overfits."
         ),
     )
 

@@ -17,6 +17,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     instant,
     lowest_axis,
     marker,
@@ -28,7 +29,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
 from hpsearch.storage.records import StoredStudy
@@ -156,9 +156,7 @@ def _noise_words(steps: Sequence[BestStep], noise: NoiseFloor | None, study: Sto
     if steps[-1].best is None or study.foreign is not None:
         return ""
     if noise is None:
-        return (
-            "How much seeds alone change is not known: no configuration was trained again with fresh seeds."
-        )
+        return "The effect of seeds alone is unknown: no configuration was trained again with fresh seeds."
     return noise.words
 
 

@@ -95,7 +95,7 @@ def _map_exhibit(snapshot: Snapshot) -> Exhibit:
     data = search_map(snapshot)
     if data is None:
         strip = result_strip(snapshot, search[0])
-        caption = f"This study searches {search[0].name} alone. {strip.caption}"
+        caption = f"This study searches only {search[0].name}. {strip.caption}"
         return _strip_exhibit(name, title, strip, caption=caption)
     if not data.marks:
         return Exhibit(name=name, title=title, caption="No trial has parameters yet.")
@@ -114,7 +114,9 @@ def _rates_exhibit(snapshot: Snapshot) -> Exhibit:
     if data is None:
         return Exhibit(name=name, title=title, caption="This study does not search the learning rate.")
     if len(snapshot.study.spec.search) == 1:
-        return Exhibit(name=name, title=title, caption="The search map shows it: nothing else is searched.")
+        return Exhibit(
+            name=name, title=title, caption="The search map shows it, because nothing else is searched."
+        )
     return _strip_exhibit(name, title, data, caption=data.caption)
 
 
@@ -137,7 +139,7 @@ def _curves_exhibit(snapshot: Snapshot) -> Exhibit:
         for part, panel in (("training", data.training), ("metric", data.metric))
         if panel.curves
     ]
-    key = " A symbol marks where a run ended; hover over it to see why."
+    key = " A symbol marks where a run ended; hover over it for the reason."
     return Exhibit(name=name, title=title, caption=data.caption + key, panels=tuple(panels))
 
 
@@ -166,7 +168,7 @@ def _health_exhibit(snapshot: Snapshot) -> Exhibit:
     data = network_health(snapshot)
     if data is None:
         return Exhibit(
-            name=name, title=title, caption="No trial has ended with its networks' statistics yet."
+            name=name, title=title, caption="No trial has ended with statistics of its network yet."
         )
     panels = [
         Panel(
@@ -221,12 +223,12 @@ def _ledger_exhibit(snapshot: Snapshot) -> Exhibit:
     if not data.bars:
         return Exhibit(name=name, title=title, caption="No epoch has been trained yet.")
     panels = (
-        Panel(name=name, label="Epochs by cause.", figure=draw_ledger(data)),
+        Panel(name=name, label="Epochs by verdict.", figure=draw_ledger(data)),
         Panel(name=f"{name}-budget", label="The budget's trials by fate.", figure=draw_budget(data)),
     )
     caption = (
-        f"All {data.epochs:,} epochs that were begun, by how their trials stand or ended; then the budget of"
-        f" {snapshot.progress.budget:,} trials. Outlines are what was saved, and what is left."
+        f"All {data.epochs:,} epochs by the verdict or state of their trials; below, the budget of"
+        f" {snapshot.progress.budget:,} trials by fate. Outlined bars are saved epochs and unused trials."
     )
     return Exhibit(name=name, title=title, caption=caption, panels=panels, is_stacked=True)
 

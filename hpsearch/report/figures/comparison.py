@@ -18,6 +18,7 @@ from hpsearch.report.figures.drawing import (
     domains,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     marker,
     plain_axis,
@@ -27,7 +28,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, scale_of, study_scale
 from hpsearch.report.palette import LOOKS, SOFT_INK
 from hpsearch.report.request import FEWEST_COMPARED, ReportRequest
@@ -97,7 +97,7 @@ def compared_table(snapshot: Snapshot, chosen: Sequence[Chosen]) -> ComparedTabl
     ]
     rows = [
         *(_parameter_row(name, chosen) for name in (*searched, *others)),
-        *(_row(name, [say(one.trial) for one in chosen]) for name, say in properties),
+        *(_row(name, [text_of(one.trial) for one in chosen]) for name, text_of in properties),
     ]
     heads = tuple(ComparedHead(number=one.trial.number, fate=one.trial.fate, why=one.why) for one in chosen)
     return ComparedTable(heads=heads, rows=tuple(rows))
@@ -226,12 +226,12 @@ def _panel(name: str, scale: ResultScale, snapshot: Snapshot, chosen: Sequence[C
 def _line(trial: Trial, name: str, scale: ResultScale, snapshot: Snapshot, *, order: int) -> ComparedLine:
     values = _series(trial, snapshot, name)
     points = tuple(ComparedPoint(epoch=e, value=v, place=_place(scale, v)) for e, v in values.items())
-    nowhere = ComparedPoint(epoch=0, value=None, place=scale.place(None))
+    no_value = ComparedPoint(epoch=0, value=None, place=scale.place(None))
     return ComparedLine(
         number=trial.number,
         fate=trial.fate,
         order=order,
-        points=points or (nowhere,),
+        points=points or (no_value,),
         label=f"trial {trial.number}: {format_parameters(trial.params, snapshot.study.spec.search)}",
         hover=hover_lines(trial, snapshot.study.spec),
     )
@@ -283,8 +283,8 @@ def _caption(chosen: Sequence[Chosen], study: str) -> str:
     command = f"hpsearch report {shlex.quote(study)} --trials 3,17"
     others = "" if not chosen[0].why else f" `{command}` compares others."
     words = (
-        f"{', '.join(named)}, epoch by epoch: the results, and of each epoch's last look inside the network what was"
-        f" measured. The number at the end of a line is its trial's.{others}"
+        f"{', '.join(named)}, epoch by epoch: the results, and the last measurements inside the network in each"
+        f" epoch. Each line ends with the number of its trial.{others}"
     )
     return words[:1].upper() + words[1:]
 
@@ -395,6 +395,6 @@ def _height(point: ComparedPoint) -> float | None:
 
 def _words(line: ComparedLine, point: ComparedPoint, data: ComparedPanel) -> str:
     """Return the hover text: at the last point all about the trial, elsewhere, to save bytes, its parameters only."""
-    said = line.hover if point == line.points[-1] else (line.label,)
+    lines = line.hover if point == line.points[-1] else (line.label,)
     value = format_result(point.value, data.scale.metric)
-    return hover((f"epoch {point.epoch}: {data.scale.title} {value}", *said))
+    return hover((f"epoch {point.epoch}: {data.scale.title} {value}", *lines))

@@ -17,6 +17,7 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     marker,
     plain_axis,
@@ -26,7 +27,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, rails_of, scale_of, study_scale
 from hpsearch.report.palette import INK, LOOKS, STAR
 from hpsearch.storage.records import StoredStudy
@@ -184,14 +184,14 @@ def _curve(line: _Line, scale: ResultScale, study: StoredStudy, *, is_best: bool
     points = tuple(
         CurvePoint(epoch=epoch, value=value, place=scale.place(value)) for epoch, value in line.values.items()
     )
-    nowhere = CurvePoint(epoch=0, value=None, place=scale.place(None))
+    no_value = CurvePoint(epoch=0, value=None, place=scale.place(None))
     trial, spec = line.trial, study.spec
     return Curve(
         number=trial.number,
         fate=trial.fate,
         is_best=is_best,
         points=points,
-        end=(points[-1] if points else nowhere) if trial.state.is_final else None,
+        end=(points[-1] if points else no_value) if trial.state.is_final else None,
         label=f"trial {trial.number}: {setting_words(trial, spec)}",
         hover=(*hover_lines(trial, spec), f"ended {_end_words(trial, points, study)}"),
     )

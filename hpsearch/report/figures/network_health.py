@@ -25,6 +25,7 @@ from hpsearch.report.figures.drawing import (
     domains,
     figure,
     hover,
+    hover_lines,
     lowest_axis,
     placed_marks,
     plain_axis,
@@ -34,7 +35,6 @@ from hpsearch.report.figures.drawing import (
     search_axis,
     ticked,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import (
     INFINITE,
     NOT_A_NUMBER,
@@ -157,17 +157,17 @@ def network_health(snapshot: Snapshot) -> NetworkHealth | None:
 
     If no learning rate is searched, the first searched dimension replaces it.
     """
-    looked = [trial for trial in snapshot.trials if snapshot.series.get(trial.number, {}).get(SHARE)]
-    if not looked:
+    recorded = [trial for trial in snapshot.trials if snapshot.series.get(trial.number, {}).get(SHARE)]
+    if not recorded:
         return None
     search = snapshot.study.spec.search
     dimension = learning_rate_of(search) or next(iter(search), None)
     axis = None if dimension is None else axis_of(dimension)
-    names = [name for name in TITLES if any(name in snapshot.series[trial.number] for trial in looked)]
+    names = [name for name in TITLES if any(name in snapshot.series[trial.number] for trial in recorded)]
     return NetworkHealth(
         panels=() if axis is None else tuple(_panel(snapshot, axis, name) for name in names),
-        maps=tuple(_map(snapshot, looked, axis, name) for name in HEAT if name in names),
-        caption=_caption(looked, names, axis),
+        maps=tuple(_map(snapshot, recorded, axis, name) for name in HEAT if name in names),
+        caption=_caption(recorded, names, axis),
     )
 
 
@@ -293,7 +293,7 @@ def _caption(trials: Sequence[Trial], names: Sequence[str], axis: Axis | None) -
     shown = "each of them" if len(trials) <= ROWS else f"{ROWS} of them, spread evenly over the order,"
     order = "number" if axis is None else axis.title
     sentences.append(
-        f"Below: {shown} as a row, epoch by epoch, ordered by {order}; empty where a trial had ended."
+        f"Below: {shown} as a row, epoch by epoch, ordered by {order}; empty after the trial's end."
     )
     missing = [TITLES[name] for name in TITLES if name not in names]
     if missing:

@@ -21,7 +21,7 @@ from hpsearch.verdicts import Finding
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Actor:
+class ReplayRun:
     """One run in the figures: `heading` identifies it if there are two; `finding` is its verdict."""
 
     heading: str
@@ -30,26 +30,26 @@ class Actor:
 
 
 _STEP_EXHIBITS: Final = {
-    "accuracy": ("Training accuracy", "Of each minibatch, before its step."),
-    "loss": ("Training loss", "Mean of each minibatch, before its step."),
+    "accuracy": ("Training accuracy", "Accuracy on each minibatch, before its step."),
+    "loss": ("Training loss", "Mean loss of each minibatch, before its step."),
     "output-weights": ("Weights of the output layer", "Mean weight of each of its first ten units."),
-    "output-biases": ("Biases of the output layer", "Of the same units."),
+    "output-biases": ("Biases of the output layer", "Bias of each of the same units."),
     "first-weights": (
         "Weights of hidden layer 1",
-        "Mean weight of each watched unit. A triangle marks the last firing of one that fell silent.",
+        "Mean weight of each watched unit. A triangle marks the last firing of a unit that fell silent.",
     ),
-    "first-biases": ("Biases of hidden layer 1", "Of the same units."),
+    "first-biases": ("Biases of hidden layer 1", "Bias of each of the same units."),
     "firing": (
         "Units that fire",
-        "Share of each hidden layer's units that some example of the minibatch excites.",
+        "Share of each hidden layer's units that are positive for at least one example of the minibatch.",
     ),
     "weight-gradients": (
         "Gradients of the weights",
-        "Euclidean norm of each layer's, for the mean loss of the minibatch; exactly 0 has a rail of its own.",
+        "Euclidean norm for each layer, of the mean loss of the minibatch; exactly 0 is on a separate rail.",
     ),
     "bias-gradients": (
         "Gradients of the biases",
-        "The same of the biases. After batch normalization only rounding is left of them.",
+        "The same for the biases. After batch normalization they consist only of rounding errors.",
     ),
 }
 
@@ -58,46 +58,46 @@ _DEPTH_CAPTION: Final = (
 )
 
 
-def replay_exhibits(actors: Sequence[Actor]) -> tuple[Exhibit, ...]:
+def replay_exhibits(runs: Sequence[ReplayRun]) -> tuple[Exhibit, ...]:
     """Return the figures of one or two runs in their order, drawn in light colours."""
     return (
-        *(_step_exhibit(name, actors) for name in _STEP_EXHIBITS),
-        *(_heat_exhibit(layer, actors) for layer in _layers(actors)),
-        *(_depth_exhibit(name, actors) for name in DEPTH_PANELS),
+        *(_step_exhibit(name, runs) for name in _STEP_EXHIBITS),
+        *(_heat_exhibit(layer, runs) for layer in _layers(runs)),
+        *(_depth_exhibit(name, runs) for name in DEPTH_PANELS),
     )
 
 
-def _layers(actors: Sequence[Actor]) -> range:
+def _layers(runs: Sequence[ReplayRun]) -> range:
     """Return the indices of the layers with heat maps: as many as the run with the most has."""
-    return range(max(len(shown_layers(actor.recording)) for actor in actors))
+    return range(max(len(shown_layers(run.recording)) for run in runs))
 
 
-def _step_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:
+def _step_exhibit(name: str, runs: Sequence[ReplayRun]) -> Exhibit:
     title, caption = _STEP_EXHIBITS[name]
     panels = tuple(
         Panel(
             name=f"{name}-{place}",
-            label=f"{title} by step. {actor.heading}".strip(),
-            figure=draw_lines(data, heading=actor.heading),
+            label=f"{title} by step. {run.heading}".strip(),
+            figure=draw_lines(data, heading=run.heading),
         )
-        for place, actor in enumerate(actors)
-        if (data := step_panel(name, actor.recording, actor.finding)) is not None
+        for place, run in enumerate(runs)
+        if (data := step_panel(name, run.recording, run.finding)) is not None
     )
     absent = "This network has none." if name != "accuracy" else "Regression has none."
     return Exhibit(name=name, title=title, caption=caption if panels else absent, panels=panels)
 
 
-def _heat_exhibit(place: int, actors: Sequence[Actor]) -> Exhibit:
+def _heat_exhibit(place: int, runs: Sequence[ReplayRun]) -> Exhibit:
     panels = [
         panel
         for name in HEAT_MAPS
-        for number, actor in enumerate(actors)
-        if (panel := _heat_panel(place, name, actor, f"layer-{place}-{name}-{number}")) is not None
+        for number, run in enumerate(runs)
+        if (panel := _heat_panel(place, name, run, f"layer-{place}-{name}-{number}")) is not None
     ]
-    layers = [shown_layers(actor.recording) for actor in actors]
+    layers = [shown_layers(run.recording) for run in runs]
     names = [
-        layer_name(actor.recording, own[place])
-        for actor, own in zip(actors, layers, strict=True)
+        layer_name(run.recording, own[place])
+        for run, own in zip(runs, layers, strict=True)
         if place < len(own)
     ]
     caption = (
@@ -112,29 +112,29 @@ def _heat_exhibit(place: int, actors: Sequence[Actor]) -> Exhibit:
     )
 
 
-def _heat_panel(place: int, name: str, actor: Actor, panel_name: str) -> Panel | None:
+def _heat_panel(place: int, name: str, run: ReplayRun, panel_name: str) -> Panel | None:
     """Return one map; None if the run has no such layer, or the layer has no activation."""
-    layers = shown_layers(actor.recording)
+    layers = shown_layers(run.recording)
     if place >= len(layers):
         return None
-    is_output = layers[place] == len(actor.recording.network.blocks) - 1
-    data = distribution_map(actor.recording, layers[place], name)
+    is_output = layers[place] == len(run.recording.network.blocks) - 1
+    data = distribution_map(run.recording, layers[place], name)
     if data is None or (is_output and name == "after"):
         return None
-    label = f"{layer_name(actor.recording, layers[place])}, {data.title}, by step. {actor.heading}".strip()
-    return Panel(name=panel_name, label=label, figure=draw_distributions(data, heading=actor.heading))
+    label = f"{layer_name(run.recording, layers[place])}, {data.title}, by step. {run.heading}".strip()
+    return Panel(name=panel_name, label=label, figure=draw_distributions(data, heading=run.heading))
 
 
-def _depth_exhibit(name: str, actors: Sequence[Actor]) -> Exhibit:
+def _depth_exhibit(name: str, runs: Sequence[ReplayRun]) -> Exhibit:
     title = DEPTH_PANELS[name][0].capitalize()
     panels = tuple(
         Panel(
             name=f"{name}-{place}",
-            label=f"{title} by layer. {actor.heading}".strip(),
-            figure=draw_lines(data, heading=actor.heading),
+            label=f"{title} by layer. {run.heading}".strip(),
+            figure=draw_lines(data, heading=run.heading),
         )
-        for place, actor in enumerate(actors)
-        if (data := depth_panel(name, actor.recording)) is not None
+        for place, run in enumerate(runs)
+        if (data := depth_panel(name, run.recording)) is not None
     )
     return Exhibit(
         name=name, title=title, caption=_DEPTH_CAPTION if panels else "Nothing was trained.", panels=panels

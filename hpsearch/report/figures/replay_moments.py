@@ -12,8 +12,7 @@ from hpsearch.report.figures.drawing import figure, heading_words, plain_axis
 from hpsearch.report.figures.replay_lines import Line, LineAxis, LinePanel, LinePoint, LineScaleKind, panel
 from hpsearch.report.palette import PAPER, RESULT_COLOURS
 from hpsearch.training.distributions import BIN_EDGES, BINS, ZERO_BIN, Distribution
-from hpsearch.training.recorder import LayerMoment
-from hpsearch.training.recording import Recording, evenly_spaced
+from hpsearch.training.recording import LayerMoment, Recording, evenly_spaced
 
 _DEPTH_LINES = 4
 _MOST_LAYERS = 6

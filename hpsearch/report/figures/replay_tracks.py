@@ -16,8 +16,7 @@ from hpsearch.report.figures.replay_lines import (
     panel,
     track_points,
 )
-from hpsearch.training.recorder import UnitTracks
-from hpsearch.training.recording import Recording
+from hpsearch.training.recording import Recording, UnitTracks
 from hpsearch.training.tracks import Track
 from hpsearch.verdicts import Cause, Finding
 

@@ -17,6 +17,7 @@ from hpsearch.report.figures.drawing import (
     domains,
     figure,
     hover,
+    hover_lines,
     placed_marks,
     plain_axis,
     result_axes,
@@ -24,7 +25,6 @@ from hpsearch.report.figures.drawing import (
     rounded,
     search_axis,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import PlacedMark, ResultScale, place_of, rails_of, result_scale
 from hpsearch.report.palette import LOOKS, PAPER
 from hpsearch.study.spec import Choices, Dimension

@@ -17,12 +17,12 @@ from hpsearch.report.figures.drawing import (
     fate_trace,
     figure,
     hover,
+    hover_lines,
     marker,
     marker_size,
     rounded,
     search_axis,
 )
-from hpsearch.report.figures.hover_text import hover_lines
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
 from hpsearch.trials import Fate, Trial
@@ -123,10 +123,10 @@ def _caption(snapshot: Snapshot, marks: Sequence[MapMark], axes: tuple[Axis, Axi
     sentences = [f"{format_count(len(marks), 'trial')} over the whole search space.".capitalize()]
     absent = len(snapshot.trials) - len(marks)
     if absent:
-        sentences.append(f"Not drawn, having no parameters yet: {format_count(absent, 'trial')}.")
+        sentences.append(f"Not drawn, because they have no parameters yet: {format_count(absent, 'trial')}.")
     outside = sum(_is_outside(trial, axes) for trial in snapshot.trials)
     if outside:
-        sentences.append(f"Drawn at the edge, lying outside: {format_count(outside, 'trial')}.")
+        sentences.append(f"Drawn at the edge, because they are outside: {format_count(outside, 'trial')}.")
     others = ", ".join(dimension.name for dimension in snapshot.study.spec.search[2:])
     if others:
         sentences.append(f"Also searched: {others}.")

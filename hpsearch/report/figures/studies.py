@@ -15,8 +15,8 @@ from hpsearch.report.figures.comparison import DASHES
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, rounded, ticked, words_above
 from hpsearch.report.figures.scales import ResultScale, scale_of
 from hpsearch.report.palette import INK, SOFT_INK
-from hpsearch.report.specification import specification_text
 from hpsearch.study.messages import toml_text
+from hpsearch.study.writer import specification_text
 
 _NOT_COMPARED = frozenset({"name"})
 
@@ -127,7 +127,7 @@ def _caption(lines: Sequence[StudyLine], snapshots: Sequence[Snapshot]) -> str:
     first = snapshots[0].study.fingerprint
     foreign = [one.study.spec.name for one in snapshots[1:] if one.study.fingerprint != first]
     if foreign:
-        sentences.append(f"Not comparable, having other data: {', '.join(foreign)}.")
+        sentences.append(f"Not comparable, because their data differ: {', '.join(foreign)}.")
     return " ".join(sentences)
 
 

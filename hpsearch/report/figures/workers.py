@@ -11,8 +11,16 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.formats import format_count, format_duration, format_moment, format_share
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.report.figures.drawing import escaped, fate_trace, figure, hover, instant, marker, plain_axis
-from hpsearch.report.figures.hover_text import hover_lines
+from hpsearch.report.figures.drawing import (
+    escaped,
+    fate_trace,
+    figure,
+    hover,
+    hover_lines,
+    instant,
+    marker,
+    plain_axis,
+)
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
 from hpsearch.storage.records import Attempt, WorkerRecord
 from hpsearch.trials import Fate, Trial
@@ -138,7 +146,7 @@ def _attempt_span(trial: Trial, attempt: Attempt, snapshot: Snapshot) -> _Span:
 
 def _attempt_words(attempt: Attempt) -> tuple[str, str]:
     return (
-        f"attempt {attempt.attempt} came to nothing after {format_count(attempt.epochs, 'epoch')}",
+        f"attempt {attempt.attempt} was lost after {format_count(attempt.epochs, 'epoch')}",
         f"why: {attempt.why}",
     )
 
@@ -240,11 +248,13 @@ def _caption(
         f"A lane for each of {count}, a bar for each trial in the colour of its fate; gaps are idle time."
     ]
     if any(lane.beat for lane in lanes):
-        sentences.append("An upright line is a worker's last heartbeat.")
+        sentences.append("A vertical line is a worker's last heartbeat.")
     if lost:
-        sentences.append(f"Asterisks are leases that were lost: {lost:,}.")
+        sentences.append(f"Asterisks are lost leases: {lost:,}.")
     if others:
-        sentences.append(f"Not drawn, having trained nothing here: {format_count(others, 'other worker')}.")
+        sentences.append(
+            f"Not drawn, because they did not train here: {format_count(others, 'other worker')}."
+        )
     return " ".join(sentences)
 
 

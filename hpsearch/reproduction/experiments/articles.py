@@ -6,20 +6,27 @@ from typing import Final
 import numpy as np
 
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figures.chart import ChartSeries, chart, over_seeds, share_over_seeds
-from hpsearch.reproduction.experiments.inside import (
+from hpsearch.reproduction.charts import (
+    ChartSeries,
+    Picture,
+    chart,
+    charts,
+    curve,
+    five_panels,
+    over_seeds,
+    share_over_seeds,
+)
+from hpsearch.reproduction.experiments.measures import (
     flip_share,
     largest,
     lead_steps,
     negative_share,
+    stable_cross_entropy,
+    textbook_cross_entropy,
     unfrozen_share,
     values_of,
 )
-from hpsearch.reproduction.laboratory import Extent, Lab, Trained, biases_of, held_back
-from hpsearch.reproduction.numerics import stable_cross_entropy, textbook_cross_entropy
-from hpsearch.reproduction.pictures import charts, curve, five_panels
-from hpsearch.reproduction.records import Outcome, Picture
-from hpsearch.reproduction.runs import Run
+from hpsearch.reproduction.laboratory import Extent, Lab, Outcome, Run, Trained, biases_of, held_back
 from hpsearch.training.recording import RecordingOptions
 
 _SEEDS: Final = 10

@@ -9,20 +9,17 @@ import numpy as np
 
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
-from hpsearch.report.figures.chart import ChartPoint, ChartSeries, chart
-from hpsearch.reproduction.experiments.inside import values_of
-from hpsearch.reproduction.laboratory import Extent, Lab, Trained, accuracy_on, with_few
-from hpsearch.reproduction.numerics import (
+from hpsearch.reproduction.charts import ChartPoint, ChartSeries, Picture, chart, charts, curve, smoothed
+from hpsearch.reproduction.experiments.measures import (
     LARGEST_LOGIT,
     STABLE,
     TEXTBOOK,
     binary_loss,
     breaking_logit,
     sigmoid_of,
+    values_of,
 )
-from hpsearch.reproduction.pictures import charts, curve, smoothed
-from hpsearch.reproduction.records import Outcome, Picture
-from hpsearch.reproduction.runs import Run
+from hpsearch.reproduction.laboratory import Extent, Lab, Outcome, Run, Trained, accuracy_on, with_few
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import Precision
@@ -138,8 +135,8 @@ def _broken_losses() -> Picture:
     ]
     data = chart(("logit of an example whose target is 0", "loss"), series)
     caption = (
-        "Binary cross-entropy as -log(1 - sigmoid(z)), and as softplus(z). The textbook's line ends where its "
-        "logarithm is that of 0."
+        "Binary cross-entropy as -log(1 - sigmoid(z)), and as softplus(z). The textbook's line ends at the first "
+        "logarithm of 0."
     )
     return charts("broken-losses", "Where the textbook's loss breaks", caption, {"": data})
 

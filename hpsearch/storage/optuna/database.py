@@ -34,10 +34,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import migration, optuna_schema
 from hpsearch.storage.address import Address, parse_address, prepare_file
-from hpsearch.storage.driver_errors import attempt, translated
-from hpsearch.storage.driver_statements import DriverStatement, RawRow
+from hpsearch.storage.driver_errors import UncertainCommitError, attempt, translated
 from hpsearch.storage.engine import (
-    UncertainCommitError,
     close_connections,
     glancing,
     make_engine,
@@ -46,6 +44,7 @@ from hpsearch.storage.engine import (
 )
 from hpsearch.storage.optuna.records import Details, Head, local
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, number_of
+from hpsearch.storage.statements import DriverStatement, RawRow
 
 _T = TypeVar("_T")
 

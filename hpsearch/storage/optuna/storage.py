@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import uuid
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, cast, final
@@ -13,22 +14,34 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Table
+from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from hpsearch.errors import StorageError, ValueRefusedError
-from hpsearch.storage.optuna import studies, writes
+from hpsearch.storage import optuna_schema, schema
+from hpsearch.storage.optuna import writes
 from hpsearch.storage.optuna.database import Database
 from hpsearch.storage.optuna.records import (
+    DEFAULT_STUDY_NAME_PREFIX,
     BaseHeartbeat,
     Details,
     FrozenStudy,
     copied,
+    frozen_study,
     name_of,
     param_of,
     step_of,
 )
-from hpsearch.storage.optuna.trials import Trials
+from hpsearch.storage.optuna.trials import OptunaTrials
 from hpsearch.storage.optuna.writes import StaleTrialCallback
+from hpsearch.storage.statements import write_rows
+from hpsearch.storage.stored_studies import remove_strays, remove_theirs
+
+_studies = optuna_schema.studies
+_ours = schema.studies
+_directions = optuna_schema.study_directions
+_USER = optuna_schema.study_user_attributes
+_SYSTEM = optuna_schema.study_system_attributes
 
 _log: Final = logging.getLogger(__name__)
 
@@ -63,7 +76,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         self.heartbeat_stale_trial_callback = heartbeat_stale_trial_callback
         self._url = url
         self._database = Database(url)
-        self._trials = Trials(self._database)
+        self._trials = OptunaTrials(self._database)
         _storages[id(self)] = self
 
     def __reduce__(self) -> tuple[type["OptunaStorage"], tuple[Any, ...]]:
@@ -90,14 +103,14 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
     def after_fork(self) -> None:
         """Start afresh in a child process: values still pending are written by the parent."""
-        self._trials = Trials(self._database)
+        self._trials = OptunaTrials(self._database)
 
     # Studies
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Store a study and return its id. Raises DuplicatedStudyError if the name is taken."""
-        name = studies.new_name() if study_name is None else name_of("study name", study_name)
-        study_id = self._database.write(lambda connection: studies.create(connection, name, directions))
+        name = _new_name() if study_name is None else name_of("study name", study_name)
+        study_id = self._database.write(lambda connection: _create(connection, name, directions))
         if study_id is None:
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
         self._trials.forget_study(study_id)
@@ -107,7 +120,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     def delete_study(self, study_id: int) -> None:
         """Delete all data of a study. Raises KeyError if there is none."""
         self._trials.forget_study(study_id)
-        self._database.write(lambda connection: studies.delete(connection, study_id))
+        self._database.write(lambda connection: _delete(connection, study_id))
 
     def rename_study(self, study_id: int, name: str) -> None:
         """Rename a study and keep everything else, including its id and its workers' leases.
@@ -116,22 +129,22 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         """
         key = name_of("study name", name)
         self._trials.flush()
-        if not self._database.write(lambda connection: studies.rename(connection, study_id, key)):
+        if not self._database.write(lambda connection: _rename(connection, study_id, key)):
             raise DuplicatedStudyError(f'study "{name}": the name is taken: choose another one')
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Store an attribute of a study. Raises KeyError if there is no such study, and ValueError."""
-        self._set_study_attribute(studies.USER, study_id, key, value)
+        self._set_study_attribute(_USER, study_id, key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Store an attribute of a study that is Optuna's own. Raises KeyError if there is no such study."""
-        self._set_study_attribute(studies.SYSTEM, study_id, key, value)
+        self._set_study_attribute(_SYSTEM, study_id, key, value)
 
     def _set_study_attribute(self, table: Table, study_id: int, key: str, value: Any) -> None:
         attribute = name_of("attribute key", key), json.dumps(value)
         try:
             self._database.rewrite(
-                lambda connection, _: studies.set_attribute(connection, table, study_id, attribute)
+                lambda connection, _: _set_attribute(connection, table, study_id, attribute)
             )
         except ValueRefusedError as error:
             raise ValueRefusedError(f'attribute "{key}" of the study: {error}') from error
@@ -143,41 +156,35 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
         Optuna has no such call: it stores one attribute per transaction. Raises KeyError if there is no such study.
         """
-        self._database.write(lambda connection: studies.revise_attributes(connection, study_id, keys, revise))
+        self._database.write(lambda connection: _revise_attributes(connection, study_id, keys, revise))
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the id of the study of that name. Raises KeyError if there is none."""
-        return self._database.glance(lambda connection: studies.id_of(connection, study_name))
+        return self._database.glance(lambda connection: _id_of(connection, study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return a study's name. Raises KeyError if there is no such study."""
-        name, _ = self._database.glance(lambda connection: studies.name_and_directions(connection, study_id))
+        name, _ = self._database.glance(lambda connection: _name_and_directions(connection, study_id))
         return name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return a study's direction of each objective. Raises KeyError if there is no such study."""
-        _, directions = self._database.glance(
-            lambda connection: studies.name_and_directions(connection, study_id)
-        )
+        _, directions = self._database.glance(lambda connection: _name_and_directions(connection, study_id))
         return directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the attributes of a study. Raises KeyError if there is no such study."""
-        return self._database.glance(
-            lambda connection: studies.attributes(connection, studies.USER, study_id)
-        )
+        return self._database.glance(lambda connection: _attributes(connection, _USER, study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the attributes of a study that are Optuna's own. Raises KeyError if there is no such study."""
-        return self._database.glance(
-            lambda connection: studies.attributes(connection, studies.SYSTEM, study_id)
-        )
+        return self._database.glance(lambda connection: _attributes(connection, _SYSTEM, study_id))
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies by id."""
-        return self._database.read(studies.every)
+        return self._database.read(_every)
 
-    # Trials
+    # OptunaTrials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Store a running trial, or a copy of `template_trial`, and return its id.
@@ -269,6 +276,148 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
     def get_heartbeat_stale_trial_callback(self) -> StaleTrialCallback | None:
         """Return the callback for each trial that Optuna failed because its heartbeats stopped."""
         return self.heartbeat_stale_trial_callback
+
+
+def _new_name() -> str:
+    """Return a name for a study that was created without one."""
+    return f"{DEFAULT_STUDY_NAME_PREFIX}{uuid.uuid4()}"
+
+
+def _create(connection: Connection, name: str, directions: Sequence[StudyDirection]) -> int | None:
+    """Store a study and return its id, or None if the name is taken."""
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(_studies).values(study_name=name))
+    except IntegrityError:
+        return None
+    study_id = _id_of(connection, name)
+    remove_strays(connection, study_id)
+    connection.execute(
+        insert(_directions),
+        [
+            {"study_id": study_id, "objective": i, "direction": direction.name}
+            for i, direction in enumerate(directions)
+        ],
+    )
+    return study_id
+
+
+def _delete(connection: Connection, study_id: int) -> None:
+    """Delete Optuna's rows of a study."""
+    locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
+    if connection.execute(locked).first() is None:
+        raise _no_study(study_id)
+    remove_theirs(connection, study_id)
+
+
+def _rename(connection: Connection, study_id: int, name: str) -> bool:
+    """Rename a study and keep all its data. Return False, and change nothing, if the name is taken."""
+    found = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
+    if connection.execute(found).first() is None:
+        raise _no_study(study_id)
+    try:
+        with connection.begin_nested():
+            connection.execute(
+                update(_studies).where(_studies.c.study_id == study_id).values(study_name=name)
+            )
+            connection.execute(update(_ours).where(_ours.c.study_id == study_id).values(name=name))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _id_of(connection: Connection, name: str) -> int:
+    """Return the id of the study of that name. Raises KeyError if there is none."""
+    study_id: int | None = connection.execute(
+        select(_studies.c.study_id).where(_studies.c.study_name == name)
+    ).scalar_one_or_none()
+    if study_id is None:
+        raise KeyError(f'study "{name}": there is no such study')
+    return study_id
+
+
+def _name_and_directions(connection: Connection, study_id: int) -> tuple[str, list[StudyDirection]]:
+    """Return a study's name and its direction of each objective."""
+    rows = connection.execute(
+        select(_studies.c.study_name, _directions.c.direction)
+        .select_from(_studies.outerjoin(_directions, _directions.c.study_id == _studies.c.study_id))
+        .where(_studies.c.study_id == study_id)
+        .order_by(_directions.c.objective)
+    ).all()
+    if not rows:
+        raise _no_study(study_id)
+    return rows[0][0], [StudyDirection[row[1]] for row in rows if row[1] is not None]
+
+
+def _attributes(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:
+    """Return the attributes of a study in `table`."""
+    rows = connection.execute(
+        select(table.c.key, table.c.value_json)
+        .select_from(_studies.outerjoin(table, table.c.study_id == _studies.c.study_id))
+        .where(_studies.c.study_id == study_id)
+    ).all()
+    if not rows:
+        raise _no_study(study_id)
+    return {key: json.loads(text) for key, text in rows if key is not None}
+
+
+def _set_attribute(connection: Connection, table: Table, study_id: int, attribute: tuple[str, str]) -> None:
+    """Store an attribute, its key and its value as JSON text, of a study in `table`."""
+    if connection.execute(select(_studies).where(_studies.c.study_id == study_id)).first() is None:
+        raise _no_study(study_id)
+    key, text = attribute
+    row = {"study_id": study_id, "key": key, "value_json": text}
+    write_rows(connection, table, [row], key=("study_id", "key"))
+
+
+def _revise_attributes(
+    connection: Connection,
+    study_id: int,
+    keys: Sequence[str],
+    revise: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> None:
+    """Store the result of `revise` on the study's system attributes with these keys, without concurrent revisions."""
+    locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
+    if connection.execute(locked).first() is None:
+        raise _no_study(study_id)
+    found = select(_SYSTEM.c.key, _SYSTEM.c.value_json).where(
+        _SYSTEM.c.study_id == study_id, _SYSTEM.c.key.in_(keys)
+    )
+    there = {key: json.loads(text) for key, text in connection.execute(found)}
+    rows = [
+        {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in revise(there).items()
+    ]
+    write_rows(connection, _SYSTEM, rows, key=("study_id", "key"))
+
+
+def _every(connection: Connection) -> list[FrozenStudy]:
+    """Return all studies by id."""
+    directions: dict[int, list[StudyDirection]] = {}
+    for row in connection.execute(select(_directions).order_by(_directions.c.objective)):
+        directions.setdefault(row.study_id, []).append(StudyDirection[row.direction])
+    user_attrs, system_attrs = (_all_attributes(connection, table) for table in (_USER, _SYSTEM))
+    return [
+        frozen_study(
+            row.study_id,
+            row.study_name,
+            directions.get(row.study_id, []),
+            user_attrs=user_attrs.get(row.study_id, {}),
+            system_attrs=system_attrs.get(row.study_id, {}),
+        )
+        for row in connection.execute(select(_studies).order_by(_studies.c.study_id))
+    ]
+
+
+def _all_attributes(connection: Connection, table: Table) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for row in connection.execute(select(table)):
+        found.setdefault(row.study_id, {})[row.key] = json.loads(row.value_json)
+    return found
+
+
+def _no_study(study_id: int) -> KeyError:
+    return KeyError(f"study_id {study_id}: there is no such study")
 
 
 _storages: Final[weakref.WeakValueDictionary[int, OptunaStorage]] = weakref.WeakValueDictionary()

@@ -34,7 +34,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 @final
-class Trials:
+class OptunaTrials:
     """The trials of all studies in a database. Threads may share it.
 
     One lock guards everything, and is held during calls to the database: every thread reads every other thread's

@@ -25,11 +25,11 @@ from sqlalchemy.exc import DBAPIError
 
 from hpsearch.errors import ValueRefusedError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.bulk import Target, together, upsert_rows
+from hpsearch.storage.details import write_params, write_reports, write_values
 from hpsearch.storage.driver_errors import is_about_a_value
-from hpsearch.storage.driver_statements import DriverStatement
 from hpsearch.storage.optuna.records import Details, Head, stored_time
-from hpsearch.storage.optuna_schema import RUNNING, WAITING, stored_number
+from hpsearch.storage.optuna_schema import RUNNING, WAITING
+from hpsearch.storage.statements import DriverStatement, Target, Together, write_rows
 
 _studies = optuna_schema.studies
 _trials = optuna_schema.trials
@@ -190,37 +190,13 @@ def _lock_unfinished(connection: Connection, ids: Collection[int]) -> set[int]:
 
 def write_details(connection: Connection, details: Mapping[int, Details]) -> None:
     """Store the rows of trials by id, replacing those of the same name, key, step or objective."""
-    with together(connection) as target:
-        _write_params(target, details)
-        _write_numbers(target, optuna_schema.trial_intermediate_values, details)
-        _write_numbers(target, optuna_schema.trial_values, details)
-        _write_attributes(target, optuna_schema.trial_user_attributes, details)
-        _write_attributes(target, optuna_schema.trial_system_attributes, details)
-
-
-def _write_params(target: Target, details: Mapping[int, Details]) -> None:
-    rows = [
-        {"trial_id": trial_id, "param_name": name, "param_value": stored, "distribution_json": text}
-        for trial_id, each in details.items()
-        for name, (stored, text) in each.params.items()
-    ]
-    upsert_rows(target, optuna_schema.trial_params, rows, key=("trial_id", "param_name"))
-
-
-def _write_numbers(target: Target, table: Table, details: Mapping[int, Details]) -> None:
-    """Store reports by step or values by objective, depending on `table`."""
-    is_values = table is optuna_schema.trial_values
-    place, value, kind = (
-        ("objective", "value", "value_type")
-        if is_values
-        else ("step", "intermediate_value", "intermediate_value_type")
-    )
-    rows = []
-    for trial_id, each in details.items():
-        for at, number in (each.values if is_values else each.reports).items():
-            stored, stored_kind = stored_number(number)
-            rows.append({"trial_id": trial_id, place: at, value: stored, kind: stored_kind})
-    upsert_rows(target, table, rows, key=("trial_id", place))
+    rows = Together()
+    write_params(rows, {i: [(n, *param) for n, param in each.params.items()] for i, each in details.items()})
+    write_reports(rows, {i: each.reports for i, each in details.items()})
+    write_values(rows, {i: each.values for i, each in details.items()})
+    _write_attributes(rows, optuna_schema.trial_user_attributes, details)
+    _write_attributes(rows, optuna_schema.trial_system_attributes, details)
+    rows.write(connection)
 
 
 def _write_attributes(target: Target, table: Table, details: Mapping[int, Details]) -> None:
@@ -231,7 +207,7 @@ def _write_attributes(target: Target, table: Table, details: Mapping[int, Detail
         for trial_id, each in details.items()
         for key, text in (each.user_attributes if is_user else each.system_attributes).items()
     ]
-    upsert_rows(target, table, rows, key=("trial_id", "key"))
+    write_rows(target, table, rows, key=("trial_id", "key"))
 
 
 StaleTrialCallback: TypeAlias = Callable[[Study, FrozenTrial], None]

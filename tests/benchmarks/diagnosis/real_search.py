@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import final
 
-from hpsearch.analysis.audit import is_audited
+from hpsearch.analysis.verdict_summary import is_audited
 from hpsearch.data.prepare import PreparedData, prepare
 from hpsearch.storage.store import open_store
 from hpsearch.study.reader import read_study
@@ -88,10 +88,10 @@ def search(spec: StudySpec, data: PreparedData, *, rows: int) -> Searched:
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/search.db")
         try:
-            study = store.create_study(resolve(spec, task=data.task), fingerprint=data.fingerprint)
+            study = store.studies.create(resolve(spec, task=data.task), fingerprint=data.fingerprint)
             options = WorkerOptions(name="one", rows=rows, lease_s=LEASE_S)
             Worker(store, study, data, options=options, stop=StopRequest()).run()
-            trials = store.trials(study)
+            trials = store.trials.all(study)
         finally:
             store.close()
     batch = spec.training.batch_size

@@ -150,9 +150,11 @@ class Squad:
     def join(self) -> int:
         """Let every worker register and fill its rows."""
         for name in self.names:
-            self.store.register_worker(self._identity(name))
-            self.held[name] = self.store.claim(self.study, worker=name, count=ROWS, lease_s=LEASE_S * 100)
-            self.store.assign(self.study, [assignment(claim) for claim in self.held[name]])
+            self.store.workers.register(self._identity(name))
+            self.held[name] = self.store.queue.claim(
+                self.study, worker=name, count=ROWS, lease_s=LEASE_S * 100
+            )
+            self.store.trials.assign(self.study, [assignment(claim) for claim in self.held[name]])
         return len(self.names)
 
     def beat(self) -> int:
@@ -161,7 +163,7 @@ class Squad:
         for _ in range(round(self.seconds / _beat_s())):
             for name in self.names:
                 tokens = {claim.token for claim in self.held[name]}
-                self.store.beat(self._identity(name), lease_s=LEASE_S * 100, tokens=tokens)
+                self.store.queue.beat(self._identity(name), lease_s=LEASE_S * 100, tokens=tokens)
                 calls += 1
         return calls
 
@@ -173,9 +175,9 @@ class Squad:
         for call in range(calls):
             name = self.names[call % len(self.names)]
             ended, kept = self.held[name][:count], self.held[name][count:]
-            self.store.record(self.study, [end(claim) for claim in ended])
-            new = self.store.claim(self.study, worker=name, count=count, lease_s=LEASE_S * 100)
-            self.store.assign(self.study, [assignment(claim) for claim in new])
+            self.store.trials.record(self.study, [end(claim) for claim in ended])
+            new = self.store.queue.claim(self.study, worker=name, count=count, lease_s=LEASE_S * 100)
+            self.store.trials.assign(self.study, [assignment(claim) for claim in new])
             self.held[name] = kept + new
         return calls
 
@@ -189,7 +191,7 @@ class Squad:
                     Update(claim=claim, reports={second: 0.5}, epochs=second + 1, steps=100 * (second + 1))
                     for claim in self.held[name][:count]
                 ]
-                self.store.record(self.study, updates)
+                self.store.trials.record(self.study, updates)
                 calls += 1
         return calls
 
@@ -201,7 +203,7 @@ def play(url: str, study: str, workers: int, seconds: float) -> None:
     """Play some workers: do what the lines of stdin say, and answer with the number of calls."""
     with open_store(url) as store:
         names = [f"worker-{os.getpid()}-{i}" for i in range(workers)]
-        squad = Squad(store=store, study=store.study(study), names=names, seconds=seconds)
+        squad = Squad(store=store, study=store.studies.get(study), names=names, seconds=seconds)
         acts = {"join": squad.join, "beat": squad.beat, "refill": squad.refill, "write": squad.write}
         for line in sys.stdin:
             say(str(acts[line.strip()]()))

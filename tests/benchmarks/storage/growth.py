@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select, text
 
 from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.bulk import insert_rows
 from hpsearch.storage.details import stored_parameters
 from hpsearch.storage.engine import make_engine, writing
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
 from hpsearch.storage.records import ClaimedTrial, StoredStudy
+from hpsearch.storage.statements import write_rows
 from hpsearch.storage.store import Store, open_store
 from tests.benchmarks.storage.databases import on_server
 from tests.benchmarks.storage.tables import say, show
@@ -72,9 +72,11 @@ def _timed(work: Callable[[], _T]) -> tuple[_T, float]:
 
 def _claim(store: Store, study: StoredStudy) -> float:
     """Claim trials and end them; return the seconds of the claim alone."""
-    claims, claim_s = _timed(lambda: store.claim(study, worker="benchmark", count=COUNT, lease_s=LEASE_S))
-    store.assign(study, [assignment(claim) for claim in claims])
-    store.record(study, [end(claim) for claim in claims])
+    claims, claim_s = _timed(
+        lambda: store.queue.claim(study, worker="benchmark", count=COUNT, lease_s=LEASE_S)
+    )
+    store.trials.assign(study, [assignment(claim) for claim in claims])
+    store.trials.record(study, [end(claim) for claim in claims])
     return claim_s
 
 
@@ -89,7 +91,7 @@ def _claims(store: Store, studies: dict[int, StoredStudy], rounds: int) -> dict[
 
 def _start(store: Store, study: StoredStudy) -> float:
     """Return the seconds that a new worker takes to read all trials."""
-    return _timed(lambda: store.changes(study, None))[1]
+    return _timed(lambda: store.trials.changes(study, None))[1]
 
 
 def _read_by_optuna(url: str, study: StoredStudy) -> float:
@@ -115,7 +117,7 @@ def _write(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
     theirs = optuna_schema.trials
     now = datetime.now(UTC).replace(tzinfo=None)
     ended = {"study_id": study.study_id, "state": "COMPLETE", "datetime_start": now, "datetime_complete": now}
-    insert_rows(connection, theirs, [{**ended, "number": number} for number in numbers])
+    write_rows(connection, theirs, [{**ended, "number": number} for number in numbers])
     made = connection.execute(
         select(theirs.c.trial_id, theirs.c.number).where(
             theirs.c.study_id == study.study_id, theirs.c.number.between(numbers[0], numbers[-1])
@@ -123,7 +125,7 @@ def _write(connection: Connection, study: StoredStudy, numbers: Sequence[int]) -
     )
     ids = {row.number: row.trial_id for row in made}
     for table, rows in _details(study, ids).items():
-        insert_rows(connection, table, rows)
+        write_rows(connection, table, rows)
 
 
 def _details(study: StoredStudy, ids: dict[int, int]) -> dict[Any, list[dict[str, Any]]]:

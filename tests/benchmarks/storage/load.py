@@ -27,7 +27,7 @@ def run(trials: int) -> None:
         with open_store(url) as store:
             study = new_study(store, trials)
             wall_s = _timed(url, study.spec.name)
-            ended = store.progress(study).finished
+            ended = store.studies.progress(study).finished
     show(["trials", "seconds", "trials/s"], [[str(ended), f"{wall_s:.2f}", f"{ended / wall_s:.0f}"]])
 
 
@@ -54,8 +54,8 @@ def _timed(url: str, name: str) -> float:
 def work(url: str, name: str) -> None:
     """Say that this process is ready, wait, and end trials until there are no more."""
     with open_store(url) as store:
-        study = store.study(name)
-        store.progress(study)
+        study = store.studies.get(name)
+        store.studies.progress(study)
         say("ready")
         sys.stdin.readline()
         while by_claims(store, study, worker=f"worker-{id(store)}", count=COUNT):

@@ -44,7 +44,7 @@ def new_study(store: Store, trials: int) -> StoredStudy:
         metric="validation_accuracy",
         search=_SEARCH,
     )
-    return store.create_study(spec, fingerprint="0123456789abcdef")
+    return store.studies.create(spec, fingerprint="0123456789abcdef")
 
 
 def assignment(claim: ClaimedTrial) -> Assignment:
@@ -61,10 +61,10 @@ def end(claim: ClaimedTrial) -> Update:
 
 def by_claims(store: Store, study: StoredStudy, *, worker: str, count: int) -> int:
     """Claim up to `count` trials, give them parameters, end them, and return how many there were."""
-    claims = store.claim(study, worker=worker, count=count, lease_s=LEASE_S)
+    claims = store.queue.claim(study, worker=worker, count=count, lease_s=LEASE_S)
     if claims:
-        store.assign(study, [assignment(claim) for claim in claims])
-        store.record(study, [end(claim) for claim in claims])
+        store.trials.assign(study, [assignment(claim) for claim in claims])
+        store.trials.record(study, [end(claim) for claim in claims])
     return len(claims)
 
 

@@ -103,7 +103,7 @@ def outlive(url: str, name: str, *, own: bool) -> None:
 def outlive_store(url: str, name: str) -> None:
     """The parent closes its store while a child is at work with the same one, and with a storage."""
     store, turns = open_store(url), Turns()
-    connection = kept(store._engine)
+    connection = kept(store._transactions.engine)
 
     def work() -> None:
         storage = open_storage(url)
@@ -111,7 +111,7 @@ def outlive_store(url: str, name: str) -> None:
         complete(storage, study_id)
         turns.pass_to_parent()
         turns.wait_in_child()
-        if name not in store.foreign_studies():
+        if name not in store.studies.foreign_names():
             raise RuntimeError("the study is missing")
         complete(storage, study_id)
 
@@ -179,7 +179,7 @@ def in_vain(url: str, name: str) -> None:
     ended(forked(work))
     is_over.set()
     inside.join()
-    if name not in storage.foreign_studies():
+    if name not in storage.studies.foreign_names():
         raise RuntimeError("the study is missing")
 
 

@@ -155,7 +155,7 @@ def test_a_lease_counts_for_more_than_a_heartbeat(new_lab: Labs) -> None:
         mine.record_heartbeat(claim.trial_id)
         let_die(lab.url, claim.trial_id)
         assert mine._get_stale_trial_ids(lab.study.study_id) == []
-        lab.store.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=False)
+        lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="x", crashed=False)
 
 
 def test_workers_leave_the_trials_of_others_alone(new_lab: Labs, client: str) -> None:
@@ -164,8 +164,8 @@ def test_workers_leave_the_trials_of_others_alone(new_lab: Labs, client: str) ->
     with closing(opened_by(client, lab.url)) as mine:
         trial_id = mine.create_new_trial(lab.study.study_id)
         mine.record_heartbeat(trial_id)
-        lab.store.sweep(lab.study)
-        lab.store.sweep_all()
+        lab.store.queue.sweep(lab.study)
+        lab.store.queue.sweep_all()
         assert trial_id not in {claim.trial_id for claim in lab.claim(3)}
         assert mine.get_trial(trial_id).state is TrialState.RUNNING
 

@@ -93,7 +93,7 @@ def test_trials_of_optuna_count_in_our_budget(new_lab: Labs, storage: BaseStorag
     running = study.ask(distributions(lab.study.spec))
     assert (running.number, len(running.params)) == (6, len(lab.study.spec.search))
     assert [claim.number for claim in lab.claim(10)] == [7, 8]
-    progress = lab.store.progress(lab.study)
+    progress = lab.store.studies.progress(lab.study)
     assert (progress.complete, progress.pruned, progress.failed, progress.running) == (4, 1, 1, 3)
     assert progress.best is not None
     assert (progress.best.number, progress.best.value) == (3, 0.75)
@@ -116,7 +116,7 @@ def test_optuna_reads_what_our_workers_write(
     check()
     lab.end(claims[:2])
     check()
-    lab.store.release(lab.study, worker=lab.worker, numbers=[2], why="stopped", crashed=False)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=[2], why="stopped", crashed=False)
     check()
     lab.end(lab.claim(1), state=TrialState.PRUNED)
     check()
@@ -134,23 +134,23 @@ def test_waiting_trials_go_both_ways(new_lab: Labs, storage: BaseStorage) -> Non
     (claim,) = lab.claim(1)
     assert claim.fixed == {"learning_rate": 0.01}
     lab.assign([claim])
-    lab.store.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
+    lab.store.queue.release(lab.study, worker=lab.worker, numbers=None, why="stopped", crashed=False)
     taken = study.ask()
     assert (taken.number, taken.params) == (0, lab.params(0))
     study.tell(taken, 0.5)
-    assert lab.store.trials(lab.study)[0].value == 0.5
+    assert lab.store.trials.all(lab.study)[0].value == 0.5
 
 
 def test_our_workers_see_what_optuna_ends(new_lab: Labs, storage: BaseStorage) -> None:
-    """`Store.changes` brings every trial that was made or ended through `open_storage`, once."""
+    """`Trials.changes` brings every trial that was made or ended through `open_storage`, once."""
     lab = new_lab(trials=10)
-    _, mark = lab.store.changes(lab.study, None)
+    _, mark = lab.store.trials.changes(lab.study, None)
     study = of(lab, storage)
     trial = study.ask(distributions(lab.study.spec))
     storage.remove_session()
-    (running,), mark = lab.store.changes(lab.study, mark)
+    (running,), mark = lab.store.trials.changes(lab.study, mark)
     assert (running.state, running.params) == (TrialState.RUNNING, trial.params)
     study.tell(trial, 0.5)
-    (ended,), mark = lab.store.changes(lab.study, mark)
+    (ended,), mark = lab.store.trials.changes(lab.study, mark)
     assert (ended.state, ended.value) == (TrialState.COMPLETE, 0.5)
-    assert lab.store.changes(lab.study, mark)[0] == []
+    assert lab.store.trials.changes(lab.study, mark)[0] == []

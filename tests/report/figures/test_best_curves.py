@@ -20,7 +20,7 @@ def test_the_best_twenty_are_there_best_first(study: Snapshot) -> None:
 
 
 def test_both_losses_are_whole(study: Snapshot) -> None:
-    """Training and validation loss have every recorded epoch, on axes that hold all panels."""
+    """Training and validation loss have every recorded epoch, and the axes contain all panels."""
     data = best_curves(study)
     assert data is not None
     assert data.epochs == 20
@@ -35,7 +35,7 @@ def test_both_losses_are_whole(study: Snapshot) -> None:
 
 
 def test_an_infinite_loss_of_a_good_trial_is_on_a_rail(study: Snapshot) -> None:
-    """A trial can be right and infinitely wrong at once: its loss stands on the rail that all panels share."""
+    """An accurate trial can have an infinite loss, which is on the rail that all panels share."""
     best = best_trials(study.trials, maximize=True, count=1)[0]
     series = study.series[best.number]
     odd = {**series, "validation_loss": [*series["validation_loss"][:-1], math.inf]}

@@ -18,8 +18,8 @@ def _ended(number: int, value: float | None, second: int, epochs: int = 2) -> Tr
     return Trial(number=number, state=state, params={}, value=value, epochs=epochs, finished=finished)
 
 
-def test_trials_stand_in_the_order_of_their_ends() -> None:
-    """Trials are ordered by when they ended, then by number; epochs add up in that order."""
+def test_trials_are_in_the_order_of_their_ends() -> None:
+    """Trials are ordered by the time of their end, then by number; epochs add up in that order."""
     data = best_so_far(snapshot_of([_ended(0, 0.7, 9, 5), _ended(2, 0.6, 3), _ended(1, 0.5, 3)]))
     assert data is not None
     assert [step.number for step in data.steps] == [1, 2, 0]
@@ -71,19 +71,19 @@ def test_the_axis_of_trials_is_the_budget(study: Snapshot) -> None:
     assert data.rails == ("NaN", "no epoch")
 
 
-def test_the_caption_says_when_the_best_was_found() -> None:
-    """The caption has the trial, its place in the order, the epochs until then and the number of records."""
+def test_the_caption_describes_the_best() -> None:
+    """The caption has the trial, its rank in the order, the epochs until then and the number of records."""
     data = best_so_far(snapshot_of([_ended(i, value, i) for i, value in enumerate((0.5, 0.4, 0.6, 0.1))]))
     assert data is not None
     assert data.caption == (
         "The best was found by trial 2, the 3rd of 4 to end, when 6 epochs had been begun;"
         " it improved once after the first result."
-        " How much seeds alone change is not known: no configuration was trained again with fresh seeds."
+        " The effect of seeds alone is unknown: no configuration was trained again with fresh seeds."
     )
 
 
 def test_without_a_result_there_is_no_best() -> None:
-    """A study of deaths says that there is no best; one without ended trials has no figure."""
+    """The caption of a study of deaths states that there is no best; without ended trials there is no figure."""
     deaths = best_so_far(only_deaths())
     assert deaths is not None
     assert deaths.caption == "No trial is complete with a finite result yet, so there is no best."

@@ -1,4 +1,4 @@
-"""A few trials side by side."""
+"""A few trials compared."""
 
 import math
 from collections import Counter
@@ -14,8 +14,8 @@ from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPEC, empty, only_deaths, snapshot_of
 
 
-def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Snapshot) -> None:
-    """The best, the median of the complete, and the longest life of each of the two most frequent fatal causes."""
+def test_typical_trials_are_the_best_the_median_and_frequent_failures(study: Snapshot) -> None:
+    """The best, the median of the complete, and the longest-lived trial of each of the two most frequent verdicts."""
     chosen = chosen_trials(study, ())
     ranked = best_trials(study.trials, maximize=True, count=999)
     assert chosen[0].trial == ranked[0]
@@ -34,7 +34,7 @@ def test_typical_trials_are_the_best_a_middling_one_and_the_deadliest(study: Sna
 
 
 def test_named_trials_are_compared_in_their_order(study: Snapshot) -> None:
-    """Named trials are compared, in that order, whatever their fates."""
+    """Named trials are compared in that order, with any fates."""
     data = comparison(study, ReportRequest(trials=(116, 3, 42)))
     assert data is not None
     assert [one.trial.number for one in data.chosen] == [116, 3, 42]
@@ -44,7 +44,7 @@ def test_named_trials_are_compared_in_their_order(study: Snapshot) -> None:
 
 
 def test_every_series_that_is_stored_has_a_panel(study: Snapshot) -> None:
-    """Metric, training loss and the series of health are there, and each holds every value of every trial."""
+    """Metric, training loss and the series of health each have a panel with every value of every trial."""
     data = comparison(study, ReportRequest())
     assert data is not None
     stored = [name for name in HEALTH if name in study.series[0]]
@@ -57,8 +57,8 @@ def test_every_series_that_is_stored_has_a_panel(study: Snapshot) -> None:
             assert values == pytest.approx(study.series[line.number][name], nan_ok=True)
 
 
-def test_what_has_no_place_on_the_scale_is_on_a_rail(study: Snapshot) -> None:
-    """NaN, infinity and a trial without an epoch are on rails; a gradient of 0 has a labelled place of its own."""
+def test_values_without_a_place_on_the_scale_are_on_a_rail(study: Snapshot) -> None:
+    """NaN, infinity and a trial without an epoch are on rails; a gradient of 0 has a labelled place."""
     alive, dead = study.trials[0], study.trials[1]
     none = replace(dead, number=2, state=TrialState.FAILED, curve={}, value=None, epochs=0)
     lengths = {"training_loss": [2.0, math.nan], "dead_share": [0.5, 1.0], "weight_norm": [1.0, math.inf]}
@@ -80,8 +80,8 @@ def test_what_has_no_place_on_the_scale_is_on_a_rail(study: Snapshot) -> None:
     assert shares == [0.5, 1.0]
 
 
-def test_what_differs_is_marked(study: Snapshot) -> None:
-    """A row differs where its cells do; values whose short forms are equal are written out."""
+def test_different_rows_are_marked(study: Snapshot) -> None:
+    """A row is marked if its cells differ; different values with equal short forms are written out."""
     base = study.trials[0]
     near = replace(base, number=1, params={**base.params, "learning_rate": 0.50001})
     first = replace(base, params={**base.params, "learning_rate": 0.50002})
@@ -93,8 +93,8 @@ def test_what_differs_is_marked(study: Snapshot) -> None:
     assert [head.number for head in table.heads] == [0, 1]
 
 
-def test_the_caption_says_how_to_compare_others() -> None:
-    """Without a choice, the command that makes one is below the figure, for this study and ready to be pasted."""
+def test_the_caption_has_the_command_that_compares_others() -> None:
+    """Without a choice, the caption has the command that makes one for this study, ready to be pasted."""
     named = replace(SPEC, name="my study")
     data = comparison(snapshot_of(only_deaths().trials, spec=named), ReportRequest())
     assert data is not None

@@ -1,4 +1,4 @@
-"""The key of a figure: the names of its lines, each in its colour, where a phone and paper can show them."""
+"""The key of a figure: the names of its lines, each in its colour, which a phone and paper can show."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_lines_of_a_replay_are_named_in_their_colours(name: str) -> None:
 
 
 def test_a_key_breaks_into_rows_for_a_phone() -> None:
-    """Names stand next to each other while there is room, in their order, and never over one another."""
+    """Names are next to each other if there is room, in their order, and never overlap."""
     entries = [KeyEntry(name=f"output {unit}", colour="#000000") for unit in range(10)]
     words = key_words(entries, shift_px=16)
     assert len({word["yshift"] for word in words}) * 17 == key_height_px(entries)
@@ -41,6 +41,6 @@ def test_a_key_breaks_into_rows_for_a_phone() -> None:
 
 
 def test_a_name_with_markup_stays_a_name() -> None:
-    """The contents of a key are text."""
+    """A name in a key is escaped."""
     (word,) = key_words([KeyEntry(name="<b>x</b>", colour="#000000")])
     assert "<b>" not in word["text"]

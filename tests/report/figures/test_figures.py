@@ -50,7 +50,7 @@ def _traces(figure: Any) -> list[dict[str, Any]]:
 
 
 def _points(figure: Any, *, kind: str = "markers") -> Counter[str]:
-    """Return how many points each fate has in a figure, stars aside."""
+    """Return how many points each fate has in a figure, without stars."""
     counts: Counter[str] = Counter()
     for trace in _traces(figure):
         if trace.get("mode") == kind and trace["name"] != "best":
@@ -59,7 +59,7 @@ def _points(figure: Any, *, kind: str = "markers") -> Counter[str]:
 
 
 def _strings(value: Any, *, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every text of a figure with the key that it stands under."""
+    """Yield every text of a figure with its key."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, dict):
@@ -109,7 +109,7 @@ def test_the_best_is_a_star(study: Snapshot) -> None:
 
 
 def test_the_boundary_is_a_line_in_its_band_below_the_marks(study: Snapshot) -> None:
-    """The line of the boundary runs inside the outline of its band, and both are behind all trials."""
+    """The line of the boundary is inside the outline of its band, and both are drawn below all trials."""
     data = search_map(study)
     assert data is not None
     assert data.boundary is not None
@@ -158,7 +158,7 @@ def test_rails_are_labelled_and_on_the_bad_side(name: str, request: pytest.Fixtu
 
 
 def test_curves_keep_every_value(study: Snapshot) -> None:
-    """Lines hold every finite value; what is on a rail is a gap in the line and a marker on the rail."""
+    """Lines contain every finite value; a value on a rail is a gap in the line and a marker on the rail."""
     data = learning_curves(study)
     assert data is not None
     points = [point for curve in data.training.curves for point in curve.points]
@@ -202,7 +202,7 @@ def test_the_best_so_far_runs_to_the_last_trial(study: Snapshot, against: Agains
     assert figure.layout.xaxis.range[1] > max(ends[against], 120)
 
 
-def test_times_are_in_utc_and_say_so(study: Snapshot) -> None:
+def test_times_are_in_utc_with_the_zone(study: Snapshot) -> None:
     """The axis of time names its zone, and its numbers are milliseconds of UTC."""
     data = best_so_far(study)
     assert data is not None
@@ -212,7 +212,7 @@ def test_times_are_in_utc_and_say_so(study: Snapshot) -> None:
 
 
 def test_the_noise_of_seeds_is_a_band_around_the_best(study: Snapshot) -> None:
-    """The band lies behind everything and holds the height of the star, against all three axes."""
+    """The band is drawn below everything and contains the height of the star, against all three axes."""
     data = best_so_far(study)
     assert data is not None
     assert data.band is not None
@@ -279,8 +279,8 @@ def test_markup_in_a_study_is_text_in_its_figures(hostile: Snapshot) -> None:
     assert not any("<" in text.replace("<br>", "").replace("<extra></extra>", "") for text in texts)
 
 
-def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> None:
-    """No figure uses a colour that has no dark counterpart, the star's aside."""
+def test_every_colour_of_a_figure_has_a_dark_one(study: Snapshot) -> None:
+    """Every colour of a figure has a dark counterpart, except the star's."""
     for exhibit in exhibits(study):
         for panel in exhibit.panels:
             for _, text in _strings(panel.figure.to_plotly_json()):
@@ -288,8 +288,8 @@ def test_every_colour_of_a_figure_is_known_on_dark_paper(study: Snapshot) -> Non
                     assert text in DARK or text == "#ffcf33"
 
 
-def test_figures_say_which_fate_a_trace_is(study: Snapshot) -> None:
-    """Each trace names a fate for the filter; lines and marks that belong to no trial name none."""
+def test_traces_have_their_fate(study: Snapshot) -> None:
+    """Each trace of trials has a fate for the filter; other lines and marks have none."""
     for exhibit in exhibits(study):
         for panel in exhibit.panels:
             for trace in _traces(panel.figure):
@@ -312,7 +312,7 @@ def test_a_heat_map_has_every_cell_in_the_trace_of_its_fate(study: Snapshot) -> 
 
 
 def test_the_colours_of_a_heat_map_end_in_labelled_rails(study: Snapshot) -> None:
-    """The bar of colours names the rails behind its upper end, and no two colours blend there."""
+    """The colour bar has labelled rails after its upper end, and no two colours blend there."""
     data = network_health(study)
     assert data is not None
     heat = next(one for one in data.maps if one.name == "gradient_norm")
@@ -347,8 +347,8 @@ def test_fifty_workers_stay_a_readable_figure() -> None:
     assert min(b - a for a, b in pairwise(ticks)) * figure.layout.height / ticks[-1] > 12
 
 
-def test_the_ledger_ends_with_what_was_saved(study: Snapshot) -> None:
-    """Below the causes stands the outline of what stopping early saved, inside the axis."""
+def test_the_ledger_ends_with_the_saved_epochs(study: Snapshot) -> None:
+    """The outline of the saved epochs is below the other bars, inside the axis."""
     data = ledger(study)
     figure = draw_ledger(data)
     saved = _traces(figure)[-1]
@@ -357,7 +357,7 @@ def test_the_ledger_ends_with_what_was_saved(study: Snapshot) -> None:
 
 
 def test_the_budget_is_one_bar(study: Snapshot) -> None:
-    """Fates and what is left are laid end to end, and fill the axis."""
+    """Fates and the unused rest form one bar that fills the axis."""
     data = ledger(study)
     figure = draw_budget(data)
     assert sum(trace["x"][0] for trace in _traces(figure)) == figure.layout.xaxis.range[1]
@@ -378,8 +378,8 @@ def test_importance_is_drawn_with_its_intervals(study: Snapshot) -> None:
         assert f"({panel.trials:,})" in figure["layout"]["xaxis"]["title"]["text"]
 
 
-def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
-    """Each trial has its number, its fate's symbol and a dash of its own, and every value is on a line or a rail."""
+def test_compared_trials_can_be_distinguished(study: Snapshot) -> None:
+    """Each trial has its number, its fate's symbol and its dash, and every value is on a line or a rail."""
     data = comparison(study, ReportRequest(trials=(0, 1, 2, 3, 4, 111)))
     assert data is not None
     for panel in data.panels:
@@ -396,8 +396,8 @@ def test_compared_trials_can_be_told_apart(study: Snapshot) -> None:
         assert any("verdict: " in text for trace in traces for text in trace["hovertext"])
 
 
-def test_numbers_of_lines_that_end_together_stand_apart(study: Snapshot) -> None:
-    """Two numbers at one place are above and below it; one that is alone is beside its line's end."""
+def test_numbers_of_lines_that_end_together_do_not_overlap(study: Snapshot) -> None:
+    """Two numbers at one place are above and below it; a single one is next to its line's end."""
     trials = [
         Trial(number=n, state=TrialState.COMPLETE, params={}, value=v, curve={0: 0.2, 1: v}, epochs=2)
         for n, v in enumerate((0.9, 0.9, 0.5))
@@ -421,7 +421,7 @@ def test_compared_studies_run_to_their_last_epoch(study: Snapshot) -> None:
 
 
 def test_no_line_goes_through_the_name_of_a_study(study: Snapshot) -> None:
-    """Names stand above the plot, as text, each on a row of its own behind a piece of its study's line."""
+    """Names are text above the plot, each in its row after a sample of its study's line."""
     others = [synthetic(60, seed=seed, spec=replace(SPEC, name=f"<b>{seed}</b>")) for seed in (7, 8)]
     drawn = draw_studies(studies_compared(study, others)).to_plotly_json()
     layout = drawn["layout"]
@@ -436,7 +436,7 @@ def test_no_line_goes_through_the_name_of_a_study(study: Snapshot) -> None:
 
 
 def test_the_time_axis_leaves_room_for_two_lines_of_labels(study: Snapshot) -> None:
-    """Dates stand below times, and the title of the axis below both, on a phone too."""
+    """Dates are below times, and the title of the axis is below both, also on a phone."""
     shown = workers(study)
     assert shown is not None
     axis = draw_workers(shown).layout.xaxis

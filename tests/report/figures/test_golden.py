@@ -35,12 +35,12 @@ def numbers(found: dict[str, Any]) -> dict[str, float]:
 
 
 def words(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the leaves that are no numbers: colours, symbols, texts, and gaps."""
+    """Return the leaves that are not numbers: colours, symbols, texts, and gaps."""
     return {name: leaf for name, leaf in found.items() if not isinstance(leaf, int | float)}
 
 
 @pytest.mark.parametrize("name", ["search-map", "learning-rates", "learning-curves-metric"])
-def test_a_figure_is_as_it_was_looked_at(name: str) -> None:
+def test_a_figure_is_as_it_was_reviewed(name: str) -> None:
     """The figure of a fixed study is the golden one: traces, axes, rails, ticks, symbols and colours."""
     shown = exhibits(synthetic.synthetic(TRIALS))
     (figure,) = [panel.figure for exhibit in shown for panel in exhibit.panels if panel.name == name]

@@ -29,8 +29,8 @@ def test_the_best_twenty_and_some_of_every_fate_are_drawn(study: Snapshot) -> No
     assert data.caption.startswith(f"{data.shown} of 116 trials that began an epoch: the best 20")
 
 
-def test_five_thousand_trials_stay_few_curves() -> None:
-    """The number of curves is bounded whatever the number of trials, with every fate among them."""
+def test_five_thousand_trials_have_few_curves() -> None:
+    """The number of curves is bounded for any number of trials, and every fate is among them."""
     data = learning_curves(synthetic(5000))
     assert data is not None
     assert data.shown <= BEST + OTHERS_PER_FATE * len(Fate)
@@ -59,8 +59,8 @@ def test_no_value_is_dropped(study: Snapshot) -> None:
     assert data.training.rails == ("above 20", "NaN", NO_EPOCH)
 
 
-def test_a_run_ends_where_its_last_value_is(study: Snapshot) -> None:
-    """The end marker stands on the last epoch; hover over it to see why and in which epoch it ended."""
+def test_a_run_ends_at_its_last_value(study: Snapshot) -> None:
+    """The end marker is on the last epoch; its hover text has the reason and the epoch of the end."""
     data = learning_curves(study)
     assert data is not None
     trials = {trial.number: trial for trial in study.trials}
@@ -122,7 +122,7 @@ def test_steps_of_another_clients_study_are_as_it_reported_them() -> None:
 
 
 def test_the_axis_is_as_long_as_a_trial_may_be(study: Snapshot) -> None:
-    """The axis of epochs is the study's number of epochs, however early all trials died."""
+    """The axis ends at the study's number of epochs, even if all trials died early."""
     short = next(trial for trial in study.trials if trial.epochs == 3)
     data = learning_curves(snapshot_of([short], series=study.series))
     assert data is not None
@@ -144,8 +144,8 @@ def test_without_a_finished_epoch_there_are_no_axes() -> None:
     assert {curve.number for curve in both.metric.curves} == {0, 1}
 
 
-def test_a_trial_that_is_alone_has_a_strong_line(study: Snapshot) -> None:
-    """The page of one trial shows its curve as strongly as those of the best, however the trial ended."""
+def test_a_single_trial_has_a_strong_line(study: Snapshot) -> None:
+    """The page of one trial shows its curve as strongly as those of the best, with any fate."""
     dying = next(trial for trial in study.trials if trial.fate is Fate.DYING and len(trial.curve) > 1)
     data = learning_curves(snapshot_of([dying], series=study.series))
     assert data is not None

@@ -17,7 +17,7 @@ def test_the_bars_add_up_to_the_epochs_trained(study: Snapshot) -> None:
 
 
 def test_every_bar_counts_its_trials(study: Snapshot) -> None:
-    """The trials behind the bars are all trials that began an epoch, each in one bar."""
+    """The bars contain all trials that began an epoch, each in one bar."""
     data = ledger(study)
     bars = {bar.cause: bar for bar in data.bars}
     assert bars["complete"].trials == study.progress.complete
@@ -38,7 +38,7 @@ def test_lost_attempts_have_a_bar_without_trials(study: Snapshot) -> None:
 
 
 def test_the_facts_are_those_of_the_budget(study: Snapshot) -> None:
-    """The facts say what is finished, left and saved; saved are the epochs that stopped trials did not train."""
+    """The facts are the finished, unused and saved parts; saved are the epochs that stopped trials did not train."""
     facts = dict(ledger(study).facts)
     assert facts["Finished"] == f"{study.progress.finished} of 120 trials"
     assert facts["Left of the budget"] == f"{120 - study.progress.finished} trials"
@@ -54,7 +54,7 @@ def test_a_trial_saves_what_it_was_given(study: Snapshot) -> None:
 
 
 def test_a_study_without_trials_has_no_bars() -> None:
-    """Nothing was trained, nothing was saved, the whole budget is left."""
+    """Nothing was trained, nothing was saved, and the whole budget is unused."""
     data = ledger(empty())
     assert data.bars == ()
     assert dict(data.facts)["Left of the budget"] == "120 trials"
@@ -62,7 +62,7 @@ def test_a_study_without_trials_has_no_bars() -> None:
 
 
 def test_the_budget_is_whole(study: Snapshot) -> None:
-    """Finished, running, waiting and left trials make up the budget; failed ones stand beside it."""
+    """Finished, running, waiting and unused trials add up to the budget; failed ones do not count."""
     parts = {part.fate: part.trials for part in ledger(study).budget}
     beside = parts[Fate.CRASHED] + parts[Fate.LOST]
     assert beside == study.progress.failed
@@ -71,7 +71,7 @@ def test_the_budget_is_whole(study: Snapshot) -> None:
     assert [(part.fate, part.trials, part.share) for part in open_study] == [(None, 120, "100 %")]
 
 
-def test_what_was_saved_is_a_share_of_all_that_would_have_been_trained(study: Snapshot) -> None:
+def test_the_saved_share_is_of_all_epochs_without_stopping(study: Snapshot) -> None:
     """Saved and trained epochs together are what all trials take without stopping."""
     data = ledger(study)
     assert data.saved == sum(20 - trial.epochs for trial in study.trials if trial.state == "pruned")

@@ -23,8 +23,8 @@ def test_every_ended_trial_is_in_every_panel(study: Snapshot) -> None:
         assert (panel.x.low, panel.x.high) == (1e-6, 1.0)
 
 
-def test_what_overflowed_is_on_a_rail(study: Snapshot) -> None:
-    """Diverged trials, whose numbers are NaN, infinite or astronomic, are on rails; survivors are on the scale."""
+def test_overflowing_values_are_on_a_rail(study: Snapshot) -> None:
+    """Diverged trials, whose numbers are NaN, infinite or huge, are on rails; survivors are on the scale."""
     data = network_health(study)
     assert data is not None
     rails = {
@@ -37,8 +37,8 @@ def test_what_overflowed_is_on_a_rail(study: Snapshot) -> None:
         assert all(mark.place.rail is None for mark in panel.marks if mark.fate is Fate.COMPLETE)
 
 
-def test_a_gradient_of_exactly_zero_stands_below_all_others(study: Snapshot) -> None:
-    """A logarithm has no 0: it has a labelled place below the smallest positive gradient."""
+def test_a_gradient_of_exactly_zero_is_below_all_others(study: Snapshot) -> None:
+    """A logarithmic scale has no 0: it has a labelled place below the smallest positive gradient."""
     data = network_health(study)
     assert data is not None
     panel = next(panel for panel in data.panels if panel.name == "gradient_norm")
@@ -56,7 +56,7 @@ def test_a_gradient_of_exactly_zero_stands_below_all_others(study: Snapshot) -> 
 
 
 def test_every_epoch_of_every_row_has_a_cell(study: Snapshot) -> None:
-    """Rows hold each recorded number, NaN and infinity too, and are ordered by the learning rate."""
+    """Rows contain each recorded number, NaN and infinity too, and are ordered by the learning rate."""
     data = network_health(study)
     assert data is not None
     trials = {trial.number: trial for trial in study.trials}
@@ -68,8 +68,8 @@ def test_every_epoch_of_every_row_has_a_cell(study: Snapshot) -> None:
         assert rates == sorted(rates)
 
 
-def test_row_labels_are_where_the_learning_rate_passes_them(study: Snapshot) -> None:
-    """A label stands between the last row below it and the first above it."""
+def test_row_labels_are_between_learning_rates(study: Snapshot) -> None:
+    """A label is between the last row below it and the first above it."""
     data = network_health(study)
     assert data is not None
     trials = {trial.number: trial for trial in study.trials}
@@ -81,7 +81,7 @@ def test_row_labels_are_where_the_learning_rate_passes_them(study: Snapshot) -> 
 
 
 def test_large_studies_have_few_rows() -> None:
-    """Of 5,000 trials so many rows are drawn, from the lowest to the highest learning rate, and the caption says so."""
+    """Of 5,000 trials a sample is drawn, from the lowest to the highest learning rate, as the caption states."""
     data = network_health(synthetic(5000))
     assert data is not None
     assert all(len(heat.rows) == ROWS for heat in data.maps)
@@ -103,8 +103,8 @@ def test_older_databases_lack_a_series(study: Snapshot) -> None:
     )
 
 
-def test_trials_recorded_before_and_after_stand_together(study: Snapshot) -> None:
-    """If some trials have a statistic, the panel has those, and none of the others on a false rail."""
+def test_trials_recorded_by_two_versions_share_a_figure(study: Snapshot) -> None:
+    """If only some trials have a statistic, its panel has only those, and no others on a rail."""
     first = next(trial for trial in study.trials if trial.fate is Fate.COMPLETE)
     older = {name: values for name, values in study.series[first.number].items() if name != "output_range"}
     data = network_health(replace(study, series={**study.series, first.number: older}))
@@ -113,8 +113,8 @@ def test_trials_recorded_before_and_after_stand_together(study: Snapshot) -> Non
     assert first.number not in {mark.number for mark in panel.marks}
 
 
-def test_without_a_learning_rate_something_else_is_the_axis() -> None:
-    """The first searched dimension stands in; if nothing is searched, rows are ordered by number."""
+def test_without_a_learning_rate_another_dimension_is_the_axis() -> None:
+    """The first searched dimension replaces it; if nothing is searched, rows are ordered by number."""
     activation = Choices(name="model.activation", choices=("relu", "elu"))
     data = network_health(searching(activation))
     assert data is not None
@@ -127,7 +127,7 @@ def test_without_a_learning_rate_something_else_is_the_axis() -> None:
     assert numbers == sorted(numbers)
 
 
-def test_without_series_there_is_nothing_to_see(study: Snapshot) -> None:
+def test_without_series_there_is_no_figure(study: Snapshot) -> None:
     """A study without ended trials, and one that other programs ran, have no figure."""
     foreign = replace(study.trials[0], state=TrialState.COMPLETE, finding=None)
     assert network_health(empty()) is None

@@ -1,4 +1,4 @@
-"""Lines of a replay: nothing is dropped, and the scale holds what grows."""
+"""Lines of a replay: no value is dropped, and growing values stay on the scale."""
 
 import math
 from dataclasses import replace
@@ -38,7 +38,7 @@ def test_a_short_track_is_drawn_as_it_is() -> None:
 
 
 def test_a_long_track_keeps_its_spikes() -> None:
-    """However many steps are drawn as one, the highest, the lowest and NaN are among the points."""
+    """If many steps are drawn as one, the highest, the lowest and NaN are among the points."""
     values = np.random.default_rng(1).standard_normal(10_000)
     values[[137, 5_023, 7_001]] = 1e6, -1e6, math.nan
     tape = Tape(columns=1)
@@ -52,8 +52,8 @@ def test_a_long_track_keeps_its_spikes() -> None:
     assert [point.x for point in points] == sorted(point.x for point in points)
 
 
-def test_what_grows_is_drawn_logarithmically() -> None:
-    """A line that ends beyond a hundred times its beginning gets a scale of either sign; others a plain one."""
+def test_growing_lines_are_drawn_logarithmically() -> None:
+    """A line that ends beyond a hundred times its beginning gets a symmetric logarithmic scale, others a linear one."""
     assert scale_over([line(0.1, -0.5, 9.0)]).kind == "linear"
     scale = scale_over([line(0.1, -100.0, 1e30, math.inf, math.nan)])
     assert scale.kind == "symlog"
@@ -68,7 +68,7 @@ def test_what_grows_is_drawn_logarithmically() -> None:
 
 @pytest.mark.parametrize("largest", [1e12, 1e300, 1.7e308])
 def test_numbers_that_begin_huge_have_a_place(largest: float) -> None:
-    """The ends of the scale are numbers, however large the first ones are."""
+    """The ends of the scale are numbers, even if the first values are huge."""
     scale = scale_over([line(-largest, largest)])
     assert math.isfinite(scale.low)
     assert math.isfinite(scale.high)
@@ -86,7 +86,7 @@ def test_nothing_is_dropped() -> None:
 
 
 def test_a_panel_without_a_finite_number_has_a_scale() -> None:
-    """NaN alone is on its rail, and the scale is there."""
+    """If all values are NaN, they are on their rail, and there is still a scale."""
     made = panel("loss", [line(math.nan)], LineAxis(title="step", low=0, high=1))
     assert made.rails == ("NaN",)
     assert made.scale.low < made.scale.high
@@ -108,8 +108,8 @@ def test_ten_units_have_ten_colours() -> None:
     assert len(set(key)) == 10
 
 
-def test_events_side_by_side_do_not_overprint() -> None:
-    """The words of two events have rows of their own, and the key and the heading stand above both."""
+def test_labels_of_close_events_do_not_overlap() -> None:
+    """The labels of two events have separate rows, and the key and the heading are above both."""
     data = panel("loss", lines(2), LineAxis(title="step", low=0, high=100), None)
     events = (LineEvent(x=50, text="diverged_lr"), LineEvent(x=52, text="not finite"))
     one, two = (draw_lines(replace(data, events=some), heading="trial 3") for some in (events[:1], events))

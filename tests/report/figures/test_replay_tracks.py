@@ -47,8 +47,8 @@ def test_the_five_panels_of_the_articles() -> None:
     assert counts["first-weights"] == counts["first-biases"] == 10
 
 
-def test_units_that_died_are_marked_where_they_fired_last() -> None:
-    """A mark stands on the line of each watched unit that fell silent, at the step of its last firing."""
+def test_units_that_died_are_marked_at_their_last_firing() -> None:
+    """The line of each watched unit that fell silent has a mark at the step of its last firing."""
     found = deaths(recording("dying"), 0)
     assert found
     for name in ("first-weights", "first-biases"):
@@ -62,7 +62,7 @@ def test_units_that_died_are_marked_where_they_fired_last() -> None:
                 assert line.marked.value == at.value
 
 
-def test_a_dead_unit_is_constant_behind_its_mark() -> None:
+def test_a_dead_unit_is_constant_after_its_mark() -> None:
     """From the step after its last firing a unit's line is level, to the last bit."""
     for name in ("first-weights", "first-biases"):
         for line in drawn(name, "dying").lines:
@@ -79,7 +79,7 @@ def test_units_of_a_network_of_nan_are_not_dead() -> None:
 
 
 def test_units_of_a_short_run_can_be_dead() -> None:
-    """If a run ends before 1,000 examples its second half says which units fell silent."""
+    """If a run ends before 1,000 examples, its second half determines which units fell silent."""
     made = recording("dying", epochs=1)
     size = made.subject.configuration.training.batch_size
     assert made.steps * size < 1000
@@ -105,16 +105,16 @@ def test_a_gradient_of_zero_has_its_own_rail() -> None:
     assert made.lines[0].points[-1].value == 0
 
 
-def test_what_diverges_is_on_a_logarithmic_scale() -> None:
-    """Weights that grow without bound are drawn on a scale of either sign, NaN on its rail behind them."""
+def test_diverging_values_are_on_a_logarithmic_scale() -> None:
+    """Weights that grow without bound are drawn on a symmetric scale, NaN on a rail."""
     made = drawn("first-weights", "diverging")
     assert made.scale.kind == "symlog"
     assert "NaN" in made.rails
     assert math.isnan(made.lines[0].points[-1].value)
 
 
-def test_events_stand_where_they_began() -> None:
-    """The verdict's first step and the first number that is not finite are marked; outside causes are not."""
+def test_events_are_at_their_first_step() -> None:
+    """The verdict's first step and the first non-finite number are marked; verdicts unrelated to steps are not."""
     made = recording("diverging")
     assert made.nonfinite is not None
     finding = run_of(made).verdict.findings[0]
@@ -127,7 +127,7 @@ def test_events_stand_where_they_began() -> None:
 
 
 def test_batch_normalization_leaves_the_bias_no_gradient() -> None:
-    """It is rounding, far below that of the output layer's biases."""
+    """The gradient is rounding error, far below that of the output layer's biases."""
     first, _, last = drawn("bias-gradients", "batch norm").lines
     assert max(point.value for point in first.points) < 1e-5
     assert np.median([point.value for point in last.points]) > 1e-3

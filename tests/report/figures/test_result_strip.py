@@ -32,7 +32,7 @@ def test_every_ended_trial_is_in_one_bin(study: Snapshot) -> None:
 
 
 def test_trials_with_nan_are_on_the_rail(study: Snapshot) -> None:
-    """Every diverged trial stands at its learning rate on the rail of NaN."""
+    """Every diverged trial is at its learning rate on the rail of NaN."""
     data = learning_rate_strip(study)
     assert data is not None
     diverged = [trial for trial in study.trials if trial.fate is Fate.DIVERGED]
@@ -70,5 +70,5 @@ def test_other_dimensions_have_bins_too(dimension: Dimension, bins: int) -> None
 
 
 def test_a_study_without_learning_rates_has_no_strip() -> None:
-    """If the learning rate is not searched there is nothing to say about it."""
+    """If the learning rate is not searched there is no figure of it."""
     assert learning_rate_strip(searching(SPEC.search[1])) is None

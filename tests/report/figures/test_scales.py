@@ -30,7 +30,7 @@ RUNNING = Trial(number=0, state=TrialState.RUNNING, params={})
 
 @given(ACCURACIES)
 def test_every_accuracy_is_in_the_frame(values: list[float]) -> None:
-    """No accuracy is off its scale, and the better one never stands lower."""
+    """Every accuracy is on the scale, and a better one is never lower."""
     scale = scale_of("validation_accuracy", values)
     places = [scale.place(value).position for value in sorted(values)]
     inside = [place for place in places if place is not None and scale.low <= place <= scale.high]
@@ -56,7 +56,7 @@ def test_a_scale_has_labelled_ticks_inside_its_frame(drawn: tuple[str, list[floa
     assert len({tick.text for tick in scale.ticks}) == len(scale.ticks)
 
 
-def test_good_accuracies_are_told_apart() -> None:
+def test_good_accuracies_are_distinguished() -> None:
     """From 0.9 to 0.99 is as far as from 0.99 to 0.999: the scale is that of the error."""
     scale = scale_of("validation_accuracy", [0.0, 0.9, 0.99, 0.999])
     a, b, c = (scale.place(value).position or 0.0 for value in (0.9, 0.99, 0.999))
@@ -68,7 +68,7 @@ def test_good_accuracies_are_told_apart() -> None:
     ("value", "rail"),
     [(None, NO_EPOCH), (math.nan, NOT_A_NUMBER), (math.inf, INFINITE), (-math.inf, INFINITE)],
 )
-def test_what_is_no_number_is_on_a_rail(value: float | None, rail: str) -> None:
+def test_values_that_are_not_finite_are_on_a_rail(value: float | None, rail: str) -> None:
     """NaN, infinities and missing results have a labelled rail on every scale."""
     for metric in ("validation_accuracy", "validation_loss"):
         scale = scale_of(metric, [0.5])
@@ -76,8 +76,8 @@ def test_what_is_no_number_is_on_a_rail(value: float | None, rail: str) -> None:
         assert rail in scale.rails
 
 
-def test_astronomic_losses_do_not_squeeze_the_others() -> None:
-    """A loss far above all survivors goes to a rail whose label is the true limit."""
+def test_huge_losses_do_not_compress_the_others() -> None:
+    """A loss far above all survivors is on a rail whose label is the true limit."""
     survivors = [0.02, 0.5, 2.17]
     scale = scale_of("training_loss", [*survivors, 30.0, 31.0, 1e30], survivors=[*survivors, 2.1])
     assert scale.rails[0] == "above 30"
@@ -86,8 +86,8 @@ def test_astronomic_losses_do_not_squeeze_the_others() -> None:
     assert 10.0**scale.high < 100
 
 
-def test_one_astronomic_survivor_changes_nothing() -> None:
-    """A trial that rank stopped on its way to infinity does not set the scale."""
+def test_one_survivor_with_a_huge_loss_does_not_set_the_scale() -> None:
+    """A diverging trial that was outranked does not set the scale."""
     usual = [0.1 + 0.01 * i for i in range(40)]
     scale = scale_of("validation_loss", [*usual, 1e30], survivors=[*usual, 1e30])
     assert scale.place(1e30).rail == "above 5"
@@ -147,8 +147,8 @@ def test_bad_accuracies_do_not_squeeze_the_good_ones() -> None:
     assert scale.place(math.nan).rail == NOT_A_NUMBER
 
 
-def test_results_that_can_be_told_apart_have_no_rail() -> None:
-    """Few trials, and trials without bad ones, keep the whole scale, and so does a loss."""
+def test_results_that_can_be_distinguished_have_no_rail() -> None:
+    """Few trials, and trials without bad ones, use the whole scale, and so does a loss."""
     for values in (GOOD, (0.1, *GOOD[:4]), (0.5,) * 20, (1.0,) * 20):
         snapshot = complete(*values)
         assert result_scale(snapshot) == study_scale(snapshot)
@@ -160,7 +160,7 @@ def test_results_that_can_be_told_apart_have_no_rail() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_every_result_is_on_the_scale_or_on_its_rail(values: list[float]) -> None:
-    """No result is outside the frame, whatever the results are, and the best is never on a rail."""
+    """Every result is inside the frame or on a rail, and the best is never on a rail."""
     scale = result_scale(complete(*values))
     for value in values:
         place = scale.place(value)

@@ -55,15 +55,15 @@ def test_the_star_is_the_best_trial(study: Snapshot) -> None:
     assert deaths.best is None
 
 
-def test_the_caption_counts_what_is_not_in_view(study: Snapshot) -> None:
+def test_the_caption_counts_trials_that_are_not_drawn_in_place(study: Snapshot) -> None:
     """Trials without parameters, and those drawn at the edge, are counted in words."""
     far = replace(study.trials[0], number=900, params={"learning_rate": 50.0, "weight_decay": 1e-4})
     unsampled = replace(study.trials[1], number=901, params={}, state=TrialState.WAITING)
     data = search_map(snapshot_of([study.trials[2], far, unsampled]))
     assert data is not None
     assert data.caption == (
-        "2 trials over the whole search space. Not drawn, having no parameters yet: 1 trial."
-        " Drawn at the edge, lying outside: 1 trial."
+        "2 trials over the whole search space. Not drawn, because they have no parameters yet: 1 trial."
+        " Drawn at the edge, because they are outside: 1 trial."
     )
     assert max(mark.x for mark in data.marks) == 1.0
 
@@ -80,7 +80,7 @@ def test_choices_have_an_axis(study: Snapshot) -> None:
 
 
 def test_hovering_names_trial_parameters_verdict_and_remedy(study: Snapshot) -> None:
-    """The hover text of a diverged trial has its number, its parameters, its cause and its remedy."""
+    """The hover text of a diverged trial has its number, its parameters, its verdict and its remedy."""
     data = search_map(study)
     assert data is not None
     mark = next(mark for mark in data.marks if mark.fate is Fate.DIVERGED)

@@ -84,14 +84,14 @@ def test_rows_never_overlap(study: Snapshot) -> None:
 
 
 def test_idle_time_is_counted() -> None:
-    """A worker that trained for 4 of 8 seconds was busy for half of its time, however many trials it had at once."""
+    """A worker that trained for 4 of 8 seconds was busy half of the time, with any number of trials at once."""
     data = workers(snapshot_of([_trial(0, 0, 2), _trial(1, 0, 2), _trial(2, 6, 8)]))
     assert data is not None
     assert data.lanes[0].busy == "busy 50 %"
 
 
 def test_a_lost_lease_is_a_bar_and_a_mark() -> None:
-    """An attempt whose worker vanished stands in that worker's lane, the next one in the lane of its own."""
+    """An attempt whose worker vanished is in that worker's lane, the next one in the lane of its worker."""
     snapshot = replace(snapshot_of([_trial(0, 5, 8, "b")]), attempts={0: [_attempt("a", 0, 4)]})
     data = workers(snapshot)
     assert data is not None
@@ -103,7 +103,7 @@ def test_a_lost_lease_is_a_bar_and_a_mark() -> None:
     assert "trial 0: lease lost" in lost.hover
     assert "why: lease ran out" in lost.hover
     assert second.lost == ()
-    assert data.caption.endswith("Asterisks are leases that were lost: 1.")
+    assert data.caption.endswith("Asterisks are lost leases: 1.")
 
 
 def test_an_attempt_that_was_handed_back_is_no_loss() -> None:
@@ -115,8 +115,8 @@ def test_an_attempt_that_was_handed_back_is_no_loss() -> None:
     assert data.lanes[0].lost == ()
 
 
-def test_an_old_attempt_has_its_mark_alone() -> None:
-    """If it is not known when an attempt began, the moment of its loss is still drawn."""
+def test_an_old_attempt_has_only_its_mark() -> None:
+    """If the beginning of an attempt is unknown, the moment of its loss is still drawn."""
     old = replace(_attempt("a", 0, 4), started=None)
     data = workers(replace(snapshot_of([_trial(0, 5, 8, "b")]), attempts={0: [old]}))
     assert data is not None
@@ -126,7 +126,7 @@ def test_an_old_attempt_has_its_mark_alone() -> None:
 
 
 def test_heartbeats_are_those_of_registered_workers() -> None:
-    """A registered worker has its last heartbeat, with its state; one of other studies alone has no lane."""
+    """A registered worker has its last heartbeat with its state; workers of other studies have no lane."""
     records = (_record("a", seen=3, is_lost=True), _record("c", seen=9, study="other"))
     data = workers(replace(snapshot_of([_trial(0, 0, 8), _trial(1, 0, 8, "b")]), workers=records))
     assert data is not None
@@ -135,16 +135,16 @@ def test_heartbeats_are_those_of_registered_workers() -> None:
     assert beats["a"] is not None
     assert beats["a"].at == CREATED + timedelta(seconds=3)
     assert beats["a"].hover[:2] == ("a: lost", "last heartbeat 2026-07-26 13:58:10 UTC")
-    assert data.caption.endswith("Not drawn, having trained nothing here: 1 other worker.")
+    assert data.caption.endswith("Not drawn, because they did not train here: 1 other worker.")
 
 
 def test_a_worker_without_a_started_trial_has_an_empty_lane() -> None:
-    """A worker that holds trials of the study is there before any of them began."""
+    """A worker that holds trials of the study has a lane before any of them began."""
     data = workers(replace(empty(), workers=(_record("a", seen=3),)))
     assert data is not None
     assert [(lane.worker, lane.bars) for lane in data.lanes] == [("a", ())]
 
 
-def test_nobody_is_nothing() -> None:
-    """Without any work there is no figure."""
+def test_without_workers_there_is_no_figure() -> None:
+    """Without any training there is no figure."""
     assert workers(empty()) is None

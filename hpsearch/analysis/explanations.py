@@ -1,0 +1,416 @@
+"""Explanations of verdicts and fates: what each means, how it is found, and what to do.
+
+The texts name settings in backquotes. The table in studies/README.md has the same meanings and remedies.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias, final
+
+from hpsearch.errors import UsageError
+from hpsearch.study.messages import nearest
+from hpsearch.study.spec import DEFAULT_FATAL
+from hpsearch.trials import Fate, TrialState, fate_of
+from hpsearch.verdicts import Cause
+
+
+@final
+class Stops(StrEnum):
+    """Whether a verdict stops a trial before its last epoch."""
+
+    BY_DEFAULT = "yes, from 90 % confidence"
+    IF_FATAL = "only if `pruning.fatal` lists it, from 90 % confidence"
+    NEVER = "no"
+    EXTERNAL = "yes; diagnosis does not decide it"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """One verdict: its meaning, how it is detected, whether it stops a trial, and the first remedy."""
+
+    cause: Cause
+    meaning: str
+    detection: str
+    remedy: str
+    stops: Stops = Stops.NEVER
+
+    @property
+    def fate(self) -> Fate:
+        """How a trial with this verdict ends by default."""
+        is_stopped = self.stops in (Stops.BY_DEFAULT, Stops.EXTERNAL)
+        return (self.fate_if_stopped if is_stopped else None) or Fate.COMPLETE
+
+    @property
+    def fate_if_stopped(self) -> Fate | None:
+        """How a trial ends if this verdict ends it; None if it never does."""
+        if self.stops is Stops.NEVER:
+            return None
+        return fate_of(_EXTERNAL.get(self.cause, TrialState.PRUNED), self.cause)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FateExplanation:
+    """One fate: its meaning, and the explanations of the verdicts that lead to it."""
+
+    fate: Fate
+    meaning: str
+    verdicts: Sequence[Explanation]
+
+
+Explained: TypeAlias = Explanation | FateExplanation
+
+_EXTERNAL: Final[Mapping[Cause, TrialState]] = {
+    Cause.OUTRANKED: TrialState.PRUNED,
+    Cause.WORKER_LOST: TrialState.FAILED,
+    Cause.CODE_ERROR: TrialState.FAILED,
+    Cause.STOPPED: TrialState.FAILED,
+}
+"""The causes that diagnosis does not find -> the state of their trials."""
+
+_TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
+    Cause.NONFINITE_INPUT: (
+        "an input is NaN or infinite",
+        "Before the first step. The readers of hpsearch refuse such data, so this guards other sources.",
+        "fill or drop those inputs",
+    ),
+    Cause.LOG_ZERO: (
+        "the loss took the logarithm of 0, because it follows an output that does not fit it",
+        (
+            "The loss is the first number that is not finite, while weights and outputs still are, and "
+            "`model.output` is not the activation that belongs to `model.loss`."
+        ),
+        'the output that fits the loss: `model.output = "auto"`',
+    ),
+    Cause.FLOAT_UNDERFLOW: (
+        "gradients are too small for float32, but not 0",
+        (
+            "In five measured steps in a row, the smallest gradient of a layer, times a learning rate below "
+            "1, is below 1.2e-38, the smallest float32 with all its digits."
+        ),
+        '`training.precision = "float64"`',
+    ),
+    Cause.DIVERGED_LR: (
+        "weights, outputs or the loss are no longer finite, or the loss grew a thousandfold",
+        (
+            "A number becomes NaN or infinite after the first step, or the loss is above 1,000 times the "
+            "first one (and above 1,000) in two measured steps in a row. Networks with LeakyReLU or batch "
+            "normalization can recover from such a loss: they get the verdict after ten measured steps and "
+            "the end of an epoch, with 85 % confidence."
+        ),
+        "a lower learning rate",
+    ),
+    Cause.EXPLODING: (
+        "the outputs, or the weights with the loss, grow towards divergence; or the first pass overflows",
+        (
+            "In two measured steps in a row, the largest output of a classifier is above 100,000, or the "
+            "weights have grown tenfold and the loss is 30 times the first one and that of guessing. Networks"
+            " with LeakyReLU or batch normalization are exempt, because they can recover. A first pass that "
+            "is not finite counts for all."
+        ),
+        "a lower learning rate; at the first pass smaller inputs and initial weights",
+    ),
+    Cause.DEAD_RELU_TOTAL: (
+        "the units of a ReLU layer and their gradients became silent",
+        (
+            "In ten measured steps in a row, and for 1,000 examples, at least 85 % of a layer's units fire "
+            "for no example of the minibatch, and at last 98 %; or the first layer's gradient is exactly 0 in"
+            " three measured steps in a row. The first step was normal, and the loss has not halved."
+        ),
+        "a lower learning rate",
+    ),
+    Cause.DEAD_RELU_PARTIAL: (
+        (
+            "at least a quarter of a ReLU layer is silent while the rest still learns, or 85 % is silent and "
+            "the rest learns little"
+        ),
+        (
+            "In twenty measured steps in a row, and for 2,000 examples, at least 85 % of a layer's units fire"
+            " for no example, and the loss has not halved. Or, with 60 % confidence, which stops no trial: 25"
+            " % of the units have not fired for 1,000 examples, more than at the first step, and the loss has"
+            " not fallen to a tenth."
+        ),
+        "a lower learning rate",
+    ),
+    Cause.BORN_DEAD: (
+        "a ReLU, ELU, SELU, GELU or SiLU layer is silent from the first step",
+        (
+            "As `dead_relu_total`, but the layer is silent, or the first layer's gradient is 0, at the very "
+            "first step."
+        ),
+        '`model.initializer = "he"`; wider layers if they have fewer than 8 units',
+    ),
+    Cause.SYMMETRIC_INIT: (
+        "all initial weights are 0 or nearly 0, and units that start equal stay equal",
+        (
+            "Before the first step: the scale of `model.initializer` is at most 1e-6, and there is a hidden "
+            "layer."
+        ),
+        'random weights: `model.initializer = "he"` or `"xavier"`',
+    ),
+    Cause.SATURATED: (
+        "most of a sigmoid or tanh layer is in the flat part of the activation, and little is learned",
+        (
+            "In three measured steps in a row, more than half of a layer's activations have an input beyond 5"
+            " (sigmoid) or 2.5 (tanh), and the loss is above a fifth of the first one and of that of "
+            "guessing."
+        ),
+        'a lower learning rate; if so from the first step, `model.initializer = "xavier"`',
+    ),
+    Cause.NEG_PLATEAU: (
+        "an ELU, SELU, GELU or SiLU layer is far on its negative side, so its gradient vanishes",
+        (
+            "In ten measured steps in a row, and for 1,000 examples, at least 85 % of a layer's units are "
+            "positive for no example of the minibatch. The first step was normal, and the loss has not "
+            "halved."
+        ),
+        "a lower learning rate",
+    ),
+    Cause.VANISHING_GRAD: (
+        "the signal or its gradient vanishes in a deep network from the first step",
+        (
+            "With two hidden layers or more: at the first step the first layer's gradient is below a "
+            "thousandth of the last one's, or the outputs of any two examples differ by less than 0.001, and "
+            "after 25 steps the loss has fallen by less than 5 %. Or, with 70 % confidence: the gradient is "
+            "below a thirtieth, and after 200 steps the outputs differ by less than 0.25 and the loss is that"
+            " of guessing."
+        ),
+        '`model.activation = "relu"` with a fitting initializer',
+    ),
+    Cause.EXPLODING_GRAD: (
+        "the signal or its gradient explodes in a deep network in the first step",
+        (
+            "With two hidden layers or more: at the first step the first layer's gradient is above 70 times "
+            "the last one's, or the loss is above 20 times that of guessing, and the loss has not halved."
+        ),
+        "a fitting initializer",
+    ),
+    Cause.LR_TOO_LOW: (
+        (
+            "the steps are too small to matter within the trial, or the loss still falls in a straight line "
+            "at the end"
+        ),
+        (
+            "After 50 steps, or half of the trial if that is shorter: at the present pace all steps together "
+            "lower the loss by less than a tenth, it has not fallen by more so far, and at least half of each"
+            " layer's units fire. Or, with 60 % confidence in the last tenth of a trial: longer steps would "
+            "have lowered the loss faster, and it is above 30 % of that of guessing."
+        ),
+        "a higher learning rate",
+    ),
+    Cause.LR_TOO_HIGH: (
+        "the steps overshoot: the loss stays high and jumps",
+        (
+            "With 70 % confidence after 150 steps and four epochs: most measured steps are longer than the "
+            "best ones, the training loss rose in at least a third of the epochs, and it is above an eighth "
+            "of the first one and of that of guessing."
+        ),
+        "a lower learning rate",
+    ),
+    Cause.INPUT_UNSCALED: (
+        "the inputs are large: a root mean square above 5",
+        "Before the first step, from the training part after `data.scale`.",
+        '`data.scale = "standard"`',
+    ),
+    Cause.INPUT_DEGENERATE: (
+        (
+            "nearly all inputs are 0, as after an integer division of pictures, or all examples have the same"
+            " inputs"
+        ),
+        (
+            "Before the first step: all inputs are 0, or they are 0 and 1 with less than 2 % ones, or no "
+            "input differs between examples."
+        ),
+        "floating-point division; check how the inputs are read",
+    ),
+    Cause.LABELS_UNRELATED: (
+        "the steps are sound, but one minibatch does not help the next, as if labels were shuffled",
+        (
+            "With 80 % confidence after 200 steps: in the steps 75 to 300 the loss is that of guessing "
+            "although each step lowers the loss of its own minibatch, and the output layer's gradients have "
+            "no common direction, neither from minibatch to minibatch nor from example to example. Validation"
+            " is not better than chance."
+        ),
+        "examples and labels that belong together",
+    ),
+    Cause.VAL_MISALIGNED: (
+        "validation stays at chance while training improves",
+        (
+            "In no epoch is validation better than guessing, while training accuracy is 30 points above the "
+            "share of the most frequent class (for numbers: training explains 30 % of the variance)."
+        ),
+        "validation examples and labels that belong together",
+    ),
+    Cause.COLLAPSED_OUTPUT: (
+        "the network predicts nearly always the same, although its units are active",
+        (
+            "With 70 % confidence after 200 steps: in five measured steps in a row at least 95 % of the "
+            "predictions are one class, no more of them are right than the share of the most frequent class, "
+            "and at least half of each layer's units fire."
+        ),
+        "balanced classes, or another learning rate",
+    ),
+    Cause.WRONG_LOSS_PAIR: (
+        "classes are learned by squared error, or the loss does not fit the output",
+        "Before the first step, from `model.loss` and `model.output`.",
+        '`model.loss = "cross_entropy"`, `model.output = "auto"`',
+    ),
+    Cause.OUTPUT_RANGE: (
+        "some targets are outside the range of the output activation",
+        'Before the first step, for numbers: for example a negative target with `model.output = "relu"`.',
+        '`model.output = "identity"`',
+    ),
+    Cause.WD_DOMINATES: (
+        "weight decay outweighs the data: it shrinks the weights to nothing, or makes them oscillate",
+        (
+            "The weights are below a third of the initial ones; or at the first step weight decay pulls twice"
+            " as hard as the data, and the output layer's step is longer than its weights. The loss is above "
+            "a tenth of the first one and of that of guessing."
+        ),
+        "a hundredth of the weight decay",
+    ),
+    Cause.TRAIN_EVAL_SHIFT: (
+        (
+            "the loss of the same minibatch is half as high again in evaluation mode, because of batch "
+            "normalization"
+        ),
+        "With 80 % confidence after 50 steps, in two measurements in a row.",
+        "no dropout that precedes batch normalization, and larger minibatches",
+    ),
+    Cause.OVERFIT: (
+        "validation got worse for three epochs while training still improved",
+        (
+            "With 80 % confidence: after the best epoch, the validation loss is 15 % above its best in three "
+            "epochs in a row (and above it by 5 % of the loss of guessing), while the training loss fell by 5"
+            " %."
+        ),
+        "fewer epochs",
+    ),
+    Cause.PLATEAU: (
+        "the loss is flat at a high level, and a layer is very narrow",
+        (
+            "With 60 % confidence after eight epochs: the training loss changed by less than 5 % and is above"
+            " a fifth of that of guessing; the narrowest hidden layer has fewer units than 3 or than half the"
+            " classes."
+        ),
+        "wider layers",
+    ),
+    Cause.GRAD_REDUCTION_SUM: (
+        "gradients are summed over the minibatch, which multiplies the learning rate by its size",
+        (
+            'Before the first step: `training.reduction` is "sum". It counts only in a trial that has another'
+            " problem."
+        ),
+        '`training.reduction = "mean"`',
+    ),
+    Cause.HEALTHY: (
+        "no fault was found",
+        (
+            "The training loss is at least a tenth below the first one and below that of guessing, and no "
+            "other verdict applies."
+        ),
+        "",
+    ),
+    Cause.INCONCLUSIVE: (
+        "there is too little evidence",
+        "No other verdict applies, and the training loss has not fallen by a tenth yet.",
+        "more steps",
+    ),
+    Cause.OUTRANKED: (
+        "other trials were better after as many epochs",
+        "One of Optuna's pruners, `pruning.rank`, compares the trials after each epoch.",
+        'nothing is wrong with it; `pruning.rank = "none"` trains all trials to the end',
+    ),
+    Cause.WORKER_LOST: (
+        "worker after worker was lost while it trained this trial",
+        "Three workers died with the trial, or its lease ran out ten times.",
+        "find what ends the workers, such as a lack of memory, or leave this configuration out",
+    ),
+    Cause.CODE_ERROR: (
+        "the trial has parameters that the study cannot train",
+        (
+            "A worker takes a trial whose parameters another program has set, and they do not fit the search "
+            "space."
+        ),
+        "enqueue it again with values of the search space: `hpsearch trial enqueue`",
+    ),
+    Cause.STOPPED: (
+        "a user gave the trial up",
+        (
+            "`hpsearch trial fail` ended it. In the ledger, `stopped` also counts the epochs of attempts "
+            "whose worker was stopped; those trials were trained again."
+        ),
+        "`hpsearch trial retry` trains its parameters as a new trial",
+    ),
+}
+"""Cause -> its meaning, its detection and its first remedy."""
+
+_IF_FATAL: Final = frozenset(
+    {
+        Cause.FLOAT_UNDERFLOW,
+        Cause.SATURATED,
+        Cause.VANISHING_GRAD,
+        Cause.EXPLODING_GRAD,
+        Cause.VAL_MISALIGNED,
+        Cause.WD_DOMINATES,
+    }
+)
+"""The causes that diagnosis finds during training with the confidence that stops a trial, besides the default ones."""
+
+_FATES: Final[Mapping[Fate, str]] = {
+    Fate.COMPLETE: "the trial was trained for all its epochs; only such trials are ranked",
+    Fate.OUTRANKED: "the trial was stopped because others were better after as many epochs",
+    Fate.DIVERGED: "the trial was stopped because its numbers grew without bound or were no longer finite",
+    Fate.DYING: "the trial was stopped because hidden units fell silent, and with them their gradients",
+    Fate.TOO_SLOW: "the trial was stopped because its steps were too small to matter",
+    Fate.OTHER: "the trial was stopped for a verdict that `pruning.fatal` lists in addition, or given up by a user",
+    Fate.CRASHED: "the trial failed with an error",
+    Fate.LOST: "the trial failed because worker after worker was lost with it",
+    Fate.RUNNING: "the trial is in training",
+    Fate.WAITING: "the trial waits for a worker",
+}
+
+
+def _stops(cause: Cause) -> Stops:
+    if cause in _EXTERNAL:
+        return Stops.EXTERNAL
+    if cause in DEFAULT_FATAL:
+        return Stops.BY_DEFAULT
+    return Stops.IF_FATAL if cause in _IF_FATAL else Stops.NEVER
+
+
+EXPLANATIONS: Final[Mapping[Cause, Explanation]] = {
+    cause: Explanation(cause=cause, meaning=meaning, detection=detection, remedy=remedy, stops=_stops(cause))
+    for cause, (meaning, detection, remedy) in _TEXTS.items()
+}
+"""Every verdict with its explanation, in the order of the catalogue."""
+
+
+def explain_fate(fate: Fate) -> FateExplanation:
+    """Return the explanation of a fate. A fate of stopped trials has the verdicts that stop them."""
+    verdicts = [
+        one
+        for one in EXPLANATIONS.values()
+        if fate in ((one.fate,) if fate is Fate.COMPLETE else (one.fate_if_stopped,))
+    ]
+    return FateExplanation(fate=fate, meaning=_FATES[fate], verdicts=verdicts)
+
+
+def explain(name: str) -> Explained:
+    """Return the explanation of the verdict or fate of that name; blanks, hyphens and underscores are equal.
+
+    Raises UsageError, with the nearest name, if there is none.
+    """
+    plain = "_".join(name.lower().replace("-", "_").split())
+    for cause, explanation in EXPLANATIONS.items():
+        if plain == cause.value:
+            return explanation
+    fates = {fate.value.replace(" ", "_"): fate for fate in Fate}
+    if plain in fates:
+        return explain_fate(fates[plain])
+    near = nearest(plain, [*EXPLANATIONS, *fates])
+    shown = fates[near].value if near in fates else near
+    remedy = f'did you mean "{shown}"?' if shown else "`hpsearch explain` lists them"
+    raise UsageError(f'VERDICT: must be a verdict or a fate (got "{name}"): {remedy}')

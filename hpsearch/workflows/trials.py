@@ -1,0 +1,172 @@
+"""Use cases of single trials: enqueue, fail, retry and replay one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.store import Store
+from hpsearch.study.messages import nearest, toml_excerpt
+from hpsearch.study.plan import dimension_in_words
+from hpsearch.study.reader import parse_settings, settings_as_usage_errors
+from hpsearch.study.schema import SEARCHABLE
+from hpsearch.study.search_space import as_parameter
+from hpsearch.study.spec import Range, full_name
+from hpsearch.trials import ParameterValue
+from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
+from hpsearch.workflows.listener import SILENT, Listener, Notify, ignore
+from hpsearch.workflows.snapshot import read_series
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """The number of points of a grid, and the number of the study's trials that have given parameters instead."""
+
+    points: int
+    given: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enqueued:
+    """A trial that waits with `params`. `sampled` are the names still to be sampled; `grid` is None without a grid."""
+
+    study: StoredStudy
+    number: int
+    params: Mapping[str, ParameterValue]
+    sampled: tuple[str, ...]
+    grid: Grid | None
+    progress: Progress
+
+
+def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
+    """Add a waiting trial with these values, each `KEY=VALUE`, to a study.
+
+    Raises UsageError, with every problem, if the study does not search such values.
+    """
+    return enqueue_values(store, name, parse_settings(settings))
+
+
+def enqueue_values(store: Store, name: str, settings: Mapping[str, Any]) -> Enqueued:
+    """Add a waiting trial with these values, key path -> raw value, to a study. Raises UsageError as `enqueue`."""
+    study = store.studies.get(name)
+    if study.spec.configurations:
+        raise HpsearchError(
+            f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
+            "add it to the list in the study file, and create that under another name"
+        )
+    params = asked_for(study, settings)
+    (number,) = store.queue.enqueue(study, [params])
+    return Enqueued(
+        study=study,
+        number=number,
+        params=params,
+        sampled=tuple(d.name for d in study.spec.search if d.name not in params),
+        grid=_grid(store, study) if study.spec.sampler.name == "grid" else None,
+        progress=store.studies.progress(study),
+    )
+
+
+def _grid(store: Store, study: StoredStudy) -> Grid:
+    from hpsearch.search.searcher import has_given_parameters
+    from hpsearch.search.space import grid_size
+
+    return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials.all(study))))
+
+
+def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
+    """Return the parameters by their names in the search space. Raises UsageError with every problem."""
+    if not settings:
+        raise UsageError(
+            "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
+        )
+    names = {full_name(dimension.name): dimension.name for dimension in study.spec.search}
+    problems = [
+        f"--set {key}: {problem}"
+        for key, raw in settings.items()
+        if (problem := _problem(study, names, key, raw)) is not None
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return {names[key]: _value(study, names[key], raw) for key, raw in settings.items()}
+
+
+def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -> str | None:
+    """Return the problem of one setting, or None if it has none."""
+    from hpsearch.search.space import distributions, internal_value
+
+    if key not in names:
+        near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
+        hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
+        return f'must be searched by study "{study.spec.name}" (got {toml_excerpt(raw)}): {hint}'
+    name = names[key]
+    if wrong := SEARCHABLE[key].problems(key, raw):
+        return wrong[0].message
+    if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
+        words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
+        return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value of it"
+    return None
+
+
+def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
+    """Return a raw value in the form that a trial stores."""
+    value = as_parameter(SEARCHABLE[full_name(name)].value(raw))
+    is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
+    return float(value) if is_float else value
+
+
+def fail(store: Store, name: str, number: int) -> bool:
+    """Give up a trial that another Optuna client runs, or that waits; return False if it had failed before.
+
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
+    """
+    return store.queue.fail(store.studies.get(name), number)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetriedTrial:
+    """The trial `number` that waits in place of the trial `original`, which is the same one if that was running.
+
+    `waited` is True if an earlier call had made it wait.
+    """
+
+    study: StoredStudy
+    original: int
+    number: int
+    waited: bool
+    progress: Progress
+
+
+def retry(store: Store, name: str, number: int) -> RetriedTrial:
+    """Let workers train a trial that another Optuna client runs, or a failed one's parameters as a new trial.
+
+    Raises HpsearchError if a worker of ours trains the trial or it has finished, and TrialNotFoundError.
+    """
+    study = store.studies.get(name)
+    retried = store.queue.retry(study, number)
+    return RetriedTrial(
+        study=study,
+        original=number,
+        number=retried.number,
+        waited=retried.waited,
+        progress=store.studies.progress(study),
+    )
+
+
+def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
+    """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
+    study = store.studies.get(name)
+    series = read_series(store, study, [number], notify=notify)
+    return StoredTrial(study=study, trial=store.trials.get(study, number), series=series.get(number, {}))
+
+
+def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:
+    """Train a trial again, check it against the stored results, and train it with other settings if any are given.
+
+    Raises HpsearchError if it cannot be trained, and UsageError for settings that do not fit it.
+    """
+    with listener.stage("Training it again"), settings_as_usage_errors(request.settings):
+        return replay(stored, request)
