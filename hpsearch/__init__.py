@@ -11,8 +11,6 @@ Public names are loaded when they are first used, so that `import hpsearch` is f
 type checkers and editors.
 """
 
-from importlib import import_module
-
 __version__ = "0.2.0"
 
 _MODULES = {
@@ -50,6 +48,8 @@ __all__ = [*_MODULES, "__version__"]  # noqa: PLE0604 # these are names
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 # half of the time that `import hpsearch` would take
+
     module = import_module(_MODULES[name])
     value = module if name == "errors" else getattr(module, _CLASSES.get(name, name))
     globals()[name] = value

@@ -63,7 +63,7 @@ def _seclusion(
         monkeypatch.setenv(variable, str(home))
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(home / "scikit_learn_data"))
     monkeypatch.setenv("HPSEARCH_STORAGE", f"sqlite:///{tmp_path / 'default.db'}")
-    for variable in ("OPTUNA_STORAGE", "HPSEARCH_MNIST"):
+    for variable in ("OPTUNA_STORAGE", "HPSEARCH_DATA", "HPSEARCH_MNIST"):
         monkeypatch.delenv(variable, raising=False)
     if not _is_installed():
         # Without an installed package, child processes find this one through the path only.

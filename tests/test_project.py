@@ -28,7 +28,21 @@ FIRST_LINE = (
 )
 SECOND_LINE = "bash tests/run"
 LARGEST_PICTURE_BYTES = 150_000
-TOOLS = ("hatchling", "hypothesis", "import-linter", "mypy", "playwright", "pytest", "pytest-xdist", "ruff")
+TOOLS = (
+    "hatchling",
+    "hypothesis",
+    "import-linter",
+    "ipykernel",
+    "mypy",
+    "nbclient",
+    "nbformat",
+    "pandas",
+    "playwright",
+    "polars",
+    "pytest",
+    "pytest-xdist",
+    "ruff",
+)
 
 # Modules that are called differently from the distribution they come from.
 DISTRIBUTIONS = {

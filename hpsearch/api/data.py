@@ -1,29 +1,70 @@
 """The data of a study from Python: a source by name or path, a table of keys, arrays or a data frame."""
 
+import os
 from collections.abc import Mapping
-from typing import Any, TypeAlias
-
-import numpy.typing as npt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast, final
 
 from hpsearch.api.options import DataOptions
+from hpsearch.data.arrays import ArrayData, read_arrays
+from hpsearch.data.dataset import RawData
+from hpsearch.data.stored_arrays import data_folder, file_name, store_arrays
 from hpsearch.errors import UsageError
+from hpsearch.storage.address import parse_address
+from hpsearch.study.schema import words
+from hpsearch.study.spec import Task
 
-ArrayLike: TypeAlias = npt.ArrayLike
-Data: TypeAlias = str | DataOptions | tuple[npt.ArrayLike, npt.ArrayLike]
+Data: TypeAlias = str | os.PathLike[str] | DataOptions | ArrayData
+"""A source by name or path, the keys of `[data]`, the arrays `(X, y)`, or a data frame of pandas or polars."""
+
+_TASKS: Final = words(Task)
 
 
-def data_table(data: object, *, target: str | None, storage: str | None) -> dict[str, Any]:  # noqa: ARG001
-    """Return the table `[data]` of `data`: a source, the table itself, arrays `(X, y)`, or a data frame.
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyData:
+    """The table `[data]` of a study, and the arrays in place of its source, which are stored in `folder`.
 
-    Arrays and frames are stored next to the database `storage`; None is for a diagnosis, which has no database.
+    Without arrays the source is a name or a path. The folder is None for a diagnosis, which stores nothing.
+    """
+
+    table: Mapping[str, Any]
+    arrays: RawData | None = None
+    folder: Path | None = None
+
+    def store(self) -> None:
+        """Write the arrays, if there are any, to the file that the table names, so that workers can read them."""
+        if self.arrays is not None and self.folder is not None:
+            store_arrays(self.arrays, self.folder)
+
+
+def study_data(data: Data | None, *, target: str | None, storage: str | None) -> StudyData:
+    """Return the data of a study in the database `storage`, or of a diagnosis (None).
+
+    `data` may also be a table of keys whose `source` is arrays or a data frame. Arrays are read and checked here, but
+    not stored. Raises DataError with every problem of the arrays.
     """
     table: dict[str, Any] = {}
-    if isinstance(data, str):
-        table = {"source": data}
-    elif isinstance(data, Mapping):
-        table = dict(data)
-    elif data is not None:
-        raise UsageError(
-            f"data: must be a source or a table of keys (got {type(data).__name__}): save it as a file"
-        )
-    return table if target is None else {**table, "target": target}
+    if data is not None:
+        table |= data if isinstance(data, Mapping) else {"source": data}
+    if target is not None:
+        table["target"] = target
+    source = table.get("source")
+    if source is None or isinstance(source, str | os.PathLike):
+        return StudyData(table=table if source is None else {**table, "source": os.fspath(source)})
+    task = table.get("task") if table.get("task") in _TASKS else "auto"
+    arrays = read_arrays(
+        cast("ArrayData", source), target=_text(table.get("target")), task=cast("Task", task)
+    )
+    folder = None if storage is None else data_folder(parse_address(storage).path, os.environ)
+    name = file_name(arrays)
+    # The target is a column of the data frame, and so of no file.
+    table |= {"source": name if folder is None else str(folder / name), "target": None}
+    return StudyData(table=table, arrays=arrays, folder=folder)
+
+
+def _text(target: object) -> str | None:
+    if target is None or isinstance(target, str):
+        return target
+    raise UsageError(f"target: must be the name of a column (got {target!r}): give it as text")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Unpack, final, overload
+from typing import TYPE_CHECKING, Unpack, cast, final, overload
 
-import numpy.typing as npt
-
-from hpsearch.analysis.formats import format_share
+from hpsearch.analysis.formats import format_count, format_share
 from hpsearch.analysis.trial_facts import cause_words
 from hpsearch.api.border import public
-from hpsearch.api.data import Data, data_table
+from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_choice, tables_of
 from hpsearch.api.options import NetworkOptions
 from hpsearch.api.trials import RecordedTraining, TrialVerdict, verdict_of
+from hpsearch.data.arrays import ArrayValues
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
@@ -41,7 +41,7 @@ def diagnose(
 
 @overload
 def diagnose(
-    study: npt.ArrayLike, y: npt.ArrayLike, *, seed: int | None = None, **settings: Unpack[NetworkOptions]
+    study: ArrayValues, y: ArrayValues, *, seed: int | None = None, **settings: Unpack[NetworkOptions]
 ) -> Diagnosis: ...
 
 
@@ -53,8 +53,8 @@ def diagnose(
 
 @public
 def diagnose(
-    study: FilePath | npt.ArrayLike | None = None,
-    y: npt.ArrayLike | None = None,
+    study: FilePath | ArrayValues | None = None,
+    y: ArrayValues | None = None,
     *,
     data: Data | None = None,
     target: str | None = None,
@@ -81,16 +81,25 @@ def diagnose(
     `configuration` is the name of one of the file's exact configurations, or its place among them from 0. It trains for
     at most `epochs`, alone, as trial 0 of a study with the `seed`.
     """
-    if y is not None:
-        data, study = (study, y), None  # type: ignore[assignment] # the overloads say so
-    if study is None and data is None:
-        raise UsageError("diagnose: needs a study file, data=, or arrays (got none)")
-    tables = tables_of(settings, where="diagnose")
+    file: FilePath | None = None
+    if y is not None and study is not None:
+        data = cast("tuple[ArrayValues, ArrayValues]", (study, y))
+    elif study is None or isinstance(study, str | os.PathLike):
+        file = study
+    else:
+        raise UsageError(
+            f"diagnose: inputs must come with targets (got a {type(study).__name__} alone):"
+            " add y, or pass a data frame as data="
+        )
+    if file is None and data is None:
+        raise UsageError("diagnose: needs a study file, data=, or arrays X and y (got none)")
+    given = study_data(data, target=target, storage=None)
     draft = Draft(
         where="diagnose",
-        file=study,  # type: ignore[arg-type] # not arrays
-        values={"seed": seed} if study is not None else {"name": "diagnose", "seed": seed},
-        tables={**tables, "data": data_table(data, target=target, storage=None)},
+        file=file,
+        values={"seed": seed} if file is not None else {"name": "diagnose", "seed": seed},
+        tables={**tables_of(settings, where="diagnose"), "data": given.table},
+        arrays=given.arrays,
     )
     return _diagnosis(draft, configuration)
 
@@ -126,6 +135,16 @@ class Diagnosis:
     def __repr__(self) -> str:
         words, sure = cause_words(self._diagnosis.verdict.primary), format_share(self.confidence, 1)
         return f"<Diagnosis: {words}, confidence {sure}>"
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import verdict_card
+
+        return verdict_card(
+            self._diagnosis.verdict.primary,
+            heading="Diagnosis",
+            words=f"after {format_count(self.steps, 'step')}",
+            curves=None if self._training is None else self.curves,
+        )
 
     @property
     def verdict(self) -> TrialVerdict:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
+from hpsearch.data.dataset import RawData
 from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.files import parse_document, read_text, with_examples
@@ -14,7 +15,6 @@ from hpsearch.study.messages import nearest
 from hpsearch.study.reader import study_from_document
 from hpsearch.study.schema import SECTIONS
 from hpsearch.study.spec import Choices, Range, StudySpec
-from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
 
 FilePath: TypeAlias = str | os.PathLike[str]
@@ -25,7 +25,8 @@ FilePath: TypeAlias = str | os.PathLike[str]
 class Draft:
     """The parts of a study that is not read yet: a file or none, and the tables and values in place of its own.
 
-    `where` names the study in messages if there is no file.
+    `where` names the study in messages if there is no file. `arrays` are the data in place of the source. A value None
+    in a table removes the key.
     """
 
     where: str
@@ -34,13 +35,14 @@ class Draft:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     search: Mapping[str, Range | Choices] | None = None
     configurations: Sequence[Mapping[str, Any]] | None = None
+    arrays: RawData | None = None
 
     def spec(self) -> StudySpec:
         """Return the study. Raises StudyFileError with every problem."""
         document, source, folder = self._base()
         for name, table in self.tables.items():
             own = document.get(name, {})
-            document[name] = {**own, **_raw_table(table)} if isinstance(own, Mapping) else own
+            document[name] = _replaced(own, table) if isinstance(own, Mapping) else own
         if self.search is not None:
             _check_search(self.search, source)
             document.pop("configurations", None)
@@ -74,7 +76,7 @@ class Draft:
 
     def _prepare(self, spec: StudySpec) -> PreparedStudy:
         try:
-            return prepare_study(spec)
+            return prepare_study(spec, arrays=self.arrays)
         except StudyFileError as error:
             raise StudyFileError(
                 self.where if self.file is None else str(self.file), error.problems
@@ -106,6 +108,12 @@ def tables_of(settings: Mapping[str, Any], *, where: str) -> dict[str, dict[str,
             )
         tables.setdefault(section, {})[key] = value
     return tables
+
+
+def _replaced(own: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table with the values of `table` in place of its own; None removes a key."""
+    merged = {**own, **_raw_table(table)}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _raw_table(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,8 +156,8 @@ def _raw_dimension(dimension: Range | Choices) -> Any:
     return numbers | {"log": dimension.log}
 
 
-def raw_choice(choice: ParameterValue) -> Any:
-    """Return a value of a trial as a study file writes it: the JSON text of a list or a table becomes that."""
+def raw_choice(choice: Any) -> Any:
+    """Return a value as a study file writes it; JSON text, as which trials store lists and tables, is parsed."""
     if isinstance(choice, str) and choice.startswith(("[", "{")):
         return json.loads(choice)
     return raw_value(choice)

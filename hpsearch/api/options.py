@@ -1,8 +1,10 @@
 """Keyword arguments of the Python interface, typed for editors: the keys of a study file's tables."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypedDict
 
+from hpsearch.data.arrays import ArrayData
 from hpsearch.study.spec import (
     Activation,
     Choices,
@@ -34,9 +36,9 @@ SearchSpace: TypeAlias = Mapping[str, Range | Choices]
 
 
 class DataOptions(TypedDict, total=False):
-    """The keys of the table `[data]`."""
+    """The keys of the table `[data]`. The source may also be arrays `(X, y)`, or a data frame."""
 
-    source: str
+    source: str | os.PathLike[str] | ArrayData
     examples: int
     sealed: SealedUse
     validation_fraction: float

@@ -3,13 +3,13 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeAlias
 
 from hpsearch.api.border import LOGGER
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.listener import SILENT, Listener, Show
+from hpsearch.workflows.listener import SILENT, Listener, Notify, Show, ignore
 
 ProgressOption: TypeAlias = bool | Callable[[Progress], None]
 """True shows progress if there is a terminal or a notebook; a function gets the progress about twice a second."""
@@ -23,6 +23,30 @@ _WARNING = "Warning: "
 def listener_of(progress: ProgressOption) -> Listener:
     """Return the listener of a call with this option. Its sentences are logged."""
     return Listener(notify=log, stage=SILENT.stage, watch=_logged(_renderer(progress)))
+
+
+@contextmanager
+def sentence_listener(name: str, *, progress: bool) -> Iterator[Listener]:
+    """Yield the listener of a call on the study `name` that reports in sentences. The last ones are shown."""
+    with _sentence_renderer(name) if progress else nullcontext(ignore) as show:
+
+        def log_and_show(line: str) -> None:
+            log(line)
+            show(line)
+
+        yield Listener(notify=log_and_show)
+
+
+def _sentence_renderer(name: str) -> AbstractContextManager[Notify]:
+    if is_notebook():
+        from hpsearch.api.notebook_progress import sentences_in_notebook
+
+        return sentences_in_notebook(name)
+    if _is_terminal():
+        from hpsearch.api.terminal_progress import sentences_in_terminal
+
+        return sentences_in_terminal(name)
+    return nullcontext(ignore)
 
 
 def log(line: str) -> None:
@@ -43,17 +67,22 @@ def _renderer(progress: ProgressOption) -> Watch:
         from hpsearch.api.notebook_progress import watch_in_notebook
 
         return watch_in_notebook
-    if progress and sys.stderr is not None and sys.stderr.isatty():
+    if progress and _is_terminal():
         from hpsearch.api.terminal_progress import watch_in_terminal
 
         return watch_in_terminal
     return SILENT.watch
 
 
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def is_notebook() -> bool:
     """Return True in a kernel of Jupyter, whose output area shows HTML."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
+    # Colab and Spyder have a class of their own, derived from Jupyter's.
     return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
 
 

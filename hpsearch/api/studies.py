@@ -15,8 +15,8 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
 from hpsearch.api.access import DatabaseAccess, access_study, url_of
 from hpsearch.api.border import drained_on_interrupt, public
-from hpsearch.api.data import Data, data_table
-from hpsearch.api.documents import Draft, FilePath, raw_value
+from hpsearch.api.data import Data, study_data
+from hpsearch.api.documents import Draft, FilePath, raw_choice
 from hpsearch.api.options import (
     ModelOptions,
     PruningOptions,
@@ -25,7 +25,7 @@ from hpsearch.api.options import (
     TrainingOptions,
     Value,
 )
-from hpsearch.api.progress import ProgressOption, listener_of, log, without_mark
+from hpsearch.api.progress import ProgressOption, listener_of, log, sentence_listener, without_mark
 from hpsearch.api.trials import StudyTrial
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.installation import install_command
@@ -44,6 +44,7 @@ from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summ
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
+from hpsearch.workflows.snapshot import assemble_snapshot
 from hpsearch.workflows.trials import enqueue_values
 
 if TYPE_CHECKING:
@@ -90,18 +91,28 @@ def create_study(
     >>> study
     <Study "small-digits": open, 0 of 6 trials>
 
-    `data` is a source (the name of a data set, or a path), a table of keys, arrays `(X, y)`, or a data frame with the
-    column `target`. `search` replaces the whole search of a file; other tables replace single keys. `storage` is the
-    URL of the database, by default that of the command line. `sampler` is a name such as `random`, or a table.
+    `data` is a source (the name of a data set, or a path), arrays `(X, y)`, a data frame of pandas or polars with the
+    column `target`, or a table of keys, whose `source` is one of these. Arrays are written to a file for the workers:
+    in the folder `data` next to an SQLite database, in `storage/data` for a server, or in the folder that the
+    environment variable HPSEARCH_DATA names.
 
-    A study that is stored already, with the same search over the same data, is returned with its trials. Any other
-    study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with False every
-    existing study is an error.
+    >>> X, y = sklearn.datasets.load_wine(return_X_y=True)
+    >>> study = hpsearch.create_study(
+    ...     name="wine", data={"source": (X, y), "scale": "standard"}, trials=6, storage="sqlite:///lab.db"
+    ... )
+
+    `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
+    database, by default that of the command line. `sampler` is a name such as `random`, or a table.
+
+    A study that is stored already, with the same search over the same data, is returned with its trials and its own
+    budget. Any other study of that name is an error, or with `load_if_exists=True` it is returned, as in Optuna; with
+    False every existing study is an error.
 
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
     url = url_of(storage)
     study, name = _file_and_name(study, name, has_data=data is not None)
+    given = study_data(data, target=target, storage=url)
     if isinstance(sampler, str):
         sampler = {"name": sampler}
     tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
@@ -110,11 +121,12 @@ def create_study(
         file=study,
         values={"name": name, "trials": trials, "seed": seed, "metric": metric},
         tables={
-            "data": data_table(data, target=target, storage=url),
+            "data": given.table,
             **{key: dict(table) for key, table in tables.items() if table is not None},
         },
         search=search,
         configurations=configurations,
+        arrays=given.arrays,
     )
     if load_if_exists is not None and (found := _existing(url, draft.spec().name)) is not None:
         if load_if_exists:
@@ -124,6 +136,7 @@ def create_study(
         )
     prepared = draft.prepared()
     _check_direction(prepared.spec, direction)
+    given.store()
     warnings: list[str] = []
     # The budget of a study that is stored already changes only if the caller sets another one than its file.
     budget = None if study is None else trials
@@ -174,14 +187,17 @@ def load_study(name: str, *, storage: str | None = None) -> Study:
 
 @public
 def delete_study(name: str, *, storage: str | None = None) -> None:
-    """Delete a study and all its trials permanently. Its report stays.
+    """Delete a study and all its trials permanently. Its report stays, and so does the file of its arrays, if any.
 
     >>> _ = hpsearch.create_study("digits", name="mistake", storage="sqlite:///lab.db")
     >>> hpsearch.delete_study("mistake", storage="sqlite:///lab.db")
 
     Raises StudyNotFoundError.
     """
-    studies.delete(DatabaseAccess(url_of(storage)).store, name)
+    with open_store(url_of(storage), foreign=True) as store:
+        deleted = studies.delete(store, name)
+    if deleted.data_file is not None:
+        log(f"The data stays: {deleted.data_file}; delete the file if no other database needs it")
 
 
 @public
@@ -192,7 +208,10 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     ['lesson']
     """
     url = url_of(storage)
-    return [] if is_unmade(url) else [listed.name for listed in DatabaseAccess(url).store.listing()]
+    if is_unmade(url):
+        return []
+    with open_store(url, foreign=True) as store:
+        return [listed.name for listed in store.listing()]
 
 
 @public
@@ -227,14 +246,24 @@ class Study:
         self._warnings = warnings
 
     def __repr__(self) -> str:
-        progress = self.progress
+        try:
+            progress = self.progress
+        except HpsearchError:  # such as a study that was deleted
+            return f'<Study "{self.name}" in {self.storage}>'
+        budget = "" if progress.is_foreign else f" of {progress.budget:,}"
         best = ""
         if progress.best is not None:
             metric = self._study.spec.metric
             best = f", best {format_short_metric(metric)} {format_result(progress.best.value, metric)}"
-        return (
-            f'<Study "{self.name}": {self.state}, {progress.finished:,} of {progress.budget:,} trials{best}>'
-        )
+        return f'<Study "{self.name}": {state_of(progress)}, {progress.finished:,}{budget} trials{best}>'
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import study_card
+
+        study = self._current()
+        self._store.sweep(study)
+        snapshot = assemble_snapshot(self._store, study, self._store.trials(study), {})
+        return study_card(snapshot, warnings=self._warnings)
 
     def _current(self) -> StoredStudy:
         """Return the study as it is stored now, also under another name."""
@@ -347,7 +376,8 @@ class Study:
         best = self._best(1)
         if not best:
             raise HpsearchError(
-                f'study "{self.name}": must have a complete trial with a finite result (got none yet)'
+                f'study "{self.name}": must have a complete trial with a finite result (got none): '
+                "run it, or see the verdicts of its trials"
             )
         return self._trial(best[0])
 
@@ -536,7 +566,7 @@ class Study:
         )
 
     @public
-    def confirm(self, best: int = 5, *, seeds: int = 5) -> list[Repeated]:
+    def confirm(self, best: int = 5, *, seeds: int = 5, progress: bool = True) -> list[Repeated]:
         """Train the best configurations again with fresh seeds, and return their results, the best mean first.
 
         Stored results are not trained again, so after an interruption the same call continues.
@@ -545,21 +575,21 @@ class Study:
         >>> len(confirmed[0].values), confirmed[0].mean > 0.5
         (2, True)
         """
-        _check_counts(best=best, seeds=seeds)
-        with drained_on_interrupt("study.confirm()") as stop:
+        _check_counts(best=best)
+        _check_counts(seeds=seeds, least=2)
+        name = self._current().name
+        with (
+            sentence_listener(name, progress=progress) as listener,
+            drained_on_interrupt("study.confirm()") as stop,
+        ):
             done = confirmation.confirm(
-                self._store,
-                self._current().name,
-                best=best,
-                seeds=seeds,
-                stop=stop,
-                listener=listener_of(progress=False),
+                self._store, name, best=best, seeds=seeds, stop=stop, listener=listener
             )
         self._renew()
         return list(done.found)
 
     @public
-    def test(self, trial: int | None = None, *, seeds: int = 5) -> Repeated:
+    def test(self, trial: int | None = None, *, seeds: int = 5, progress: bool = True) -> Repeated:
         """Open the sealed test part, once, for one configuration, and return its result there over fresh seeds.
 
         `trial` is its number, by default that of the best one. The opening is recorded permanently; later calls return
@@ -570,15 +600,14 @@ class Study:
 
         Raises HpsearchError if the data has no test part, or it was opened for another trial.
         """
-        _check_counts(seeds=seeds)
-        with drained_on_interrupt("study.test()") as stop:
+        _check_counts(seeds=seeds, least=2)
+        name = self._current().name
+        with (
+            sentence_listener(name, progress=progress) as listener,
+            drained_on_interrupt("study.test()") as stop,
+        ):
             done = sealed_test.open_test_part(
-                self._store,
-                self._current().name,
-                trial=trial,
-                seeds=seeds,
-                stop=stop,
-                listener=listener_of(progress=False),
+                self._store, name, trial=trial, seeds=seeds, stop=stop, listener=listener
             )
         self._renew()
         assert done.found is not None  # it was not stopped
@@ -600,13 +629,15 @@ class Study:
     def enqueue(self, params: Mapping[str, Value]) -> StudyTrial:
         """Add a waiting trial with these values, which is trained next, and return it. The others are sampled.
 
+        They may be the `params` of another trial.
+
         >>> waiting = study.copy("with-my-own").enqueue({"learning_rate": 0.05})
         >>> waiting.state.value
         'waiting'
 
         Raises UsageError if the study does not search such values.
         """
-        values = {full_key(name): raw_value(value) for name, value in params.items()}
+        values = {full_key(name): raw_choice(value) for name, value in params.items()}
         made = enqueue_values(self._store, self._current().name, values)
         self._renew()
         return self._trial(self._store.trial(self._study, made.number))
@@ -762,11 +793,11 @@ def _row(trial: StudyTrial) -> dict[str, Any]:
     }
 
 
-def _check_counts(**counts: int | None) -> None:
-    """Raise UsageError for a count below 1."""
+def _check_counts(*, least: int = 1, **counts: int | None) -> None:
+    """Raise UsageError for a count below `least`."""
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UsageError(f"{name}: must be at least 1 (got {count})")
+        if count is not None and count < least:
+            raise UsageError(f"{name}: must be at least {least} (got {count})")
 
 
 def _user() -> str:

@@ -15,11 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.analysis.formats import format_count, format_duration, format_result, format_short_metric
-from hpsearch.analysis.study_state import fate_rows
+from hpsearch.api.pace import Pace, count_words, run_facts
 from hpsearch.api.terminal_text import folded, printable, printable_cell
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.trials import Fate
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows.listener import Notify, Show, ignore
 
@@ -35,49 +33,18 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False)
 
 
-@final
-@dataclass(kw_only=True, slots=True)
-class Pace:
-    """The speed of a run: epochs per second, and the time that is left.
-
-    Both are measured from the first finished state that was seen, so that earlier runs and the start of the workers do
-    not count.
-    """
-
-    began_s: float = 0.0
-    began_epochs: int = -1
-    began_finished: int = 0
-
-    def see(self, progress: Progress, now_s: float) -> None:
-        """Take the first state with a trained epoch as the beginning."""
-        if self.began_epochs < 0:
-            self.began_s, self.began_epochs = now_s, progress.epochs
-            self.began_finished = progress.finished
-        elif progress.epochs == self.began_epochs:
-            self.began_s = now_s
-
-    def is_waiting(self, progress: Progress) -> bool:
-        """Return True until the first epoch of this run is seen."""
-        return progress.epochs == self.began_epochs and not progress.is_done
-
-    def epochs_per_s(self, progress: Progress, now_s: float) -> float:
-        """Return the epochs per second, 0 if they are unknown."""
-        elapsed_s = now_s - self.began_s
-        return (progress.epochs - self.began_epochs) / elapsed_s if elapsed_s > 0 else 0.0
-
-    def left_s(self, progress: Progress, now_s: float) -> float | None:
-        """Return the seconds that are left, None if they are unknown."""
-        done = progress.finished - self.began_finished
-        if done <= 0:
-            return None
-        return (now_s - self.began_s) * max(0, progress.budget - progress.finished) / done
-
-
 @contextmanager
 def watch_in_terminal(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> Iterator[Show]:
     """Show the progress of a study on stderr, which is a terminal, until the context exits."""
     with Display(study, stop, notes=notes) as display:
         yield display.show
+
+
+@contextmanager
+def sentences_in_terminal(name: str) -> Iterator[Notify]:
+    """Show the last sentence of a call on stderr, which is a terminal, until the context exits."""
+    with stderr().status(Text(printable_cell(name))) as status:
+        yield lambda line: status.update(Text(printable_cell(f"{name}: {line}")))
 
 
 @final
@@ -132,7 +99,16 @@ class Display:
             self._live.update(self._picture(progress, now_s))
         elif self._is_line_due(progress, now_s):
             self._line_share, self._line_at_s = _share(progress), now_s
-            self._say("; ".join((self._count(progress), *self._facts(progress, now_s))))
+            self._say(
+                "; ".join(
+                    (
+                        count_words(progress),
+                        *run_facts(
+                            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked
+                        ),
+                    )
+                )
+            )
 
     def _announce(self) -> None:
         """Print lines that cannot wait for the main thread, which may be busy or waiting for the database.
@@ -167,8 +143,10 @@ class Display:
         )
 
     def _picture(self, progress: Progress, now_s: float) -> RenderableType:
-        first, *rest = self._facts(progress, now_s)
-        numbers = f"{self._count(progress)}; {first}"
+        first, *rest = run_facts(
+            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked
+        )
+        numbers = f"{count_words(progress)}; {first}"
         # The bar shrinks for the numbers, the last of which is the time that is left; then they move off its line.
         free = self._console.width - len(self.study.spec.name) - 2
         if free - len(numbers) - 1 < _NARROWEST_BAR:
@@ -183,27 +161,6 @@ class Display:
             Text(numbers, no_wrap=True),
         )
         return Group(bar, *(Padding(Text(line), (0, 0, 0, 2)) for line in rest))
-
-    def _count(self, progress: Progress) -> str:
-        return f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
-
-    def _facts(self, progress: Progress, now_s: float) -> list[str]:
-        """Return the running trials and the speed, then the fates, then the best."""
-        waits = self._pace.is_waiting(progress) and not progress.running and not self.stop.is_asked
-        speed = ["starting workers" if waits else f"{progress.running:,} running"]
-        if rate := self._pace.epochs_per_s(progress, now_s):
-            speed.append(f"{rate:,.0f} epochs/s" if rate >= 10 else f"{rate:.1f} epochs/s")
-        if (left_s := self._pace.left_s(progress, now_s)) and not progress.is_done:
-            speed.append(f"{format_duration(left_s)} left")
-        facts = [", ".join(speed)]
-        ended = [row for row in fate_rows(progress) if row.fate not in (Fate.RUNNING, Fate.WAITING)]
-        if ended:
-            facts.append(", ".join(f"{row.fate.value} {row.trials:,}" for row in ended))
-        if progress.best is not None:
-            metric = self.study.spec.metric
-            value = format_result(progress.best.value, metric)
-            facts.append(f"best {format_short_metric(metric)} {value} (trial {progress.best.number})")
-        return facts
 
 
 def _share(progress: Progress) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from hpsearch.api.access import DatabaseAccess
 from hpsearch.api.border import public
-from hpsearch.api.documents import FilePath, raw_value
+from hpsearch.api.documents import FilePath, raw_choice
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
 from hpsearch.storage import edits
@@ -55,6 +55,23 @@ class TrialVerdict:
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.remedy}"
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import verdict_card
+
+        return verdict_card(finding_of(self))
+
+
+def finding_of(verdict: TrialVerdict) -> Finding:
+    """Return a verdict as a finding."""
+    return Finding(
+        cause=verdict.cause,
+        confidence=verdict.confidence,
+        first_step=verdict.first_step,
+        evidence=verdict.evidence,
+        remedy=verdict.remedy,
+        suggested=verdict.suggested,
+    )
 
 
 def verdict_of(finding: Finding) -> TrialVerdict:
@@ -148,6 +165,11 @@ class StudyTrial:
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value {self.value:.6g}"
         return f'<Trial {self.number} of "{self._study.name}": {self.fate.value}{value}>'
+
+    def _repr_html_(self) -> str:
+        from hpsearch.api.notebook import trial_card
+
+        return trial_card(self._study, self._trial, self.curves)
 
     @property
     def number(self) -> int:
@@ -295,7 +317,7 @@ class StudyTrial:
         True
         """
         listener = listener_of(progress=False)
-        asked = {full_key(name): raw_value(value) for name, value in (settings or {}).items()}
+        asked = {full_key(name): raw_choice(value) for name, value in (settings or {}).items()}
         stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
         return TrialReplay(made, url=self._access.url)

@@ -235,6 +235,8 @@ def write_deletion(deletion: Deletion) -> None:
     answer(f"Deleted the {_what(deletion)}.")
     if deletion.running:
         say(f"Warning: {_in_training(deletion)}: their work is lost")
+    if deletion.data_file is not None:
+        say(f"Its data stays: {deletion.data_file}; delete the file if no other database needs it")
 
 
 def _what(deletion: Deletion) -> str:

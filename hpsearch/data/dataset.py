@@ -71,8 +71,8 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
     Classes of a sealed part count as classes even if the other part has none of them. Raises DataError for data that
     breaks a rule of Dataset.
     """
-    inputs = _checked_inputs(raw.inputs, raw, features=raw.features)
-    _check_lengths(inputs, raw.targets, raw.where)
+    inputs = checked_inputs(raw.inputs, where=raw.where, features=raw.features)
+    check_lengths(inputs, raw.targets, raw.where)
     sealed_inputs = _sealed_inputs(raw, width=inputs.shape[1])
     all_targets = raw.targets if raw.sealed is None else np.concatenate([raw.targets, raw.sealed.targets])
     targets = resolve_targets(all_targets, task=raw.task if task == "auto" else task, where=raw.where)
@@ -95,8 +95,8 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
 def _sealed_inputs(raw: RawData, *, width: int) -> Array | None:
     if raw.sealed is None:
         return None
-    inputs = _checked_inputs(raw.sealed.inputs, raw, features=raw.features)
-    _check_lengths(inputs, raw.sealed.targets, raw.where)
+    inputs = checked_inputs(raw.sealed.inputs, where=raw.where, features=raw.features)
+    check_lengths(inputs, raw.sealed.targets, raw.where)
     if inputs.shape[1] != width:
         raise DataError(
             f"{raw.where}: the test part must have as many inputs as the training part"
@@ -105,22 +105,23 @@ def _sealed_inputs(raw: RawData, *, width: int) -> Array | None:
     return inputs
 
 
-def _checked_inputs(inputs: Array, raw: RawData, *, features: tuple[str, ...]) -> Array:
-    """Return `inputs` as (N, I), bytes as they are and any other type as float64."""
+def checked_inputs(inputs: Array, *, where: str, features: tuple[str, ...] = ()) -> Array:
+    """Return `inputs` (N, ...) as (N, I), bytes as they are and any other type as float64.
+
+    Raises DataError unless there is an example and all inputs are finite numbers. `features` names them in messages.
+    """
     if inputs.dtype.kind not in "buif":
-        raise DataError(
-            f"{raw.where}: inputs must be numbers (got dtype {inputs.dtype}): encode them as numbers"
-        )
+        raise DataError(f"{where}: inputs must be numbers (got dtype {inputs.dtype}): encode them as numbers")
     if inputs.ndim == 0 or inputs.size == 0:
         raise DataError(
-            f"{raw.where}: there must be at least one example with one input"
+            f"{where}: there must be at least one example with one input"
             f" (got shape {inputs.shape}): give it data"
         )
     flat = inputs.reshape(len(inputs), -1)
     if flat.dtype == np.uint8:
         return flat
     numbers = flat.astype(np.float64, copy=False)
-    _check_finite(numbers, raw.where, features)
+    _check_finite(numbers, where, features)
     return numbers
 
 
@@ -137,7 +138,8 @@ def _check_finite(numbers: Array, where: str, features: tuple[str, ...]) -> None
     )
 
 
-def _check_lengths(inputs: Array, targets: Array, where: str) -> None:
+def check_lengths(inputs: Array, targets: Array, where: str) -> None:
+    """Raise DataError unless there is one target per example."""
     length = len(targets) if targets.ndim else 0
     if length != len(inputs):
         raise DataError(

@@ -6,6 +6,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,25 +23,26 @@ _BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, 
 def read_npz(path: Path) -> RawData:
     """Return the arrays x (N, ...) and y (N,) or (N, O) of `path`.
 
-    Bytes, or more than one axis per example, mean images. Pickled objects are refused, never loaded. Raises DataError
-    if the file is no such archive.
+    An array `features` (I,) of text, if there is one, names the inputs. Bytes, or more than one axis per example, mean
+    images. Pickled objects are refused, never loaded. Raises DataError if the file is no such archive.
     """
     if not zipfile.is_zipfile(path):
         raise DataError(
             f"{path}: must be an .npz archive, which is a zip file (got {path.stat().st_size:,} bytes"
             " of something else): write it with numpy.savez"
         )
-    inputs, targets = _read_arrays(path)
+    inputs, targets, features = _read_arrays(path)
     return RawData(
         inputs=inputs,
         targets=targets,
         where=str(path),
         origin=str(path),
+        features=features,
         is_image=inputs.dtype == np.uint8 or inputs.ndim > 2,
     )
 
 
-def _read_arrays(path: Path) -> tuple[Array, Array]:
+def _read_arrays(path: Path) -> tuple[Array, Array, tuple[str, ...]]:
     try:
         _check_claims(path)
         with np.load(path, allow_pickle=False) as archive:
@@ -50,7 +52,8 @@ def _read_arrays(path: Path) -> tuple[Array, Array]:
                     f"{path}: must hold the arrays x and y (got {', '.join(archive.files) or 'none'}):"
                     " write it with numpy.savez(path, x=inputs, y=targets)"
                 )
-            return archive["x"], archive["y"]
+            inputs = archive["x"]
+            return inputs, archive["y"], _features(archive, width=math.prod(inputs.shape[1:]))
     except (
         ValueError,
         EOFError,
@@ -68,10 +71,20 @@ def _read_arrays(path: Path) -> tuple[Array, Array]:
         raise DataError(f"{path}: must fit into memory (got more): take fewer rows") from error
 
 
+def _features(archive: Mapping[str, Array], *, width: int) -> tuple[str, ...]:
+    """Return the names of the inputs, or none if the archive has no such array, or one that means something else."""
+    try:
+        names = archive.get("features")
+    except ValueError:  # objects
+        return ()
+    is_named = names is not None and names.dtype.kind == "U" and names.shape == (width,)
+    return tuple(names.tolist()) if names is not None and is_named else ()
+
+
 def _check_claims(path: Path) -> None:
     """Raise DataError or ValueError for an array of another size than its head declares, or larger than memory."""
     with zipfile.ZipFile(path) as archive:
-        for name in {"x.npy", "y.npy"} & set(archive.namelist()):
+        for name in {"x.npy", "y.npy", "features.npy"} & set(archive.namelist()):
             info = archive.getinfo(name)
             with archive.open(info) as file:
                 head = _head_of(file)

@@ -63,6 +63,11 @@ def prepare(
     be read, or does not fit `spec`.
     """
     source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
+    return prepare_dataset(source, spec, seed=seed, precision=precision)
+
+
+def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Precision) -> PreparedData:
+    """Return the data of a study as `prepare` does, from examples that are in memory already."""
     parts = split(source, spec, seed=seed)
     dataset = with_wrong_labels(with_wrong_inputs(source, spec.fault), parts, spec.fault, seed=seed)
     counts = _class_counts(dataset, parts)

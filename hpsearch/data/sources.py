@@ -12,6 +12,7 @@ from hpsearch.data.idx import read_folder
 from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
+from hpsearch.data.stored_arrays import find_stored, is_stored
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, TEXT_SUFFIXES
@@ -107,12 +108,12 @@ def load(
 
     `source` is a built-in name, or the path of a file that ends in one of PATH_SUFFIXES or of a folder of IDX files; a
     leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of
-    a table. `environment` holds the process's environment variables, of which HPSEARCH_MNIST, HOME,
+    a table. `environment` holds the process's environment variables, of which HPSEARCH_DATA, HPSEARCH_MNIST, HOME,
     XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that cannot be used.
     """
-    if source not in BUILTIN_SOURCES:
-        source = _expanded(source, environment)
     try:
+        if source not in BUILTIN_SOURCES:
+            source = _expanded(source, environment)
         raw = _read(source, target, environment)
     except MemoryError as error:
         raise DataError(f"{source}: must fit into memory (got more): take fewer rows or columns") from error
@@ -126,7 +127,7 @@ def load(
 def _expanded(source: str, environment: Mapping[str, str]) -> str:
     if source.startswith("~/") and environment.get("HOME"):
         return environment["HOME"] + source[1:]
-    return source
+    return find_stored(source, environment) if is_stored(source) else source
 
 
 def _read(source: str, target: str | None, environment: Mapping[str, str]) -> RawData:

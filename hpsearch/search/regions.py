@@ -130,8 +130,9 @@ def dead_ends(dimension: Range, trials: Sequence[Trial]) -> Iterator[DeadEnd]:
     survivors = [point.value for point in found if not point.is_dead]
     if not survivors:
         return
-    below = [point for point in found if point.value < min(survivors)]
-    above = [point for point in found if point.value > max(survivors)]
+    lowest, highest = min(survivors), max(survivors)
+    below = [point for point in found if point.value < lowest]
+    above = [point for point in found if point.value > highest]
     for is_high, dead, others in ((True, above, below), (False, below, above)):
         # The dead of the other end are no evidence about this one.
         deaths = sum(point.is_dead for point in found) - len(others)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, final
 
 import hpsearch
-from hpsearch.data.prepare import PreparedData, prepare
+from hpsearch.data.dataset import RawData, dataset_from
+from hpsearch.data.prepare import PreparedData, prepare, prepare_dataset
 from hpsearch.errors import FingerprintError, StudyFileError, VersionError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import fixed_spec
@@ -59,12 +60,17 @@ def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:
         raise StudyFileError(str(path), error.problems) from error
 
 
-def prepare_study(spec: StudySpec) -> PreparedStudy:
-    """Read the data of `spec` and return both.
+def prepare_study(spec: StudySpec, *, arrays: RawData | None = None) -> PreparedStudy:
+    """Read the data of `spec`, or take `arrays` that a program passed in its place, and return both.
 
     Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data.
     """
-    data = prepare(spec.data, seed=spec.seed, precision=spec.training.precision, environment=os.environ)
+    precision = spec.training.precision
+    if arrays is None:
+        data = prepare(spec.data, seed=spec.seed, precision=precision, environment=os.environ)
+    else:
+        dataset = dataset_from(arrays, name="data", task=spec.data.task)
+        data = prepare_dataset(dataset, spec.data, seed=spec.seed, precision=precision)
     resolved = resolve(spec, task=data.task)
     check_fits(resolved, len(data.training.inputs))
     return PreparedStudy(spec=resolved, data=data)

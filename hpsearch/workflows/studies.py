@@ -1,11 +1,12 @@
 """Store, change and delete studies."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, final
 
 from hpsearch.analysis.formats import format_count
+from hpsearch.data.stored_arrays import is_stored
 from hpsearch.errors import HpsearchError, StudyExistsError, UsageError
 from hpsearch.storage import edits
 from hpsearch.storage.records import Progress, StoredStudy
@@ -219,13 +220,18 @@ def copy(store: Store, name: str, new: str) -> int:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletion:
-    """A study `name` in the database `where`, its trials, and those in training by the workers that train them."""
+    """A study `name` in the database `where`, its trials, and those in training by the workers that train them.
+
+    `data_file` holds arrays that a program passed and that no other study of the database uses. It stays, since other
+    databases may use it.
+    """
 
     name: str
     where: str
     trials: int
     running: int
     workers: Mapping[str, int]
+    data_file: str | None = None
 
 
 ApproveDeletion: TypeAlias = Callable[[Deletion], None]
@@ -238,10 +244,17 @@ def delete(store: Store, name: str, *, approve: ApproveDeletion | None = None) -
     if approve is not None:
         approve(asked)
     lost = _deletion(store, name)
+    data_file = _data_file(store, name)
     store.delete_named(name)
-    return Deletion(
-        name=name, where=asked.where, trials=asked.trials, running=lost.running, workers=lost.workers
-    )
+    return replace(lost, trials=asked.trials, data_file=data_file)
+
+
+def _data_file(store: Store, name: str) -> str | None:
+    """Return the file of the study's arrays, if it exists here and no other study of the database uses it."""
+    sources = {study.spec.name: study.spec.data.source for study in store.studies()}
+    own = sources.pop(name, "")
+    is_unused = is_stored(own) and own not in sources.values()
+    return own if is_unused and Path(own).is_file() else None
 
 
 def _deletion(store: Store, name: str) -> Deletion:

@@ -145,6 +145,7 @@ def test_a_taken_name_is_an_error_unless_it_is_the_same_study() -> None:
         ),
         (hpsearch.diagnose, "diagnose: needs a study file, data=, or arrays"),
         (lambda: iris().run(workers=0), "workers: must be at least 1 (got 0)"),
+        (lambda: iris().confirm(seeds=1), "seeds: must be at least 2 (got 1)"),
         (lambda: iris().edit(), "needs a value to set"),
         (lambda: iris().best_trial, "must have a complete trial with a finite result"),
         (lambda: iris().figure("serach-map"), 'did you mean "search-map"?'),

@@ -1,7 +1,6 @@
-"""`Study.run` in a script, a thread, a test and a notebook's kernel, to its end and interrupted."""
+"""`Study.run` in a script, a thread and a test, to its end and interrupted. `test_notebook_kernel` has notebooks."""
 
 import contextlib
-import json
 import logging
 import os
 import pty
@@ -11,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -120,11 +118,12 @@ study = hpsearch.create_study(name="shown", data="iris", training={"epochs": 1},
 study.run(workers=1)
 assert "rich" in sys.modules
 assert not {"typer", "click", "hpsearch.cli.main"} & set(sys.modules)
+study.confirm(best=1, seeds=2)
 """
 
 
 def test_a_terminal_shows_the_progress() -> None:
-    """In a terminal the bar of the command line is drawn on stderr, without the command line."""
+    """In a terminal stderr shows the bar of the command line, and how far a confirmation is; Typer is not loaded."""
     Path("shown.py").write_text(IN_A_TERMINAL)
     reader, writer = pty.openpty()
     process = subprocess.Popen([sys.executable, "shown.py"], stdout=subprocess.PIPE, stderr=writer)
@@ -137,6 +136,7 @@ def test_a_terminal_shows_the_progress() -> None:
     assert process.returncode == 0, shown
     assert b"\x1b[" in shown
     assert b"2 of 2 trials" in shown
+    assert b"shown: 2 of 2" in shown
 
 
 def test_a_finished_study_is_not_run_again() -> None:
@@ -190,30 +190,3 @@ def test_ctrl_c_hands_back_what_is_in_training(times: int) -> None:
     assert process.returncode == -signal.SIGINT
     assert b"KeyboardInterrupt: study.run() was stopped" in errors
     check_that_work_was_handed_back()
-
-
-def interrupt_once_it_has_begun(manager: Any) -> None:
-    """Interrupt a kernel once it trains, as the button of a notebook does."""
-    wait_for(Path("has-begun"))
-    manager.interrupt_kernel()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of jupyter_client
-def test_the_interruption_of_a_kernel_drains() -> None:
-    """In a notebook's kernel, with its event loop, a study runs; an interruption drains, and the kernel goes on."""
-    jupyter = pytest.importorskip("jupyter_client.manager")
-    pytest.importorskip("ipykernel")
-    manager, client = jupyter.start_new_kernel(kernel_name="python3")
-    try:
-        threading.Thread(target=interrupt_once_it_has_begun, args=(manager,), daemon=True).start()
-        reply = client.execute_interactive(LONG, timeout=120, output_hook=lambda _: None)
-        assert reply["content"]["ename"] == "KeyboardInterrupt"
-        assert "its results so far are stored" in reply["content"]["evalue"]
-        check_that_work_was_handed_back()
-        rest = "import json; study.edit(trials=1); open('state', 'w').write(json.dumps(study.to_dict()))"
-        reply = client.execute_interactive(rest, timeout=60, output_hook=lambda _: None)
-        assert reply["content"]["status"] == "ok"
-        assert json.loads(Path("state").read_text())["trials"] == 1
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from hpsearch.api.terminal_progress import Display, Pace
+from hpsearch.api.pace import Pace
+from hpsearch.api.terminal_progress import Display
 from hpsearch.cli.output import say
 from hpsearch.storage.records import Progress, StoredStudy, Tally
 from hpsearch.study.spec import DataSpec, StudySpec

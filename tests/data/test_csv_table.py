@@ -33,7 +33,7 @@ def test_delimiters_quotes_and_blank_lines(text: str, write_csv: WriteText) -> N
 
 
 def test_a_byte_order_mark_is_no_name(write_csv: WriteText) -> None:
-    """What some programs write at the start of UTF-8 is not part of the first name."""
+    """A byte order mark is not part of the first name."""
     assert read_csv(write_csv("\ufeffa,kind\n1,x\n"), target=None).features == ("a",)
 
 
@@ -77,7 +77,7 @@ def test_targets_that_are_all_numbers_are_numbers(write_csv: WriteText) -> None:
 
 
 def test_numbers_are_read_to_the_last_bit(write_csv: WriteText) -> None:
-    """What Python prints of a float64 is read as the same float64."""
+    """A float64 that Python prints is read as the same float64."""
     numbers = np.random.Generator(np.random.PCG64(3)).normal(size=(20, 3))
     text = "\n".join(",".join(map(repr, row)) for row in numbers.tolist())
     raw = read_csv(write_csv(text), target=None)
@@ -133,7 +133,7 @@ def test_a_missing_number_is_refused(cell: str, write_csv: WriteText, refused: R
 
 
 def test_a_missing_number_in_the_first_row_is_no_header(write_csv: WriteText, refused: Refused) -> None:
-    """A gap does not turn a row of numbers into a header."""
+    """A missing value does not turn a row of numbers into a header."""
     path = write_csv("1,,3\n1,2,3\n")
     assert refused(lambda: read_csv(path, target=None)) == (
         f'{path}: line 1, column 2: a number is missing (got ""): fill it, or drop the row'
@@ -149,7 +149,7 @@ def test_a_missing_target_is_refused(write_csv: WriteText, refused: Refused) -> 
 
 
 def test_text_among_the_inputs_is_refused(write_csv: WriteText, refused: Refused) -> None:
-    """The first input that is text is named by line and column, also behind the target."""
+    """An error names the line and column of the first input that is text, also to the right of the target."""
     path = write_csv("kind,a,b\nx,1,2\ny,3,red\n")
     assert refused(lambda: read_csv(path, target="kind")) == (
         f'{path}: line 3, column "b": inputs must be numbers (got "red"):'
@@ -195,7 +195,7 @@ def test_another_encoding_is_refused(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_an_open_quote_is_refused(write_csv: WriteText, refused: Refused) -> None:
-    """A quote that never ends does not swallow the rest of the table."""
+    """An unclosed quote is an error, and the rest of the table is not one cell."""
     path = write_csv('a,b\n1,"2\n3,4\n')
     assert refused(lambda: read_csv(path, target=None)) == (
         f'{path}: line 3: must be CSV (got "unexpected end of data"): check its quotes'
@@ -212,7 +212,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, refused: Refused) -> None
 
 
 def test_a_gzip_that_breaks_off_is_refused(tmp_path: Path, refused: Refused) -> None:
-    """A download that broke off is named as one."""
+    """The error for a truncated gzip file suggests another download."""
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"1,a\n2,b\n" * 1000)[:-12])
     assert refused(lambda: read_csv(path, target=None)).startswith(f"{path}: must be a whole gzip file (got ")

@@ -87,7 +87,7 @@ def test_numbers_have_bounds_and_a_variance() -> None:
 
 @pytest.mark.parametrize(("value", "expected"), [(1.0, True), (0.5, False), (-1.0, False)])
 def test_binary_inputs_are_known(value: float, *, expected: bool) -> None:
-    """Inputs of which every one is 0 or 1 are binary."""
+    """Inputs are binary if each is 0 or 1."""
     data = classification()
     x = np.zeros_like(data.training.inputs)
     x[3, 2] = value

@@ -96,7 +96,7 @@ def test_a_sealed_part_that_validates_is_shuffled(idx_folder: object) -> None:
 
 
 def test_a_constant_picture_is_the_sealed_parts_too(idx_folder: object) -> None:
-    """What reads one example for all reads it for the test part as well."""
+    """Constant inputs are constant in the test part too."""
     faulty = prepared(str(idx_folder), "constant_inputs")
     assert faulty.test is not None
     assert (faulty.test.inputs == faulty.training.inputs[0]).all()

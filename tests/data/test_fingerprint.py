@@ -128,7 +128,7 @@ def test_an_unused_sealed_part_does_not_count() -> None:
 
 
 def test_stratification_counts_by_itself() -> None:
-    """Even where the rows are the same, a stratified split has another name."""
+    """A stratified split has a fingerprint of its own, even if its rows are the same."""
     data = _dataset()
     parts = split(data, _SPEC, seed=1)
     scaling = fit(data.inputs, parts.training, kind="unit", is_image=False)

@@ -24,7 +24,7 @@ def test_what_is_written_is_read(name: str, shape: tuple[int, ...], tmp_path: Pa
 
 
 def test_numbers_are_big_endian(tmp_path: Path) -> None:
-    """The bytes on disk are those that the format's description asks for."""
+    """The bytes of a file follow the format's description."""
     write_idx(tmp_path / "a", np.array([[1, -2]], np.int16))
     assert (tmp_path / "a").read_bytes() == bytes.fromhex("00000b02 00000001 00000002 0001 fffe")
 
@@ -83,14 +83,14 @@ def test_another_length_is_refused(
 
 
 def test_a_head_that_promises_too_much_costs_no_memory(tmp_path: Path, refused: Refused) -> None:
-    """Lengths are checked against the file before anything is made of them."""
+    """Declared lengths are compared with the size of the file before memory is allocated."""
     path = tmp_path / "images"
     path.write_bytes(bytes.fromhex("00000803" + "ffffffff" * 3))
     assert "must be 79,228,162,458,924,105,385,300,197,391 bytes long" in refused(lambda: read_idx(path))
 
 
 def test_a_truncated_gzip_is_refused(tmp_path: Path, refused: Refused) -> None:
-    """A download that broke off is named as one."""
+    """The error for a truncated gzip file suggests another download."""
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(bytes.fromhex("00000801000003e0") + bytes(992))[:-12])
     assert refused(lambda: read_idx(path)) == (
@@ -119,7 +119,7 @@ def test_a_folder_without_test_files_is_enough(idx_folder: Path) -> None:
 
 @pytest.mark.parametrize("pattern", ["{}.gz", "dotted"])
 def test_other_spellings_of_the_names_are_found(pattern: str, idx_folder: Path) -> None:
-    """Files may be gzipped, and may have a dot before idx, as some downloads have."""
+    """Files may be gzipped, and their names may contain `.idx`, as in some downloads."""
     expected = read_folder(idx_folder)
     for path in list(idx_folder.iterdir()):
         name = path.name.replace("-idx", ".idx") if pattern == "dotted" else pattern.format(path.name)

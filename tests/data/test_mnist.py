@@ -1,4 +1,4 @@
-"""MNIST: the real one, and where it is looked for."""
+"""MNIST: its contents, and the places that are searched for it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def _no_network(*_: object, **__: object) -> None:
 
 
 def test_real_mnist(mnist_folder: Path) -> None:
-    """The published numbers of MNIST come out: examples per class, mean and deviation of pixels / 255."""
+    """MNIST has its published numbers: examples per class, mean and deviation of pixels / 255."""
     data = load("mnist", environment={"HPSEARCH_MNIST": str(mnist_folder)})
     assert data.inputs.dtype == np.uint8
     counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -108,7 +108,7 @@ def test_a_download_is_kept(
 
 
 def test_a_download_serves_where_it_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache that cannot be written, or that nobody names, costs the next download, not the data."""
+    """Without a writable cache the data is returned, and the next call downloads it again."""
     pixels, labels = _openml(60_010)
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *_, **__: (pixels, labels))
     (tmp_path / "file").touch()

@@ -51,7 +51,7 @@ def test_missing_arrays_are_refused(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_pickles_are_never_loaded(tmp_path: Path, refused: Refused) -> None:
-    """An array of objects is refused without running what is in it."""
+    """An array of objects is refused, and its pickle is not run."""
     path = tmp_path / "d.npz"
     np.savez(path, x=np.ones(2), y=np.array([1, "a"], dtype=object))
     assert refused(lambda: read_npz(path)) == (
@@ -74,7 +74,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, refused: Refused) -> None:
 
 
 def _array_file(shape: tuple[int, ...], content: bytes) -> bytes:
-    """Return an .npy file whose head says `shape` of float64, with this content."""
+    """Return an .npy file with this content, whose header declares float64 numbers of this `shape`."""
     file = BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
     return file.getvalue() + content
@@ -84,7 +84,7 @@ def _array_file(shape: tuple[int, ...], content: bytes) -> bytes:
 def test_a_head_that_lies_about_its_array_is_refused(
     shape: tuple[int, ...], tmp_path: Path, refused: Refused
 ) -> None:
-    """What an array says of its size must be what it has; nothing is allocated for a lie."""
+    """An array must have the size that its header declares; otherwise no memory is allocated."""
     path = tmp_path / "d.npz"
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", _array_file(shape, bytes(16)))

@@ -66,7 +66,7 @@ def test_a_missing_number_is_refused(tmp_path: Path, refused: Refused) -> None:
 
 
 def test_a_missing_target_is_refused(tmp_path: Path, refused: Refused) -> None:
-    """A null never becomes a class."""
+    """A null is not a class."""
     path = _written(tmp_path, {"a": [1.0, 2.0], "b": ["x", None]})
     assert refused(lambda: read_parquet(path, target=None)) == (
         f'{path}: column "b", row 2: a target is missing (got null; 1 such in all): fill it, or drop the row'

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpsearch.data.arrays import read_arrays
+from hpsearch.data.dataset import dataset_from
 from hpsearch.data.idx import write_idx
-from hpsearch.data.prepare import PreparedData, prepare
+from hpsearch.data.prepare import PreparedData, prepare, prepare_dataset
+from hpsearch.data.stored_arrays import store_arrays
 from hpsearch.study.spec import DataSpec, Precision
 
 Refused = Callable[[Callable[[], object]], str]
@@ -54,7 +57,7 @@ def test_several_targets_are_several_outputs() -> None:
 
 
 def test_other_parts_do_not_influence_training() -> None:
-    """Rows that are not trained on can be anything: what is trained on stays the same to the last bit."""
+    """Other values in the validation and test part leave the training part unchanged, to the last bit."""
     random = np.random.Generator(np.random.PCG64(2))
     inputs, targets = random.normal(size=(50, 3)), np.arange(50) % 2
     np.savez("a.npz", x=inputs, y=targets)
@@ -108,7 +111,7 @@ def test_preparing_twice_gives_the_same() -> None:
 
 
 def test_a_rare_class_may_be_missing_in_training() -> None:
-    """Without stratification a rare class can fall into another part; its count says so."""
+    """Without stratification a rare class may be missing from the training part; its count is then 0."""
     np.savez("d.npz", x=np.arange(40.0), y=np.r_[np.zeros(20), np.ones(19), 2])
     spec = DataSpec(source="d.npz", validation_fraction=0.5)
     counts = {_prepared(spec, seed=seed).class_counts[2] for seed in range(20)}
@@ -172,3 +175,15 @@ def test_what_the_sealed_part_serves_as_is_part_of_the_data(images: str) -> None
     assert before != _prepared(replace(spec, examples=20)).fingerprint
     write_idx(Path(images) / "t10k-images-idx3-ubyte", np.zeros((20, 2, 2), np.uint8))
     assert before != _prepared(spec).fingerprint
+
+
+def test_arrays_in_memory_are_the_data_of_their_file(tmp_path: Path) -> None:
+    """Arrays that a program holds, and the file that stores them, give the same data with the same fingerprint."""
+    random = np.random.Generator(np.random.PCG64(3))
+    raw = read_arrays((random.normal(size=(50, 3)), np.array(["a", "b"] * 25)))
+    spec = DataSpec(source=store_arrays(raw, tmp_path), scale="standard", test_fraction=0.1)
+    stored = _prepared(spec)
+    held = prepare_dataset(dataset_from(raw, name="data", task="auto"), spec, seed=1, precision="float32")
+    assert held.fingerprint == stored.fingerprint
+    assert held.classes == stored.classes
+    np.testing.assert_array_equal(held.training.inputs, stored.training.inputs)

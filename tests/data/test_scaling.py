@@ -84,7 +84,7 @@ def test_bytes_become_pixels_by_255(precision: Precision) -> None:
 
 @given(st.floats(-1e6, 1e6), st.sampled_from(["unit", "standard"]))
 def test_a_constant_column_is_0_everywhere(value: float, kind: Scale) -> None:
-    """A column that training cannot tell anything about is 0, also in rows where it differs."""
+    """A column that is constant in the training part becomes 0 in every part."""
     inputs = np.array([[value], [value], [value], [value + 1]])
     scaled = apply(
         fit(inputs, _all(inputs)[:3], kind=kind, is_image=False), inputs, _all(inputs), precision="float32"

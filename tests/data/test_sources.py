@@ -38,13 +38,13 @@ def test_names_of_classes_are_the_sources_own() -> None:
 
 
 def test_a_task_overrides_the_source() -> None:
-    """An outright task wins over what a built-in source says of itself."""
+    """An explicit task overrides the task of a built-in source."""
     assert load("diabetes", task="classification", environment={}).task == "classification"
     assert load("digits", task="regression", environment={}).targets.shape == (1797, 1)
 
 
 def test_a_path_is_read_by_what_it_is(idx_folder: Path) -> None:
-    """Folders are IDX, files what their suffix says, and the name is the path's last part without it."""
+    """A folder holds IDX files, a file's suffix is its format, and the path's stem is the name."""
     data = load(str(idx_folder), environment={})
     assert (data.name, data.inputs.shape, data.inputs.dtype.name) == ("images", (30, 6), "uint8")
     assert data.sealed is not None
@@ -64,7 +64,7 @@ def test_home_is_the_environments(tmp_path: Path) -> None:
 
 
 def test_a_name_wins_over_a_file() -> None:
-    """A file that is named like a built-in source is read with a folder before its name."""
+    """To read a file that is named like a built-in source, give its path with a folder."""
     Path("iris").mkdir()
     assert load("iris", environment={}).inputs.shape == (150, 4)
     with pytest.raises(DataError, match="a folder must hold the files"):
@@ -89,7 +89,7 @@ def test_a_missing_file_is_refused(source: str, tmp_path: Path, refused: Refused
 
 
 def test_a_url_is_refused(refused: Refused) -> None:
-    """A URL is no source: nothing is fetched but what a name stands for."""
+    """A URL is refused as a source: only built-in names are downloaded."""
     assert refused(lambda: load("https://example.com/x.csv", environment={})) == (
         'data.source: must be a built-in name, or a file or folder (got "https://example.com/x.csv"): '
         "download it, and name the file"
@@ -116,7 +116,7 @@ def test_an_empty_file_is_refused(name: str, refused: Refused) -> None:
 
 @pytest.mark.parametrize("source", ["iris", "mnist", "d.npz"])
 def test_only_tables_have_named_targets(source: str, refused: Refused) -> None:
-    """A target's name is refused where it could only be ignored."""
+    """A target's name is refused for a source without named columns."""
     assert refused(lambda: load(source, target="kind", environment={})) == (
         f'data.target: only columns of tables have names (got "kind" for {source}): leave it out'
     )
@@ -124,7 +124,7 @@ def test_only_tables_have_named_targets(source: str, refused: Refused) -> None:
 
 @pytest.fixture
 def _unprivileged() -> Iterator[None]:
-    """Take away what lets the superuser read everything."""
+    """Drop the capabilities that let the superuser read every file."""
     if os.geteuid() != 0:
         yield
         return

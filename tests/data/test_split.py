@@ -105,7 +105,7 @@ def test_the_split_is_what_it_was() -> None:
 
 
 def test_rows_of_a_part_are_shuffled() -> None:
-    """A table that is sorted by class does not give parts that are."""
+    """The parts of a table that is sorted by class are shuffled."""
     parts = split(_dataset([500, 500]), _spec(0.2, stratify=True), seed=3)
     for rows in (parts.training, parts.validation):
         assert np.count_nonzero(np.diff(rows) < 0) > len(rows) / 3
@@ -122,7 +122,7 @@ def test_rows_of_a_part_are_shuffled() -> None:
 def test_more_validation_than_there_is_is_refused(
     fraction: float, test: float, got: str, refused: Refused
 ) -> None:
-    """Two examples at least are left to train on."""
+    """At least two examples are left for training."""
     assert refused(lambda: split(_dataset([4]), _spec(fraction, test), seed=1)) == (
         "data.validation_fraction: at least 2 examples must be left for training"
         f" (got {got}): lower the fractions, or bring more examples"
@@ -130,7 +130,7 @@ def test_more_validation_than_there_is_is_refused(
 
 
 def test_a_small_fraction_is_one_example() -> None:
-    """A part that is asked for is never empty."""
+    """A requested part is never empty."""
     parts = split(_dataset([4]), _spec(0.01, 0.01), seed=1)
     assert [len(part) for part in _parts(parts)] == [2, 1, 1]
 
@@ -155,7 +155,7 @@ def test_a_part_that_would_use_a_class_up_is_refused(refused: Refused) -> None:
 
 
 def test_regression_is_not_stratified(refused: Refused) -> None:
-    """Numbers have no classes to keep in proportion."""
+    """A regression cannot be stratified."""
     dataset = _dataset([10], task="regression")
     assert refused(lambda: split(dataset, _spec(0.2, stratify=True), seed=1)) == (
         "data.stratify: only classes can be stratified (got a regression): set it to false"

@@ -76,7 +76,7 @@ def test_two_classes_are_plausible_however_few_the_examples() -> None:
 def test_whole_numbers_that_look_like_measurements_are_refused(
     values: NDArray[np.int64], classes: int, refused: Refused
 ) -> None:
-    """Too many whole numbers for their examples ask for the task instead of guessing."""
+    """If there are too many whole numbers for the examples, the error asks for the task."""
     assert refused(lambda: resolve_targets(values, task="auto", where="t.csv")) == (
         "t.csv: targets that are whole numbers are classes, and a class must have several examples"
         f" (got {classes} different values in {len(values)} examples): set data.task = "
