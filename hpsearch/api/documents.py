@@ -15,7 +15,6 @@ from hpsearch.study.messages import nearest
 from hpsearch.study.reader import study_from_document
 from hpsearch.study.schema import SECTIONS
 from hpsearch.study.spec import Choices, Range, StudySpec
-from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
 
 FilePath: TypeAlias = str | os.PathLike[str]
@@ -157,8 +156,8 @@ def _raw_dimension(dimension: Range | Choices) -> Any:
     return numbers | {"log": dimension.log}
 
 
-def raw_choice(choice: ParameterValue) -> Any:
-    """Return a value of a trial as a study file writes it: the JSON text of a list or a table becomes that."""
+def raw_choice(choice: Any) -> Any:
+    """Return a value as a study file writes it; JSON text, as which trials store lists and tables, is parsed."""
     if isinstance(choice, str) and choice.startswith(("[", "{")):
         return json.loads(choice)
     return raw_value(choice)

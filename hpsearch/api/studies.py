@@ -16,7 +16,7 @@ from hpsearch.analysis.study_state import StudyState, state_of
 from hpsearch.api.access import DatabaseAccess, access_study, url_of
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, study_data
-from hpsearch.api.documents import Draft, FilePath, raw_value
+from hpsearch.api.documents import Draft, FilePath, raw_choice
 from hpsearch.api.options import (
     ModelOptions,
     PruningOptions,
@@ -629,13 +629,15 @@ class Study:
     def enqueue(self, params: Mapping[str, Value]) -> StudyTrial:
         """Add a waiting trial with these values, which is trained next, and return it. The others are sampled.
 
+        They may be the `params` of another trial.
+
         >>> waiting = study.copy("with-my-own").enqueue({"learning_rate": 0.05})
         >>> waiting.state.value
         'waiting'
 
         Raises UsageError if the study does not search such values.
         """
-        values = {full_name(name): raw_value(value) for name, value in params.items()}
+        values = {full_name(name): raw_choice(value) for name, value in params.items()}
         made = enqueue_values(self._store, self._current().name, values)
         self._renew()
         return self._trial(self._store.trials.get(self._study, made.number))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from hpsearch.api.access import DatabaseAccess
 from hpsearch.api.border import public
-from hpsearch.api.documents import FilePath, raw_value
+from hpsearch.api.documents import FilePath, raw_choice
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
 from hpsearch.errors import HpsearchError
@@ -321,7 +321,7 @@ class StudyTrial:
         True
         """
         listener = listener_of(progress=False)
-        asked = {full_name(name): raw_value(value) for name, value in (settings or {}).items()}
+        asked = {full_name(name): raw_choice(value) for name, value in (settings or {}).items()}
         stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
         return TrialReplay(made, url=self._access.url)

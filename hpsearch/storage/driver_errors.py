@@ -319,7 +319,7 @@ def attempt(work: Callable[[], _T], address: Address) -> _T:
     return result
 
 
-def tries(address: Address) -> Iterator["_Try"]:
+def tries(address: Address) -> Iterator["Try"]:
     """Yield contexts for one whole transaction each, until one succeeds.
 
         for one_try in tries(address):
@@ -333,14 +333,14 @@ def tries(address: Address) -> Iterator["_Try"]:
     used[address.shown] = address
     began = time.monotonic()
     for count in range(1, _TRIES + 1):
-        one_try = _Try(address, count, began)
+        one_try = Try(address, count, began)
         yield one_try
         if one_try.succeeded:
             return
 
 
 @final
-class _Try:
+class Try:
     """The context of try number `count` at a transaction, whose first try started at `began`."""
 
     def __init__(self, address: Address, count: int, began: float) -> None:

@@ -31,6 +31,7 @@ from hpsearch.storage.address import Address
 from hpsearch.storage.driver_errors import (
     UNCERTAIN,
     Kind,
+    Try,
     TurnedReadOnlyError,
     UncertainCommitError,
     absent,
@@ -179,13 +180,12 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
 class Transactions:
     """The transactions of a database. Each is repeated while it fails with errors that may pass.
 
-        for transaction in transactions.writing(durable=True):
-            with transaction as connection:
+        for one_try, transaction in transactions.writing(durable=True):
+            with one_try, transaction as connection:
                 result = connection.execute(...)
         return result
 
-    The loop ends after the first transaction that succeeds. Do not `return` inside it: that would end the loop even if
-    the commit fails with an error that may pass. It raises StorageUnavailableError if the database does not
+    The loop ends after the first transaction that succeeds. It raises StorageUnavailableError if the database does not
     answer, and StorageError for other errors. Without `has_theirs`, the database has no tables of Optuna's; without
     `has_ours`, none of hpsearch.
     """
@@ -196,22 +196,22 @@ class Transactions:
         self.has_theirs = has_theirs
         self.has_ours = has_ours
 
-    def reading(self) -> Iterator[AbstractContextManager[Connection]]:
-        """Yield contexts of transactions that read as of one moment, until one succeeds."""
+    def reading(self) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+        """Yield transactions that read as of one moment, until one succeeds."""
         for one_try in tries(self.address):
-            yield _tried(one_try, reading(self.engine))
+            yield one_try, reading(self.engine)
 
-    def writing(self, *, durable: bool) -> Iterator[AbstractContextManager[Connection]]:
-        """Yield contexts of transactions that write, until one succeeds."""
+    def writing(self, *, durable: bool) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+        """Yield transactions that write, until one succeeds."""
         for one_try in tries(self.address):
-            yield _tried(one_try, writing(self.engine, durable=durable))
+            yield one_try, writing(self.engine, durable=durable)
 
     def read(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Return the result of `work`, a function of this package, in a transaction that reads."""
-        for transaction in self.reading():
-            with transaction as connection:
+        for one_try, transaction in self.reading():
+            with one_try, transaction as connection:
                 result = work(connection, *args, **kwargs)
         return result
 
@@ -219,18 +219,10 @@ class Transactions:
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Return the result of `work`, a function of this package, in a durable transaction."""
-        for transaction in self.writing(durable=True):
-            with transaction as connection:
+        for one_try, transaction in self.writing(durable=True):
+            with one_try, transaction as connection:
                 result = work(connection, *args, **kwargs)
         return result
-
-
-@contextmanager
-def _tried(
-    one_try: AbstractContextManager[None], transaction: AbstractContextManager[Connection]
-) -> Iterator[Connection]:
-    with one_try, transaction as connection:
-        yield connection
 
 
 def use_wal(engine: Engine) -> None:

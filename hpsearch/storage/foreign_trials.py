@@ -174,8 +174,8 @@ def note_all(transactions: Transactions, trials: Sequence[ForeignTrial]) -> None
     """Store new signs of life, if there are any and the database may be written."""
     if any(trial.note is not None for trial in trials):
         with contextlib.suppress(StorageReadOnlyError):
-            for transaction in transactions.writing(durable=False):
-                with transaction as connection:
+            for one_try, transaction in transactions.writing(durable=False):
+                with one_try, transaction as connection:
                     note(connection, trials)
 
 

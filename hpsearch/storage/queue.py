@@ -58,8 +58,8 @@ class Queue:
         budget, and a claim never exceeds the rest. It is empty if the budget is spent or the study is stopped;
         `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are renewed.
         """
-        for transaction in self._transactions.writing(durable=False):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
                 locked = lock(connection, study)
                 if locked.has_expired:
                     expired = leases.over(connection, self._watch, study.key)
@@ -89,8 +89,8 @@ class Queue:
 
         Missing parameters are sampled. The trials count against the budget: beyond it they wait until it is raised.
         """
-        for transaction in self._transactions.writing(durable=True):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=True):
+            with one_try, transaction as connection:
                 lock(connection, study)
                 numbers = write_waiting(connection, study.study_id, asked)
         return numbers
@@ -107,8 +107,8 @@ class Queue:
         With `tokens`, renew only the leases of those claims. Trials that the database assigns to the worker but the
         worker does not hold return to the budget when their leases expire.
         """
-        for transaction in self._transactions.writing(durable=False):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
                 should_stop = workers.beat(connection, identity, lease_s=lease_s)
                 renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s, tokens=tokens)
         return Beat(leases=renewed, should_stop=should_stop)
@@ -122,8 +122,8 @@ class Queue:
         `crashed`, this counts against the trial: after three crashes it fails with `worker_lost`.
         """
         ending = Ending(why=why, kind=CRASHED if crashed else HANDED_BACK, crashed=crashed)
-        for transaction in self._transactions.writing(durable=True):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=True):
+            with one_try, transaction as connection:
                 locked = lock(connection, study)
                 rows = leases.held_by(connection, locked, worker=worker, numbers=numbers)
                 endings = dict.fromkeys([row.number for row in rows], ending)

@@ -281,8 +281,8 @@ def change(
     **kwargs: _P.kwargs,
 ) -> _T:
     """Return the result of `work`, a function of this package, on the locked study in one durable transaction."""
-    for transaction in transactions.writing(durable=True):
-        with transaction as connection:
+    for one_try, transaction in transactions.writing(durable=True):
+        with one_try, transaction as connection:
             result = work(connection, lock(connection, study), *args, **kwargs)
     return result
 

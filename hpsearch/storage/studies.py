@@ -262,8 +262,8 @@ class Studies:
         if not self._transactions.has_theirs:
             self._check_tables(name)
         self.sweep_orphans()
-        for transaction in self._transactions.writing(durable=True):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=True):
+            with one_try, transaction as connection:
                 place = place_named(connection, name, has_ours=self._transactions.has_ours)
                 result = work(connection, place)
         return result

@@ -145,8 +145,8 @@ class Trials:
 
         Writes all trials whose token is still valid and returns the numbers of the others.
         """
-        for transaction in self._transactions.writing(durable=False):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
                 fence = _fence(connection, study, [assignment.claim for assignment in assignments])
                 forgive(connection, study.key, [a.claim for a in assignments if a.claim.number in fence.lost])
                 held = fence.held
@@ -169,8 +169,8 @@ class Trials:
         for entry in updates:
             _check(entry)
         is_durable = any(entry.outcome is not None for entry in updates)
-        for transaction in self._transactions.writing(durable=is_durable):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=is_durable):
+            with one_try, transaction as connection:
                 fence = _fence(connection, study, [entry.claim for entry in updates])
                 forgive(connection, study.key, [e.claim for e in updates if e.claim.number in fence.lost])
                 kept = [(fence.held[e.claim.number], e) for e in updates if e.claim.number in fence.held]

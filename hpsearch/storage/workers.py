@@ -42,14 +42,14 @@ class WorkerRegistry:
 
     def register(self, identity: WorkerIdentity) -> None:
         """Add a worker, replacing one of the same name."""
-        for transaction in self._transactions.writing(durable=False):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
                 enter(connection, identity)
 
     def unregister(self, name: str) -> None:
         """Remove a worker that ends."""
-        for transaction in self._transactions.writing(durable=False):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
                 connection.execute(delete(_workers).where(_workers.c.worker == name))
 
     def all(self) -> list[WorkerRecord]:
@@ -69,8 +69,8 @@ class WorkerRegistry:
             raise WorkerNotFoundError(
                 f'worker "{name}": there is no such worker: {shown} has never had any, check the URL'
             )
-        for transaction in self._transactions.writing(durable=False):
-            with transaction as connection:
+        for one_try, transaction in self._transactions.writing(durable=False):
+            with one_try, transaction as connection:
                 _ask_to_stop(connection, name)
 
 

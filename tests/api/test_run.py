@@ -1,7 +1,6 @@
-"""`Study.run` in a script, a thread, a test and a notebook's kernel, to its end and interrupted."""
+"""`Study.run` in a script, a thread and a test, to its end and interrupted. `test_notebook_kernel` has notebooks."""
 
 import contextlib
-import json
 import logging
 import os
 import pty
@@ -11,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -192,30 +190,3 @@ def test_ctrl_c_hands_back_what_is_in_training(times: int) -> None:
     assert process.returncode == -signal.SIGINT
     assert b"KeyboardInterrupt: study.run() was stopped" in errors
     check_that_work_was_handed_back()
-
-
-def interrupt_once_it_has_begun(manager: Any) -> None:
-    """Interrupt a kernel once it trains, as the button of a notebook does."""
-    wait_for(Path("has-begun"))
-    manager.interrupt_kernel()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of jupyter_client
-def test_the_interruption_of_a_kernel_drains() -> None:
-    """In a notebook's kernel, with its event loop, a study runs; an interruption drains, and the kernel goes on."""
-    jupyter = pytest.importorskip("jupyter_client.manager")
-    pytest.importorskip("ipykernel")
-    manager, client = jupyter.start_new_kernel(kernel_name="python3")
-    try:
-        threading.Thread(target=interrupt_once_it_has_begun, args=(manager,), daemon=True).start()
-        reply = client.execute_interactive(LONG, timeout=120, output_hook=lambda _: None)
-        assert reply["content"]["ename"] == "KeyboardInterrupt"
-        assert "its results so far are stored" in reply["content"]["evalue"]
-        check_that_work_was_handed_back()
-        rest = "import json; study.edit(trials=1); open('state', 'w').write(json.dumps(study.to_dict()))"
-        reply = client.execute_interactive(rest, timeout=60, output_hook=lambda _: None)
-        assert reply["content"]["status"] == "ok"
-        assert json.loads(Path("state").read_text())["trials"] == 1
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)

@@ -136,6 +136,20 @@ def test_a_range_of_whole_numbers_can_be_used_again() -> None:
     assert second._study.spec.search == first._study.spec.search
 
 
+def test_the_parameters_of_a_trial_can_be_enqueued() -> None:
+    """A list of widths is enqueued as a list, or as the text in which a trial has it."""
+    study = hpsearch.create_study(
+        name="queue",
+        data="iris",
+        search={"model.hidden": hpsearch.Choices([[4], [4, 4]]), "learning_rate": hpsearch.Range(0.1, 1.0)},
+        storage=URL,
+    )
+    first = study.enqueue({"model.hidden": [4, 4], "training.learning_rate": np.float64(0.5)})
+    given = first.to_dict()["given"]
+    assert given == {"model.hidden": "[4, 4]", "learning_rate": 0.5}
+    assert study.enqueue(given).to_dict()["given"] == given
+
+
 def test_warnings_are_on_the_study() -> None:
     """What is wrong with the data or the fixed values is known ahead of any training."""
     study = hpsearch.create_study(
