@@ -18,6 +18,9 @@ BETTER: Final = 0.95
 ANSWERED: Final = 0.3
 LEARNED_LOSS: Final = 0.8
 WIDE_GAP: Final = 0.6
+EARLY_STEPS: Final = 300
+SHARED_COSINE: Final = 0.2
+SHARED_COHERENCE: Final = 1.15
 EXCLUDED_SHARE: Final = 0.6
 CONFIDENT_LOSS: Final = 0.5
 SHIFT: Final = 1.5
@@ -33,10 +36,10 @@ def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find validation at chance all along while training answers well: its labels are not its own.
 
     If a network merely overfits, its validation was above chance at first, or training learned slowly, example by
-    example, and both losses were still alike when training's was a fifth below chance's. A network that learns what
-    examples share answers others as well from the start, so there the gap is wide if labels are wrong: above 0.7 of
-    chance's loss in 15 of 15 runs, and below 0.6 in 19 of 19 that overfit. Answers must also be few enough, at the
-    upper end of their binomial error, to exclude three fifths of training's lead: a few validation examples are not.
+    example. A network that learns what examples share answers others as well, so training must show such a signal: its
+    gradients agree from minibatch to minibatch, or both losses were far apart already when training's was a fifth below
+    chance's. Answers must also be few enough, at the upper end of their binomial error, to exclude three fifths of
+    training's lead: a few validation examples are not.
     """
     epochs = telemetry.epochs
     learned = [epoch for epoch in epochs if epoch.training_loss < LEARNED_LOSS * facts.chance_loss]
@@ -45,7 +48,7 @@ def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     answered = _known_share(telemetry, facts)
     if not answered > ANSWERED or _most_accurate(learned, facts) >= EXCLUDED_SHARE * answered:
         return None
-    if not learned[0].validation_loss - learned[0].training_loss > WIDE_GAP * facts.chance_loss:
+    if not (_has_shared_signal(telemetry) or _learned_apart(learned[0], facts)):
         return None
     return Finding(
         cause=Cause.VAL_MISALIGNED,
@@ -155,6 +158,26 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
         return True
     majority = _majority(facts)
     return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
+
+
+def _has_shared_signal(telemetry: Telemetry) -> bool:
+    """Return True if gradients agreed over the first 300 steps, between minibatches and within them.
+
+    Medians of 13 runs on digits and wine: a cosine of 0.28 to 0.7 and a coherence of 1.2 to 2.3 if validation's labels
+    were shuffled, at most 0.29 and 1.25 if training's were, and learned by heart.
+    """
+    early = [sample for sample in telemetry.samples if sample.step <= EARLY_STEPS]
+    cosine = median_of(early, lambda sample: sample.gradient_cosine)
+    coherence = median_of(early, lambda sample: sample.coherence)
+    return cosine > SHARED_COSINE and coherence > SHARED_COHERENCE
+
+
+def _learned_apart(first: Epoch, facts: TrialFacts) -> bool:
+    """Return True if both losses were far apart in the `first` epoch that learned.
+
+    Above 0.7 of chance's loss in 15 of 15 fast runs with shuffled validation, below 0.6 in 19 of 19 that overfit.
+    """
+    return first.validation_loss - first.training_loss > WIDE_GAP * facts.chance_loss
 
 
 def _majority(facts: TrialFacts) -> float:

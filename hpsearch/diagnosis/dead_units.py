@@ -5,7 +5,6 @@ measured runs on MNIST. LeakyReLU is left out: its silent units still have a gra
 fell silent learned.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ from hpsearch.diagnosis.progress import (
     onset_step,
     samples_needed,
 )
+from hpsearch.diagnosis.remedies import initial_weights, is_narrow, wider_layers
 from hpsearch.telemetry import LayerSample, Sample, Telemetry
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
@@ -32,9 +32,6 @@ FEWEST_EXAMPLES: Final = 300
 ZERO_GRADIENTS_IN_A_ROW: Final = 3
 ZERO_GRADIENT_EXAMPLES: Final = 100
 """A gradient of exactly 0 proves a dead layer on a minibatch of this size; that of an input of 0 is always 0."""
-NARROW: Final = 8
-WIDE: Final = 32
-FEW_LAYERS: Final = 2
 PARTIAL_SHARE: Final = 0.25
 PARTIAL_LEARNED: Final = 0.3
 AT_CHANCE: Final = 0.95
@@ -81,25 +78,15 @@ def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
     if run is None or not _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
-    what, suggested = _initialization_remedy(facts)
+    remedy = wider_layers(facts) if is_narrow(facts) else initial_weights(facts)
     return Finding(
         cause=Cause.BORN_DEAD,
         confidence=_confidence(run),
         first_step=0,
         evidence=_evidence(run, facts),
-        remedy=f"The units are silent from the first step: {what}.",
-        suggested=suggested,
+        remedy=f"The units are silent from the first step: {remedy.text}.",
+        suggested=remedy.suggested,
     )
-
-
-def _initialization_remedy(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
-    """Return the remedy for units born dead, in words and as values: wider layers if they are narrow, or weights."""
-    hidden = facts.configuration.model.hidden
-    if min(hidden, default=NARROW) >= NARROW:
-        return 'draw initial weights with model.initializer = "he"', {"model.initializer": "he"}
-    better = [max(width, WIDE) for width in hidden[:FEW_LAYERS]]
-    text = json.dumps(better, separators=(",", ":"))
-    return f"use fewer and wider layers, such as model.hidden = {text}", {"model.hidden": text}
 
 
 def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -154,7 +141,7 @@ def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
                 ),
                 evidence={"layer": place, "silent_share": silent},
                 remedy=_dead_units_remedy(telemetry, facts),
-                suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+                suggested=_dead_units_values(telemetry, facts),
             )
     return None
 
@@ -185,8 +172,9 @@ def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     since = _layer_onset_step(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
     is_from_birth = since == 0
-    suggested: Mapping[str, ParameterValue] = {"model.initializer": "xavier"}
-    remedy = 'The units are flat from the first step: use model.initializer = "xavier" and scaled inputs.'
+    better = initial_weights(facts, keeps_activation=True)
+    suggested: Mapping[str, ParameterValue] = better.suggested
+    remedy = f"The units are flat from the first step: {better.text}."
     if not is_from_birth:
         suggested = {"learning_rate": better_learning_rate(telemetry, facts)}
         remedy = f"{lower_learning_rate(telemetry, facts)}: its steps drove the units into their flat range."
@@ -269,7 +257,7 @@ def _dead_units_finding(
         first_step=onset_step(telemetry, _is_dying),
         evidence=_evidence(run, facts),
         remedy=_dead_units_remedy(telemetry, facts),
-        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+        suggested=_dead_units_values(telemetry, facts),
     )
 
 
@@ -293,5 +281,14 @@ def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
 
 
 def _dead_units_remedy(telemetry: Telemetry, facts: TrialFacts) -> str:
-    other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
-    return f"{lower_learning_rate(telemetry, facts)}, or {other}."
+    if is_narrow(facts):
+        return f"All units of a narrow layer died: {wider_layers(facts).text}."
+    normalize = "" if facts.configuration.model.batch_norm else " or model.batch_norm = true"
+    leaky = f'try model.activation = "leaky_relu"{normalize}'
+    return f"{lower_learning_rate(telemetry, facts)}, or {leaky}."
+
+
+def _dead_units_values(telemetry: Telemetry, facts: TrialFacts) -> Mapping[str, ParameterValue]:
+    if is_narrow(facts):
+        return wider_layers(facts).suggested
+    return {"learning_rate": better_learning_rate(telemetry, facts)}

@@ -6,6 +6,7 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
+    better_learning_rate,
     finite_evidence,
     has_learned,
     last_samples,
@@ -14,6 +15,7 @@ from hpsearch.diagnosis.progress import (
     probes,
     samples_needed,
 )
+from hpsearch.diagnosis.remedies import Remedy
 from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -21,6 +23,9 @@ from hpsearch.verdicts import Cause, Finding
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
 UNBALANCED_SHARE: Final = 0.9
+SKEWED_FACTOR: Final = 1.5
+TIMID_STEPS: Final = 0.9
+HIGHER_FACTOR: Final = 10.0
 RARE_ANSWERS: Final = 0.1
 COLLAPSED_EXAMPLES: Final = 500
 DECAY_RATIO: Final = 2.0
@@ -115,13 +120,27 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
     if not is_unbalanced and has_learned(telemetry, facts):
         return None
+    remedy = _one_answer_remedy(telemetry, facts)
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
         confidence=0.7,
         first_step=onset_step(telemetry, lambda sample: sample.top_share >= constant_from),
         evidence=finite_evidence(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
-        remedy="The network gives one answer: balance the classes, or change the learning rate.",
+        remedy=f"The network gives one answer: {remedy.text}.",
+        suggested=remedy.suggested,
     )
+
+
+def _one_answer_remedy(telemetry: Telemetry, facts: TrialFacts) -> Remedy:
+    """Return the remedy for one answer: balanced classes if they are not, else longer or shorter steps."""
+    classes = sum(share > 0 for share in facts.data.class_shares)
+    if facts.data.majority_share > SKEWED_FACTOR / max(1, classes):
+        return Remedy(text="balance the classes, or change the learning rate", suggested={})
+    is_timid = median_of(probes(telemetry), lambda sample: sample.gain) > TIMID_STEPS
+    better = HIGHER_FACTOR * facts.learning_rate if is_timid else better_learning_rate(telemetry, facts)
+    verb = "raise" if is_timid else "lower"
+    text = f"{verb} the learning rate from {format_number(facts.learning_rate)} to {format_number(better)}"
+    return Remedy(text=text, suggested={"learning_rate": better})
 
 
 def _usual_majority(facts: TrialFacts) -> float:

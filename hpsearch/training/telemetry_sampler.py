@@ -135,12 +135,13 @@ class WideExamples:
     def __init__(self, training: Examples, workspace: Workspace, chosen: NDArray[np.intp]) -> None:
         """Take the `chosen` (W,) of the training examples; `workspace` has buffers for as many."""
         self._workspace = workspace
+        self._examples = len(chosen)
         self._x = training.inputs[None, chosen]
         self._t = np.empty((1, workspace.outputs, len(chosen)), self._x.dtype).transpose(0, 2, 1)
         training.gather(chosen[None], self._x, self._t)
 
     def __len__(self) -> int:
-        return self._x.shape[1]
+        return self._examples
 
     def evaluate(self, network: Network, part: Lane) -> Lane:
         """Return a lane of the rows of `part` after an evaluation of these examples."""

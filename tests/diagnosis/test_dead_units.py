@@ -31,7 +31,7 @@ from hpsearch.diagnosis.dead_units import (
 )
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import Rule
-from hpsearch.study.spec import Configuration
+from hpsearch.study.spec import Configuration, Initializer
 from hpsearch.telemetry import Sample, Telemetry
 from hpsearch.verdicts import Cause
 from tests.diagnosis.written import asked, facts, found, sample, samples, telemetry
@@ -223,7 +223,7 @@ def test_a_few_units_that_learn_are_not_nearly_dead() -> None:
     [
         ((2,) * 10, {"model.hidden": "[32,32]"}),
         ((64, 2, 64), {"model.hidden": "[64,32]"}),
-        ((8, 8), {"model.initializer": "he"}),
+        ((8, 8), {"model.batch_norm": True}),
     ],
 )
 def test_narrow_layers_are_made_wider(hidden: tuple[int, ...], suggested: dict[str, str]) -> None:
@@ -246,7 +246,8 @@ def test_the_negative_plateau_is_a_layer_above_the_share_of_silence() -> None:
 )
 def test_silence_from_the_first_step_is_a_birth(changes: dict[str, float]) -> None:
     """A layer silent, or without a gradient, in the very first step was born so; the learning rate did not do it."""
-    finding = found(born_dead, from_birth(STEPS_IN_A_ROW, **changes), facts())
+    own = facts(initializer=Initializer(name="uniform", scale=0.1))
+    finding = found(born_dead, from_birth(STEPS_IN_A_ROW, **changes), own)
     assert (finding.cause, finding.first_step) == (Cause.BORN_DEAD, 0)
     assert finding.suggested == {"model.initializer": "he"}
     for rule in (dead_total, dead_nearly):

@@ -102,7 +102,7 @@ def test_promises_of_single_examples_must_agree() -> None:
 def test_steps_that_move_nothing_are_too_small() -> None:
     """Whatever noisy steps promise, a trial whose steps add up to less than a tenth of the weights is too slow."""
     length = SHORTEST_TRAVEL * 8.0 / STEPS
-    layers = {"promise": ENOUGH * 10, "weights": 8.0}
+    layers: dict[str, Any] = {"promise": ENOUGH * 10, "weights": 8.0}
     looks = [sample(step, travelled=length * 0.99, update=0.0, **layers) for step in range(0, 60, 5)]
     assert asked(lr_too_low, telemetry(looks), facts()) is not None
     looks = [sample(step, travelled=length * 1.01, update=0.0, **layers) for step in range(0, 60, 5)]
