@@ -17,6 +17,7 @@ from hpsearch.diagnosis.progress import (
     lower_learning_rate,
     onset_step,
     samples_needed,
+    validates_above_chance,
 )
 from hpsearch.diagnosis.remedies import initial_weights, is_narrow, wider_layers
 from hpsearch.telemetry import LayerSample, Sample, Telemetry
@@ -102,15 +103,15 @@ def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a ReLU layer that lost 85 % of its units and more for twice as many samples, and learned nothing.
 
-    Two units of sixteen are enough for an easy task: a loss a tenth below chance's shows that the rest learns. The
-    layer must stay so for 50 steps, in which units that are still dying die.
+    Two units of sixteen are enough for an easy task: a loss a tenth below chance's, or validation above chance, shows
+    that the rest learns. The layer must stay so for 50 steps, in which units that are still dying die.
     """
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts, times=2)
     if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts, share=NOTHING_LEARNED):
         return None
-    if run[-1].step - run[0].step < SETTLING_STEPS:
+    if run[-1].step - run[0].step < SETTLING_STEPS or validates_above_chance(telemetry, facts):
         return None
     return _dead_units_finding(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
 

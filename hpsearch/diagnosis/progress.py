@@ -14,6 +14,7 @@ FALLEN_BACK: Final = 3.0
 ANSWERED_SHARE: Final = 0.8
 AHEAD_SHARE: Final = 0.8
 RECENT_SAMPLES: Final = 5
+LUCKY_ERRORS: Final = 2.0
 HIGHEST_FACTOR: Final = 1e4
 LOWEST_FACTOR: Final = 0.1
 ROUNDING: Final = 1e-5
@@ -39,6 +40,14 @@ def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
         return False
     majority = facts.data.majority_share
     return median_of(recent, lambda sample: sample.accuracy) > majority + ANSWERED_SHARE * (1 - majority)
+
+
+def validates_above_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if the last validation was two standard errors better than its most frequent class."""
+    accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
+    share = max(facts.data.validation_shares, default=facts.data.majority_share)
+    error = math.sqrt(share * (1 - share) / max(1, facts.data.validation_examples))
+    return accuracy is not None and accuracy > share + LUCKY_ERRORS * error
 
 
 def current_loss(telemetry: Telemetry) -> float:

@@ -14,6 +14,7 @@ from hpsearch.diagnosis.progress import (
     onset_step,
     probes,
     samples_needed,
+    validates_above_chance,
 )
 from hpsearch.diagnosis.remedies import Remedy
 from hpsearch.study.messages import format_number
@@ -118,7 +119,7 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if accuracy > majority + chance_deviation(majority, COLLAPSED_EXAMPLES):
         return None
     is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
-    if not is_unbalanced and has_learned(telemetry, facts):
+    if not is_unbalanced and (has_learned(telemetry, facts) or validates_above_chance(telemetry, facts)):
         return None
     remedy = _one_answer_remedy(telemetry, facts)
     return Finding(

@@ -59,6 +59,7 @@ DECAYED_SHARE: Final = 0.5
 GOOD: Final = 0.9
 POOR: Final = 0.5
 LEARNABLE: Final = 0.2
+EXPLODED: Final = 2.0
 """A trial is good if it gains this share of its plan's best over chance, poor below the second share.
 
 The trials of a plan whose best gains less than the third are neither: nothing was there to be learned.
@@ -218,8 +219,13 @@ class Judgement:
 
     @property
     def is_good(self) -> bool:
-        """Return True if the trial ended near its plan's best."""
-        return self.best >= LEARNABLE and self.gain >= GOOD * self.best
+        """Return True if the trial ended near its plan's best, and not with a loss far above chance's."""
+        return self.best >= LEARNABLE and self.gain >= GOOD * self.best and not self.has_exploded
+
+    @property
+    def has_exploded(self) -> bool:
+        """Return True if the validation loss is above twice chance's: answers of a broken network may be right."""
+        return self.run.telemetry.epochs[-1].validation_loss > EXPLODED * self.run.facts.chance_loss
 
     @property
     def is_poor(self) -> bool:
@@ -229,7 +235,8 @@ class Judgement:
     @property
     def is_stopped_above_half(self) -> bool:
         """Return True if it was stopped, and its twin ends above the median of those that were not."""
-        return self.stopped is not None and self.best >= LEARNABLE and self.gain > self.survivors
+        is_better = self.best >= LEARNABLE and self.gain > self.survivors and not self.has_exploded
+        return self.stopped is not None and is_better
 
     @property
     def is_accused(self) -> bool:
