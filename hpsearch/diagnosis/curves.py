@@ -52,7 +52,7 @@ def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     return Finding(
         cause=Cause.VAL_MISALIGNED,
-        confidence=0.9,
+        confidence=0.95,
         first_step=0,
         evidence=finite_evidence(known_share=answered, **_validation(epochs[-1])),
         remedy="Validation is at chance while training is not: check that its examples and labels belong together.",
@@ -111,7 +111,7 @@ def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     return Finding(
         cause=Cause.PLATEAU,
-        confidence=0.6,
+        confidence=0.85,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
         evidence=finite_evidence(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
         remedy="The loss has stopped falling at a high level: use wider layers.",

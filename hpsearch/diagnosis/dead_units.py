@@ -136,7 +136,7 @@ def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         if silent >= least and silent - before.dead_share > PARTIAL_RISE:
             return Finding(
                 cause=Cause.DEAD_RELU_PARTIAL,
-                confidence=0.6,
+                confidence=0.8,
                 first_step=_layer_onset_step(
                     telemetry, place, lambda layer: layer.dead_share >= PARTIAL_SHARE
                 ),

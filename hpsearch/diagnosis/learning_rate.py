@@ -209,7 +209,7 @@ def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     higher = facts.learning_rate * max(10.0, 1 / (2 * (1 - min(gain, MOST_GAIN))))
     return Finding(
         cause=Cause.LR_TOO_LOW,
-        confidence=0.6,
+        confidence=0.8,
         first_step=0,
         evidence=finite_evidence(gain=gain, gradient_cosine=cosine, loss=samples[-1].loss),
         remedy=f"{_higher_learning_rate(facts, higher)}, or train longer.",

@@ -84,7 +84,7 @@ def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     lower = decay * min(SOUND_RATIO / pull if pull > 0 else 1.0, LOWEST_DECAY_FACTOR)
     return Finding(
         cause=Cause.WD_DOMINATES,
-        confidence=0.9,
+        confidence=0.95,
         first_step=0,
         evidence=finite_evidence(
             weight_decay=decay,
@@ -124,7 +124,7 @@ def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     remedy = _one_answer_remedy(telemetry, facts)
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
-        confidence=0.7,
+        confidence=0.85,
         first_step=onset_step(telemetry, lambda sample: sample.top_share >= constant_from),
         evidence=finite_evidence(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
         remedy=f"The network gives one answer: {remedy.text}.",
@@ -183,7 +183,7 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     return Finding(
         cause=Cause.LABELS_UNRELATED,
-        confidence=0.8,
+        confidence=0.75,
         first_step=0,
         evidence=finite_evidence(
             accuracy=median_of(run, lambda sample: sample.accuracy),

@@ -74,7 +74,11 @@ HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
 STUCK_SHARE: Final = 0.8
 SURE: Final = 0.9
-"""A finding of less confidence stops no trial."""
+"""A finding of less confidence stops no trial.
+
+Confidences of rules are their precision on the tuning families of `tests/benchmarks/diagnosis`, rounded to a twentieth;
+0.9 stands where too few runs distinguish them from it.
+"""
 
 _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """The causes that need no other explanation."""
