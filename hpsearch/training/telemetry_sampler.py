@@ -60,7 +60,10 @@ A unit that is silent for 256 examples fires for less than 1.2 % of them, at 95 
 def _layer_numbers(
     forward: ForwardStatistics, backward: BackwardStatistics, update: UpdateStatistics
 ) -> Array:
-    """Return the measurements of each layer, (k, L, 6) as in `_LAYER_FIELDS`; the output layer has no shares of units."""
+    """Return the measurements of each layer, (k, L, 6) as in `_LAYER_FIELDS`.
+
+    The output layer has no shares of units.
+    """
     of_layers = np.zeros((*backward.weight_norms.shape, len(_LAYER_FIELDS)))
     hidden = of_layers[:, :-1]
     hidden[:, :, 0] = forward.dead_shares
