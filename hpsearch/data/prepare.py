@@ -11,6 +11,7 @@ from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
 from hpsearch.data.fingerprint import fingerprint
+from hpsearch.data.preprocessing import AS_PREPARED, Preprocessing, preprocessing_of
 from hpsearch.data.sources import load
 from hpsearch.data.split import Split, split
 from hpsearch.errors import DataError
@@ -36,7 +37,8 @@ class PreparedData:
 
     `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
-    empty in regression. `test` is sealed: only `study test` reads it.
+    empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
+    those of the parts.
     """
 
     task: KnownTask
@@ -49,6 +51,7 @@ class PreparedData:
     test: Fold | None
     fingerprint: str
     origin: str
+    preprocessing: Preprocessing = AS_PREPARED
 
 
 def prepare(
@@ -90,6 +93,7 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         test=test,
         fingerprint=fingerprint(dataset, parts, scaling, stratify=spec.stratify),
         origin=dataset.origin,
+        preprocessing=preprocessing_of(source, scaling, fault=spec.fault),
     )
 
 

@@ -1,0 +1,75 @@
+"""Finished studies of several kinds, and their best trials."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+from sklearn import datasets
+
+from hpsearch.data.prepare import prepare
+from hpsearch.study.spec import DataSpec, Fault, ModelSpec, StudySpec
+from hpsearch.trials import best_trials
+from hpsearch.worker.replay import StoredTrial
+from tests.worker.bench import SPEC as IRIS
+from tests.worker.bench import Bench
+
+SPEC: Final = replace(IRIS, trials=5)
+IRIS_CSV: Final = "flowers.csv"
+
+KINDS: Final[Mapping[str, StudySpec]] = {
+    "digits": replace(SPEC, data=DataSpec(source="digits", validation_fraction=0.4)),
+    "csv": replace(SPEC, data=DataSpec(source=IRIS_CSV, scale="standard", target="species")),
+    "regression": replace(SPEC, data=DataSpec(source="diabetes", scale="standard")),
+    "batch_norm": replace(SPEC, model=ModelSpec(hidden=(16, 16), batch_norm=True, skip_connections=True)),
+    "dropout": replace(SPEC, model=ModelSpec(hidden=(16,), dropout=0.3, dropout_scaling="evaluation")),
+    "two_classes": replace(
+        SPEC,
+        data=DataSpec(source="breast_cancer", scale="standard"),
+        model=ModelSpec(hidden=(8,), loss="binary_cross_entropy"),
+        training=replace(SPEC.training, precision="float64"),
+    ),
+    "fault": replace(SPEC, data=DataSpec(source="digits", fault=Fault(name="integer_division", number=4))),
+}
+"""Studies of each task, network and source."""
+
+Finished: TypeAlias = Callable[..., tuple[Bench, StoredTrial]]
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Iterator[Finished]:
+    """Return a function that runs the study of a kind and returns its database and its best trial."""
+    benches: list[Bench] = []
+
+    def run(kind: str, **changes: Any) -> tuple[Bench, StoredTrial]:
+        if KINDS[kind].data.source == IRIS_CSV:
+            write_iris(tmp_path / IRIS_CSV)
+        spec = replace(KINDS[kind], **changes)
+        bench = Bench(f"sqlite:///{tmp_path / 'models.db'}", spec)
+        bench.data = prepare(spec.data, seed=spec.seed, precision=spec.training.precision, environment={})
+        bench.worker("ann").run()
+        benches.append(bench)
+        best = best_trials(bench.trials(), maximize=bench.study.maximize, count=1)[0]
+        return bench, stored_trial(bench, best.number)
+
+    yield run
+    for bench in benches:
+        bench.close()
+
+
+def stored_trial(bench: Bench, number: int) -> StoredTrial:
+    """Return a stored trial with its series."""
+    series = bench.store.trials.series(bench.study, [number]).get(number)
+    return StoredTrial(
+        study=bench.study, trial=bench.store.trials.get(bench.study, number), series=series or {}
+    )
+
+
+def write_iris(path: Path) -> None:
+    """Write the irises as CSV: an index, the four numbers with names, and the species."""
+    bunch = datasets.load_iris()
+    lines = ["length,width,petal length,petal width,species"]
+    for row, target in zip(bunch.data, bunch.target, strict=True):
+        lines.append(",".join([*map(str, row), str(bunch.target_names[target])]))
+    path.write_text("\n".join(lines) + "\n")
