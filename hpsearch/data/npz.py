@@ -16,8 +16,20 @@ from hpsearch.data.dataset import Array, RawData
 from hpsearch.data.memory import check_size
 from hpsearch.errors import DataError
 
-BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError)
-"""The exceptions of a damaged archive, besides ValueError and its like."""
+ARCHIVE_ERRORS: Final = (
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,  # an unknown compression
+    RuntimeError,  # an encrypted archive
+    SyntaxError,  # a header that is no dictionary
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+)
+"""The exceptions of a damaged archive."""
 
 
 def read_npz(path: Path) -> RawData:
@@ -54,16 +66,7 @@ def _read_arrays(path: Path) -> tuple[Array, Array, tuple[str, ...]]:
                 )
             inputs = archive["x"]
             return inputs, archive["y"], _features(archive, width=math.prod(inputs.shape[1:]))
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-        *BROKEN,
-    ) as error:
-        # the last three: an encrypted archive, an unknown compression, a header that is no dictionary
+    except ARCHIVE_ERRORS as error:
         raise DataError(
             f'{path}: x and y must be whole arrays of numbers or text (got "{error}"): write the file again'
         ) from error

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from hpsearch.study.spec import KnownTask, StudySpec
 from hpsearch.training.evaluation import NetworkOutputs, compute_outputs
 from hpsearch.training.workspace import NetworkSnapshot
 from hpsearch.trials import ParameterValue
-
-Labels: TypeAlias = NDArray[np.str_] | NDArray[np.int64] | NDArray[np.bool_] | NDArray[np.float64]
-"""Predictions (N,) or (N, O): class labels, or numbers in the unit of the targets."""
 
 
 @final
@@ -95,7 +92,7 @@ class TrainedModel:
         """The study's metric at the end of the training."""
         return self.result.value(self.spec.metric)
 
-    def predict(self, inputs: Array, *, where: str = "predict") -> Labels:
+    def predict(self, inputs: Array, *, where: str = "predict") -> Array:
         """Return a class label (N,), or numbers (N,) or (N, O) in the unit of the targets, for raw inputs (N, I).
 
         Labels are whole numbers or flags if all names of classes are. Raises DataError, about `where`, for numbers that
@@ -105,7 +102,8 @@ class TrainedModel:
         if not self.classes:
             values: NDArray[np.float64] = outputs.values.astype(np.float64)
             return values[:, 0] if values.shape[1] == 1 else values
-        return _labels(self.classes)[outputs.answers]
+        labels: Array = _labels(self.classes)[outputs.answers]
+        return labels
 
     def predict_probabilities(self, inputs: Array, *, where: str = "predict_proba") -> NDArray[np.float64]:
         """Return the probability (N, C) of each class, in the order of `classes`, for raw inputs (N, I).
@@ -120,7 +118,8 @@ class TrainedModel:
         total = values.sum(axis=1, keepdims=True)
         # All sigmoids of a row can underflow to 0, which is no preference.
         even = np.full_like(values, 1 / values.shape[1])
-        return np.divide(values, total, out=even, where=total != 0)
+        np.divide(values, total, out=even, where=total != 0)
+        return even
 
     def check_probabilities(self, where: str) -> None:
         """Raise HpsearchError, about `where`, if the outputs of the network are no probabilities."""
@@ -138,7 +137,7 @@ class TrainedModel:
         return compute_outputs(self.network, snapshot, ready)
 
 
-def _labels(classes: tuple[str, ...]) -> NDArray[Any]:
+def _labels(classes: tuple[str, ...]) -> Array:
     """Return the classes as whole numbers or flags if all their names are, else as text."""
     if classes == ("False", "True"):
         return np.array([False, True])

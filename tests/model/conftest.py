@@ -9,6 +9,8 @@ import pytest
 from sklearn import datasets
 
 from hpsearch.data.prepare import prepare
+from hpsearch.model.fitting import fit_again
+from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.spec import DataSpec, Fault, ModelSpec, StudySpec
 from hpsearch.trials import best_trials
 from hpsearch.worker.replay import StoredTrial
@@ -45,17 +47,33 @@ def finished(tmp_path: Path) -> Iterator[Finished]:
     def run(kind: str, **changes: Any) -> tuple[Bench, StoredTrial]:
         if KINDS[kind].data.source == IRIS_CSV:
             write_iris(tmp_path / IRIS_CSV)
-        spec = replace(KINDS[kind], **changes)
-        bench = Bench(f"sqlite:///{tmp_path / 'models.db'}", spec)
-        bench.data = prepare(spec.data, seed=spec.seed, precision=spec.training.precision, environment={})
-        bench.worker("ann").run()
+        bench, stored = _run(replace(KINDS[kind], **changes), tmp_path)
         benches.append(bench)
-        best = best_trials(bench.trials(), maximize=bench.study.maximize, count=1)[0]
-        return bench, stored_trial(bench, best.number)
+        return bench, stored
 
     yield run
     for bench in benches:
         bench.close()
+
+
+@pytest.fixture(scope="session")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """Return the model of the best trial on the CSV file of irises."""
+    folder = tmp_path_factory.mktemp("flowers")
+    write_iris(folder / IRIS_CSV)
+    data = replace(KINDS["csv"].data, source=str(folder / IRIS_CSV))
+    bench, stored = _run(replace(KINDS["csv"], data=data), folder)
+    bench.close()
+    return fit_again(stored).model
+
+
+def _run(spec: StudySpec, folder: Path) -> tuple[Bench, StoredTrial]:
+    """Run a study in a database in `folder`, and return that and the best trial."""
+    bench = Bench(f"sqlite:///{folder / 'models.db'}", spec)
+    bench.data = prepare(spec.data, seed=spec.seed, precision=spec.training.precision, environment={})
+    bench.worker("ann").run()
+    best = best_trials(bench.trials(), maximize=bench.study.maximize, count=1)[0]
+    return bench, stored_trial(bench, best.number)
 
 
 def stored_trial(bench: Bench, number: int) -> StoredTrial:
@@ -67,7 +85,7 @@ def stored_trial(bench: Bench, number: int) -> StoredTrial:
 
 
 def write_iris(path: Path) -> None:
-    """Write the irises as CSV: an index, the four numbers with names, and the species."""
+    """Write the irises as CSV: four columns of numbers, and the species."""
     bunch = datasets.load_iris()
     lines = ["length,width,petal length,petal width,species"]
     for row, target in zip(bunch.data, bunch.target, strict=True):
