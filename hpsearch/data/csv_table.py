@@ -5,6 +5,7 @@ import gzip
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -186,3 +187,37 @@ def _is_number(cell: str) -> bool:
 def _is_name(cell: str) -> bool:
     """Return True for text that is neither a number nor a mark for a missing one."""
     return not _is_number(cell) and cell.strip().lower() not in MISSING
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextRows:
+    """The rows of a table in text: `names` of its columns, None without a header, and (line, cells) of each row."""
+
+    names: tuple[str, ...] | None
+    rows: Iterator[tuple[int, list[str]]]
+
+
+@contextmanager
+def open_rows(path: Path, *, has_header: bool | None = None) -> Iterator[TextRows]:
+    """Yield the rows of the table in `path` as they are read, in the dialect that `read_csv` finds.
+
+    `has_header` None means a header if a cell of the first row, other than the last, is a name. Raises DataError if the
+    file is no table, also while its rows are read.
+    """
+    try:
+        with _opened(path) as file:
+            rows = _rows(file, _delimiter(file, path), path)
+            first = next(rows)
+            if has_header is None:
+                has_header = any(map(_is_name, first[1][:-1] or first[1]))
+            names = tuple(cell.strip() for cell in first[1]) if has_header else None
+            yield TextRows(names=names, rows=rows if has_header else chain([first], rows))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: must be text in UTF-8 (got the byte 0x{error.object[error.start]:02x}): save it as UTF-8"
+        ) from error
