@@ -80,9 +80,16 @@ def open_predictions(
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(f"{path}: the table must exist (got no file): correct the path")
-    if path.stat().st_size == 0:
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: the table must exist (got no file): correct the path")
+        with path.open("rb") as file:
+            is_empty = not file.read(1)
+    except OSError as error:
+        raise DataError(
+            f'{path}: the table must be readable (got "{error.strerror or error}"): check its permissions'
+        ) from error
+    if is_empty:
         raise DataError(f"{path}: a table must hold at least one row (got 0 bytes): give it data")
 
 
