@@ -146,10 +146,10 @@ def show(
 
     Example: hpsearch model show digits.npz --format markdown
     """
+    from hpsearch.model.archive import read_model
     from hpsearch.model.description import model_card, model_facts, model_object
-    from hpsearch.workflows.model import load_model
 
-    found = load_model(model)
+    found = read_model(model)
     if form is ModelFormat.MARKDOWN:
         write_text(model_card(found))
     else:

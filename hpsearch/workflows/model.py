@@ -13,12 +13,12 @@ from typing import Final, TextIO, final
 from hpsearch.analysis.best_trials import leading_trials
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.model.archive import model_bytes, read_model
-from hpsearch.model.fitting import FittedTrial, fit_again
+from hpsearch.model.fitting import fit_again
 from hpsearch.model.table_predictions import TablePredictions, open_predictions
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.storage.store import Store
-from hpsearch.worker.replay import ReplayCheck, StoredTrial
+from hpsearch.worker.replay import ReplayCheck
 from hpsearch.workflows.listener import SILENT, Listener
 from hpsearch.workflows.trials import read_trial
 
@@ -53,23 +53,10 @@ def export_model(
     check_model_path(output, where="--output")
     number = _best(store, name) if trial is None else trial
     stored = read_trial(store, name, number, notify=listener.notify)
-    fitted = fit_model(
-        stored, allow_pruned=allow_pruned, allow_difference=allow_difference, listener=listener
-    )
+    with listener.stage("Training it again"):
+        fitted = fit_again(stored, allow_pruned=allow_pruned, allow_difference=allow_difference)
     save_model(fitted.model, output, where="--output")
     return ExportedModel(path=output, model=fitted.model, check=fitted.check)
-
-
-def fit_model(
-    stored: StoredTrial,
-    *,
-    allow_pruned: bool = False,
-    allow_difference: bool = False,
-    listener: Listener = SILENT,
-) -> FittedTrial:
-    """Train a trial again and return its model, as `fit_again`."""
-    with listener.stage("Training it again"):
-        return fit_again(stored, allow_pruned=allow_pruned, allow_difference=allow_difference)
 
 
 def _best(store: Store, name: str) -> int:
@@ -96,11 +83,6 @@ def save_model(model: TrainedModel, path: Path, *, where: str) -> None:
     """Write a model to `path`, whole or not at all. An existing file is replaced."""
     check_model_path(path, where=where)
     write_page(model_bytes(model), path, where=where)
-
-
-def load_model(path: Path) -> TrainedModel:
-    """Return the model in a file. Raises HpsearchError if it is none; loading executes no code."""
-    return read_model(path)
 
 
 @final
