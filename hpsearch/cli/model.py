@@ -106,7 +106,7 @@ def _write_exported(exported: "ExportedModel") -> None:
 def predict(
     model: ModelFile,
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="A CSV file with the inputs, plain or gzipped.")
+        Path, typer.Argument(metavar="TABLE", help="The inputs: a CSV file, plain or gzipped, or Parquet.")
     ],
     *,
     probabilities: Annotated[

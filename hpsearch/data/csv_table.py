@@ -15,7 +15,7 @@ import numpy as np
 
 from hpsearch.data.dataset import RawData
 from hpsearch.data.memory import check_size
-from hpsearch.data.table import MISSING, features_of, not_a_number, target_index, targets_of
+from hpsearch.data.table import MISSING, TableRows, features_of, not_a_number, target_index, targets_of
 from hpsearch.errors import DataError
 
 # The first wins a tie: a comma inside a cell is more likely than a tab.
@@ -189,17 +189,8 @@ def _is_name(cell: str) -> bool:
     return not _is_number(cell) and cell.strip().lower() not in MISSING
 
 
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextRows:
-    """The rows of a table in text: `names` of its columns, None without a header, and (line, cells) of each row."""
-
-    names: tuple[str, ...] | None
-    rows: Iterator[tuple[int, list[str]]]
-
-
 @contextmanager
-def open_rows(path: Path, *, has_header: bool | None = None) -> Iterator[TextRows]:
+def open_csv_rows(path: Path, *, has_header: bool | None) -> Iterator[TableRows]:
     """Yield the rows of the table in `path` as they are read, in the dialect that `read_csv` finds.
 
     `has_header` None means a header if a cell of the first row, other than the last, is a name. Raises DataError if the
@@ -212,7 +203,7 @@ def open_rows(path: Path, *, has_header: bool | None = None) -> Iterator[TextRow
             if has_header is None:
                 has_header = any(map(_is_name, first[1][:-1] or first[1]))
             names = tuple(cell.strip() for cell in first[1]) if has_header else None
-            yield TextRows(names=names, rows=rows if has_header else chain([first], rows))
+            yield TableRows(names=names, rows=rows if has_header else chain([first], rows), unit="line")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'

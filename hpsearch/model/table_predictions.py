@@ -1,28 +1,27 @@
-"""Predictions for the rows of a table in text: columns by name, a few thousand rows at a time, all problems at once."""
+"""Predictions for the rows of a table: columns by name, a few thousand rows at a time, all problems at once."""
 
 import itertools
 import math
+from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias, final
+from typing import Final, final
 
 import numpy as np
 
-from hpsearch.data.csv_table import open_rows
+from hpsearch.data.csv_table import open_csv_rows
 from hpsearch.data.dataset import Array
-from hpsearch.data.table import MISSING
+from hpsearch.data.parquet_table import open_parquet_rows
+from hpsearch.data.table import MISSING, TableRow, TableRows
 from hpsearch.errors import DataError
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.messages import nearest
 from hpsearch.training.evaluation import EVALUATION_EXAMPLES
 
-Row: TypeAlias = tuple[int, list[str]]
-"""The line of a row, from 1, and its cells."""
-
-_CELLS_AT_ONCE: Final = 1_000_000
-"""Cells that are in memory at one time: about 100 MB as text."""
+_CELLS_AT_ONCE: Final = 250_000
+"""Cells that are in memory at one time: about 25 MB as text."""
 
 _MOST_PROBLEMS: Final = 20
 """Problems that an error lists."""
@@ -60,7 +59,7 @@ def open_predictions(
         model.check_probabilities("--probabilities")
     _check_file(path)
     features = model.preprocessing.features
-    with open_rows(path, has_header=True if features else None) as table:
+    with _open_rows(path, is_named=bool(features)) as table:
         first = next(table.rows, None)
         if first is None:
             raise DataError(f"{path}: a table must hold at least one row (got a header alone): give it data")
@@ -71,12 +70,25 @@ def open_predictions(
             raise DataError(
                 f"{path}: must leave the names of predictions free (got the columns {_listed(taken)}): rename them"
             )
-        reader = _Reader(model=model, path=path, names=names, places=places, is_named=table.names is not None)
+        reader = _Reader(
+            model=model,
+            path=path,
+            names=names,
+            places=places,
+            is_named=table.names is not None,
+            unit=table.unit,
+        )
         yield TablePredictions(
             names=(*names, *added),
             rows=reader.predicted(itertools.chain([first], table.rows), probabilities=probabilities),
             ignored=tuple(name for place, name in enumerate(names) if place not in set(places)),
         )
+
+
+def _open_rows(path: Path, *, is_named: bool) -> AbstractContextManager[TableRows]:
+    if path.name.lower().endswith(".parquet"):
+        return open_parquet_rows(path)
+    return open_csv_rows(path, has_header=True if is_named else None)
 
 
 def _check_file(path: Path) -> None:
@@ -148,9 +160,10 @@ class _Reader:
     names: Sequence[str]
     places: Sequence[int]
     is_named: bool
+    unit: str
     faults: dict[tuple[int, str], _Fault] = field(default_factory=dict)
 
-    def predicted(self, rows: Iterator[Row], *, probabilities: bool) -> Iterator[list[str]]:
+    def predicted(self, rows: Iterator[TableRow], *, probabilities: bool) -> Iterator[list[str]]:
         """Yield each row's cells with those of its prediction. Raises DataError with every problem at the end."""
         # Whole passes of an evaluation: the last bits of a row's outputs depend on its place in a pass.
         passes = max(1, _CELLS_AT_ONCE // len(self.names) // EVALUATION_EXAMPLES)
@@ -159,7 +172,7 @@ class _Reader:
             if inputs is None or self.faults:
                 continue
             columns = self._prediction_cells(
-                inputs, where=f"{self.path}: lines {chunk[0][0]} to {chunk[-1][0]}"
+                inputs, where=f"{self.path}: {self.unit}s {chunk[0][0]} to {chunk[-1][0]}"
             )
             if probabilities:
                 shares = self.model.predict_probabilities(inputs)
@@ -179,17 +192,17 @@ class _Reader:
         cells: Array = predicted.reshape(len(inputs), -1).astype(np.str_)
         return cells
 
-    def _inputs(self, chunk: Sequence[Row]) -> Array | None:
+    def _inputs(self, chunk: Sequence[TableRow]) -> Array | None:
         """Return the inputs (N, I) of some rows, or None if one has a problem, which is noted."""
         width = len(self.names)
         if all(len(cells) == width for _, cells in chunk):
-            try:
-                picked = [[cells[place] for place in self.places] for _, cells in chunk]
-                inputs = np.array([[float(cell) for cell in cells] for cells in picked])
-            except ValueError:
-                pass
-            else:
-                if np.isfinite(inputs).all() and not any("_" in "".join(cells) for cells in picked):
+            picked = [[cells[place] for place in self.places] for _, cells in chunk]
+            numbers = array("d")
+            with suppress(ValueError):
+                for row in picked:
+                    numbers.extend(map(float, row))
+                inputs = np.frombuffer(numbers).reshape(len(chunk), -1)
+                if np.isfinite(inputs).all() and not any("_" in "".join(row) for row in picked):
                     return inputs
         for line, cells in chunk:
             self._examine(line, cells)
@@ -214,7 +227,7 @@ class _Reader:
         name = f'"{self.names[place]}"' if self.is_named else str(place + 1)
         column = "" if place < 0 else f", column {name}"
         more = f"; {fault.count:,} such in all" if fault.count > 1 else ""
-        return f"line {fault.line}{column}: {fault.rule} (got {fault.got}{more}): {fault.remedy}"
+        return f"{self.unit} {fault.line}{column}: {fault.rule} (got {fault.got}{more}): {fault.remedy}"
 
 
 def _cell_problem(cell: str) -> tuple[str, str] | None:

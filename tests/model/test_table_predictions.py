@@ -5,8 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from hpsearch.data.sources import load
+from hpsearch.data.split import split
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.model import table_predictions
 from hpsearch.model.table_predictions import open_predictions
@@ -48,6 +52,17 @@ def test_the_order_of_columns_does_not_matter(flowers: TrainedModel) -> None:
     assert other[1] == ["7", "0.2", "5.1", "a, b", "1.4", "3.5", *expected[1][4:]]
 
 
+def test_a_table_of_validation_rows_gives_the_stored_accuracy(flowers: TrainedModel) -> None:
+    """Law 10, from raw text: the predictions for the rows that validation saw have the stored accuracy exactly."""
+    write_iris(Path(IRIS_CSV))
+    head, *lines = Path(IRIS_CSV).read_text().splitlines()
+    source = load(IRIS_CSV, target="species", environment={})
+    rows = split(source, flowers.spec.data, seed=flowers.spec.seed).validation
+    found = predicted(flowers, "\n".join([head, *(lines[row] for row in rows)]))
+    hits = [cells[-1] == cells[-2] for cells in found[1:]]
+    assert sum(hits) / len(hits) == flowers.result.stored_value
+
+
 def test_columns_that_are_no_inputs_are_reported(flowers: TrainedModel) -> None:
     """The target of the study, if it is there, is ignored like any other column."""
     write_iris(Path(IRIS_CSV))
@@ -79,6 +94,35 @@ def test_files_may_be_gzipped(flowers: TrainedModel) -> None:
     assert predicted(flowers, path)[1][-1] == "setosa"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match="must be a whole gzip file"):
+        predicted(flowers, path)
+
+
+def test_tables_may_be_in_parquet(flowers: TrainedModel) -> None:
+    """The result is that of a CSV file; missing values and text are named with their rows."""
+    path = Path("new.parquet")
+    columns: dict[str, list[object]] = {
+        "note": ["x", None],
+        "petal width": [0.2, 2.3],
+        "length": [5, 7],
+        "width": [True, False],
+        "petal length": [1.4, 5.2],
+    }
+    parquet.write_table(pa.table(columns), path)
+    text = f"{HEAD}\n5,1,1.4,0.2\n7,0,5.2,2.3\n"
+    expected = [cells[4:] for cells in predicted(flowers, text, probabilities=True)]
+    found = predicted(flowers, path, probabilities=True)
+    assert [cells[5:] for cells in found] == expected
+    assert [cells[0] for cells in found] == ["note", "x", ""]
+    parquet.write_table(pa.table(columns | {"length": [None, 7], "width": ["a", "b"]}), path)
+    with pytest.raises(DataError) as raised:
+        predicted(flowers, path)
+    assert str(raised.value).splitlines() == [
+        "new.parquet: 2 problems",
+        '  row 1, column "length": a number is missing (got ""): fill it, or drop the row',
+        '  row 1, column "width": inputs must be numbers, as in the study (got "a"; 2 such in all): write a number',
+    ]
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match="must be a Parquet file"):
         predicted(flowers, path)
 
 
