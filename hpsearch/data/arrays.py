@@ -120,13 +120,15 @@ def _frame_inputs(frame: DataFrame, features: Sequence[str], problems: list[str]
     """Return the columns `features` of a frame, or all if there are no names, as numbers."""
     names, columns = _names(frame), _columns(frame)
     problems += [
-        f'X: must have one column "{name}" (got {count}): add or rename it'
-        for name in features
-        if (count := names.count(name)) != 1
+        f'X: must have one column "{name}" (got {names.count(name)}): add or rename it'
+        for name in dict.fromkeys(features)
+        if names.count(name) != features.count(name)
     ]
     if problems:
         return None
-    places = [names.index(name) for name in features] or range(len(names))
+    # A name that several inputs share means them in the order of the study.
+    found = {name: [i for i, own in enumerate(names) if own == name] for name in features}
+    places = [found[name].pop(0) for name in features] or range(len(names))
     return _matrix(
         [columns[place] for place in places], [f'X: column "{names[place]}"' for place in places], problems
     )

@@ -77,7 +77,9 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     metric, value = stored.study.spec.metric, stored.trial.value
     last = _last_epoch(stored, made.original.recording)
     again = last.validation_accuracy if metric == "validation_accuracy" else last.validation_loss
-    if value == again or (value is None and again is not None and not math.isfinite(again)):
+    # Optuna has no value for a result that is not finite.
+    is_lost = (value is None or math.isnan(value)) and again is not None and not math.isfinite(again)
+    if value == again or is_lost:
         return None
     return f"{metric} is {again} and was {value}"
 

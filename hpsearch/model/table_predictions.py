@@ -115,17 +115,22 @@ def _places(names: Sequence[str], model: TrainedModel, path: Path) -> list[int]:
                 f"(got {len(names)} columns): leave out all others, the target too"
             )
         return list(range(model.inputs))
-    problems = [_column_problem(name, names) for name in features if names.count(name) != 1]
+    problems = [
+        _column_problem(name, names, count=features.count(name))
+        for name in dict.fromkeys(features)
+        if names.count(name) != features.count(name)
+    ]
     if problems:
         raise _error(path, problems)
-    return [names.index(name) for name in features]
+    # A name that several inputs share means them in the order of the study.
+    places = {name: [i for i, own in enumerate(names) if own == name] for name in features}
+    return [places[name].pop(0) for name in features]
 
 
-def _column_problem(name: str, names: Sequence[str]) -> str:
+def _column_problem(name: str, names: Sequence[str], *, count: int) -> str:
     if name in names:
-        return (
-            f'column "{name}": must be there once (got {names.count(name)} of that name): rename the others'
-        )
+        times = "once" if count == 1 else f"{count} times"
+        return f'column "{name}": must be there {times} (got {names.count(name)} of that name): rename the others'
     near = nearest(name, names)
     remedy = f'did you mean "{near}"?' if near is not None else "add it"
     return f'column "{name}": must be there, an input of the model (got none of that name): {remedy}'

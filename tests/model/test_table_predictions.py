@@ -140,6 +140,20 @@ def test_all_missing_columns_are_named(flowers: TrainedModel) -> None:
     )
 
 
+def test_inputs_that_share_a_name_are_in_the_order_of_the_study(flowers: TrainedModel) -> None:
+    """A study of a table with equal names predicts for a table with the same ones."""
+    shared = replace(flowers.preprocessing, features=("size", "width", "size", "width"))
+    model = replace(flowers, preprocessing=shared)
+    numbers = np.array([[5.1, 3.5, 1.4, 0.2]])
+    found = predicted(model, "size,size,width,width\n5.1,1.4,3.5,0.2\n", probabilities=True)
+    assert np.array_equal(
+        np.array([found[1][5:]], np.float32), flowers.predict_probabilities(numbers).astype(np.float32)
+    )
+    assert 'column "size": must be there 2 times (got 1 of that name)' in refusal(
+        model, "size,width,width\n1,1,1\n"
+    )
+
+
 def test_all_wrong_cells_are_named(flowers: TrainedModel) -> None:
     """Every column with wrong cells is in one error, with the first line, its cell, and their number."""
     rows = [ROW, "tall,3.5,,0.2", "5.1,1_000,NA,inf", "5.1,3.5", "low,3.5,1.4,0.2", ROW]
