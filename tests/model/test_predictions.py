@@ -91,6 +91,21 @@ def test_a_training_that_differs_is_refused(finished: Finished) -> None:
         assert model.value == stored.trial.value
 
 
+@pytest.mark.parametrize("kind", ["csv", "regression"])
+def test_a_model_can_be_trained_on_all_examples(kind: str, finished: Finished) -> None:
+    """The weights are those of a training on both parts; results and preprocessing stay those of the check."""
+    _, stored = finished(kind)
+    own, joined = fit_again(stored).model, fit_again(stored, on="all").model
+    assert joined.result == replace(own.result, steps=joined.result.steps, trained_on="all")
+    examples = own.result.training_examples + own.result.validation_examples
+    assert joined.result.steps == own.result.epochs * -(-examples // 32)
+    assert np.array_equal(joined.preprocessing.scaling.offset, own.preprocessing.scaling.offset)
+    assert not np.array_equal(joined.parameters, own.parameters)
+    assert np.array_equal(joined.parameters, fit_again(stored, on="all").model.parameters)
+    inputs, targets, _ = validation_rows(stored.study.spec)
+    assert data_loss(joined, inputs, targets) < data_loss(own, inputs, targets)
+
+
 def test_labels_have_the_type_of_the_targets(finished: Finished) -> None:
     """Classes whose names are whole numbers are predicted as whole numbers, flags as flags, others as text."""
     _, stored = finished("digits")
