@@ -14,6 +14,7 @@ from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.spec import ModelSpec, StudySpec
 from hpsearch.trials import TrialState
 from tests.model.conftest import KINDS, Finished, stored_trial
+from tests.worker.bench import SPEC
 
 
 def validation_rows(
@@ -53,7 +54,7 @@ def test_predictions_on_raw_rows_equal_validation(kind: str, finished: Finished)
 
 def test_a_pruned_trial_has_a_model_if_it_is_allowed(finished: Finished) -> None:
     """A pruned trial is refused by default; allowed, its model is that of its last whole epoch."""
-    bench, _ = finished("csv")
+    bench, _ = finished("csv", trials=24, pruning=SPEC.pruning)
     pruned = next(t for t in bench.trials() if t.state is TrialState.PRUNED and t.curve)
     stored = stored_trial(bench, pruned.number)
     with pytest.raises(HpsearchError, match=r"must be complete to have a model .*or allow a pruned trial"):
