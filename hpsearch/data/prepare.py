@@ -13,6 +13,7 @@ from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
 from hpsearch.data.fingerprint import fingerprint
 from hpsearch.data.sources import load
 from hpsearch.data.split import Split, split
+from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.spec import DataSpec, KnownTask, Precision
 
@@ -36,7 +37,8 @@ class PreparedData:
 
     `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
-    empty in regression. `test` is sealed: only `study test` reads it.
+    empty in regression. `test` is sealed: only `study test` reads it. `notes` are sentences about how the source was
+    read, which a user should check.
     """
 
     task: KnownTask
@@ -49,6 +51,7 @@ class PreparedData:
     test: Fold | None
     fingerprint: str
     origin: str
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -62,7 +65,8 @@ def prepare(
     fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for data that cannot
     be read, or does not fit `spec`.
     """
-    source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
+    reading = TableReading(header=spec.header, drop=spec.drop)
+    source = load(spec.source, target=spec.target, task=spec.task, reading=reading, environment=environment)
     return prepare_dataset(source, spec, seed=seed, precision=precision)
 
 
@@ -90,6 +94,7 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         test=test,
         fingerprint=fingerprint(dataset, parts, scaling, stratify=spec.stratify),
         origin=dataset.origin,
+        notes=dataset.notes,
     )
 
 

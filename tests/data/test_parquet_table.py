@@ -59,9 +59,10 @@ def test_an_unknown_target_is_refused(tmp_path: Path, refused: Refused) -> None:
 
 def test_a_missing_number_is_refused(tmp_path: Path, refused: Refused) -> None:
     """A null is named by column and row, and all of the column's are counted."""
-    path = _written(tmp_path, {"a": [1.0, None, None], "b": [1, 2, 3]})
+    path = _written(tmp_path, {"a": [1.0, None, None], "b": [1, 2, 1]})
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f'{path}: column "a", row 2: a number is missing (got null; 2 such in all): fill it, or drop the row'
+        f'{path}: row 2, column "a": a number is missing (got "null"; 2 such in all): fill it, or drop the row,'
+        ' or leave it out with data.drop = ["a"]'
     )
 
 
@@ -69,17 +70,17 @@ def test_a_missing_target_is_refused(tmp_path: Path, refused: Refused) -> None:
     """A null is not a class."""
     path = _written(tmp_path, {"a": [1.0, 2.0], "b": ["x", None]})
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f'{path}: column "b", row 2: a target is missing (got null; 1 such in all): fill it, or drop the row'
+        f'{path}: row 2, column "b": a target is missing (got null): fill it, or drop the row'
     )
 
 
 @pytest.mark.parametrize("value", ["red", date(2020, 1, 1)])
 def test_text_among_the_inputs_is_refused(value: object, tmp_path: Path, refused: Refused) -> None:
     """A column of text or dates is named with its first value."""
-    path = _written(tmp_path, {"a": [1], "b": [value], "c": [1]})
+    path = _written(tmp_path, {"a": [1, 2], "b": [value] * 2, "c": [1, 0]})
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f'{path}: column "b", row 1: inputs must be numbers (got "{value}"):'
-        " encode the column as numbers, or drop it"
+        f'{path}: row 1, column "b": inputs must be numbers (got "{value}"; 2 such in all):'
+        ' encode the column as numbers, or leave it out with data.drop = ["b"]'
     )
 
 
