@@ -7,6 +7,7 @@ import re
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -28,12 +29,10 @@ from hpsearch.data.table import (
     Cells,
     ColumnProblems,
     TableContents,
+    TableLayout,
     TableReading,
-    dropped_columns,
-    is_unnamed,
-    named_columns,
+    layout_of,
     table_data,
-    target_index,
     targets_of,
 )
 from hpsearch.errors import DataError
@@ -46,27 +45,6 @@ _ROWS_BETWEEN_CHECKS = 10_000
 
 _SUSPICIOUS: Final = re.compile("[_nN]")
 """Characters of cells that Python reads as numbers, and that are none here: 1_000, nan, inf."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Layout:
-    """The columns of the table: names, or numbers from 1 if there is no header.
-
-    `target` is a place in `names`. `inputs` are the places of the columns that are read, `dropped` of those that are
-    not, and `useless` of those among them that the study does not name.
-    """
-
-    names: tuple[str, ...]
-    is_named: bool
-    target: int
-    dropped: frozenset[int]
-    useless: frozenset[int]
-    inputs: tuple[int, ...]
-
-    def shown(self, column: int) -> str:
-        """Return the name of a column for messages."""
-        return f'column "{self.names[column]}"' if self.is_named else f"column {self.names[column]}"
 
 
 @final
@@ -95,30 +73,53 @@ def read_csv(
     DataError, with every problem, its line and its column, if the file is no table of numbers.
     """
     reading = reading or TableReading()
+    with open_table(path, target=target, reading=reading) as table:
+        dialect, layout = table.dialect, table.layout
+        notation: _Notation = "comma" if dialect.has_decimal_comma else "unknown"
+        if dialect.delimiter == ",":
+            notation = "point"
+        try:
+            found = _read(table.rows(), layout, path, notation)
+        except _DecimalCommaFound:
+            notation = "comma"
+            found = _read(table.rows(), layout, path, notation)
+    # If the delimiter leaves both marks, a target with a decimal comma is a number if the study wants numbers.
+    is_wanted = notation == "unknown" and task == "regression"
+    is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.texts)))
+    targets = targets_of(found.texts, has_decimal_comma=is_comma)
+    return table_data(_contents(found, layout, dialect, targets, str(path)), task=task, drop=reading.drop)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextTable:
+    """An open table in text, whose dialect and columns are known."""
+
+    file: TextIO
+    path: Path
+    dialect: Dialect
+    layout: TableLayout
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line, cells) for every row below the header that is not blank, from the start of the file."""
+        return _rows(self.file, self.dialect, self.path)
+
+
+@contextmanager
+def open_table(path: Path, *, target: str | None, reading: TableReading) -> Iterator[TextTable]:
+    """Yield the table in `path`. Raises DataError if it, or the rest of the file within the context, cannot be read."""
     _check_bytes(path)
     with _opened(path) as file:
         try:
             dialect = find_dialect(_sample(file, path), path, reading.header)
             layout = _layout(dialect, target, reading, where=str(path))
-            notation: _Notation = "comma" if dialect.has_decimal_comma else "unknown"
-            if dialect.delimiter == ",":
-                notation = "point"
-            try:
-                found = _read(_rows(file, dialect, path), layout, path, notation)
-            except _DecimalCommaFound:
-                notation = "comma"
-                found = _read(_rows(file, dialect, path), layout, path, notation)
+            yield TextTable(file=file, path=path, dialect=dialect, layout=layout)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
             ) from error
         except UnicodeDecodeError as error:
             raise _not_unicode(path, error) from error
-    # If the delimiter leaves both marks, a target with a decimal comma is a number if the study wants numbers.
-    is_wanted = notation == "unknown" and task == "regression"
-    is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.texts)))
-    targets = targets_of(found.texts, has_decimal_comma=is_comma)
-    return table_data(_contents(found, layout, dialect, targets, str(path)), task=task, drop=reading.drop)
 
 
 _SIGNATURES: Final = (
@@ -210,7 +211,7 @@ def _rows(file: TextIO, dialect: Dialect, path: Path) -> Iterator[tuple[int, lis
         ) from error
 
 
-def _layout(dialect: Dialect, target: str | None, reading: TableReading, *, where: str) -> _Layout:
+def _layout(dialect: Dialect, target: str | None, reading: TableReading, *, where: str) -> TableLayout:
     if dialect.names is None:
         for key, value, remedy in (
             ("target", target, "put the target last and leave data.target out"),
@@ -221,30 +222,20 @@ def _layout(dialect: Dialect, target: str | None, reading: TableReading, *, wher
                     f'{where}: data.{key} must name a column of the header (got "{value}", and no header):'
                     f' add a header, set data.header = "yes" if the first line is one, or {remedy}'
                 )
-    names = list(dialect.names or map(str, range(1, dialect.width + 1)))
-    names = named_columns(names) if dialect.names else names
-    dropped = dropped_columns(names, reading.drop or (), target, where)
-    useless = {
-        i
-        for i, name in enumerate(names)
-        if reading.drop != () and i not in dropped and name != target and _is_useless(i, name, dialect)
-    }
-    dropped |= useless
-    kept = [i for i in range(dialect.width) if i not in dropped]
-    place = kept[target_index([names[i] for i in kept], target, where=where)]
-    return _Layout(
-        names=tuple(names),
+    names = dialect.names or tuple(map(str, range(1, dialect.width + 1)))
+    return layout_of(
+        names,
+        target=target,
+        drop=reading.drop,
+        names_rows=lambda i: _is_useless(i, dialect),
         is_named=dialect.names is not None,
-        target=place,
-        dropped=frozenset(dropped),
-        useless=frozenset(useless),
-        inputs=tuple(i for i in kept if i != place),
+        where=where,
     )
 
 
-def _is_useless(column: int, name: str, dialect: Dialect) -> bool:
-    """Return True for a column without a name that is empty, or has a different text in every row: names of rows."""
-    if not is_unnamed(name) or not dialect.sample:
+def _is_useless(column: int, dialect: Dialect) -> bool:
+    """Return True for a column that is empty, or has a different text in every row: names of rows."""
+    if not dialect.sample:
         return False
     cells = [row[column] for row in dialect.sample]
     is_text = len(cells) > 2 and not any(is_number(cell) or is_missing(cell) for cell in cells)
@@ -256,7 +247,7 @@ def _is_empty(column: int, dialect: Dialect) -> bool:
 
 
 def _read(
-    rows: Iterable[tuple[int, list[str]]], layout: _Layout, path: Path, notation: "_Notation"
+    rows: Iterable[tuple[int, list[str]]], layout: TableLayout, path: Path, notation: "_Notation"
 ) -> _Found:
     found, width = _Found(), len(layout.names)
     removed = sorted({layout.target, *layout.dropped}, reverse=True)
@@ -298,7 +289,7 @@ def _numbers(cells: Sequence[str], notation: _Notation) -> list[float]:
 
 
 def _examined(
-    found: _Found, cells: Sequence[str], line: int, layout: _Layout, notation: _Notation
+    found: _Found, cells: Sequence[str], line: int, layout: TableLayout, notation: _Notation
 ) -> list[float]:
     """Return the numbers of a row, NaN for a cell without one, whose problem is recorded in `found` in place."""
     values = []
@@ -330,7 +321,9 @@ def _value(cell: str, notation: _Notation) -> float:
         return math.nan
 
 
-def _contents(found: _Found, layout: _Layout, dialect: Dialect, targets: Array, where: str) -> TableContents:
+def _contents(
+    found: _Found, layout: TableLayout, dialect: Dialect, targets: Array, where: str
+) -> TableContents:
     rows, unread = len(found.texts), []
     if found.ragged is not None:
         unread.append(
@@ -357,7 +350,7 @@ def _contents(found: _Found, layout: _Layout, dialect: Dialect, targets: Array, 
     )
 
 
-def _notation_problems(found: _Found, layout: _Layout) -> Iterator[str]:
+def _notation_problems(found: _Found, layout: TableLayout) -> Iterator[str]:
     """Yield a sentence for each column of a table with decimal commas that may mean two numbers."""
     for column, kinds in sorted(found.notations.items()):
         if "unclear" in kinds and "point" not in kinds:

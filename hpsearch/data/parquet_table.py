@@ -1,6 +1,6 @@
 """Parquet tables, which need the extra `parquet`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,9 @@ from hpsearch.data.memory import check_size
 from hpsearch.data.table import (
     ColumnProblems,
     TableContents,
-    dropped_columns,
-    features_of,
-    is_unnamed,
-    named_columns,
+    TableLayout,
+    layout_of,
     table_data,
-    target_index,
 )
 from hpsearch.errors import DataError
 from hpsearch.installation import install_command
@@ -31,45 +28,56 @@ def read_parquet(
     Raises DataError if pyarrow is missing, or, with every problem, if the file is no table of numbers.
     """
     table = _read_table(path)
-    every = named_columns([str(name) for name in table.column_names])
-    dropped = dropped_columns(every, drop or (), target, str(path))
-    if drop != ():
-        useless = {i for i, name in enumerate(every) if name != target and _names_rows(name, table.column(i))}
-    else:
-        useless = set()
-    kept = [i for i in range(len(every)) if i not in dropped | useless]
-    names = [every[i] for i in kept]
-    place = target_index(names, target, where=str(path))
+    layout = _layout(table, path, target=target, drop=drop)
     if table.num_rows == 0:
         raise DataError(f"{path}: a table must hold at least one row (got none): give it data")
-    features = features_of(names, place)
-    columns = [table.column(i) for i in kept if i != kept[place]]
     problems: dict[int, ColumnProblems] = {}
-    target_column = table.column(kept[place])
-    missing = _missing_target(target_column, names[place])
+    inputs = _inputs([table.column(i) for i in layout.inputs], problems)
+    targets = table.column(layout.target)
+    missing = _missing_target(targets, layout.names[layout.target])
+    named = [i for i in sorted(layout.useless) if table.column(i).null_count < table.num_rows]
     return table_data(
         TableContents(
             where=str(path),
-            features=features,
+            features=tuple(layout.names[i] for i in layout.inputs),
             is_named=True,
-            inputs=_inputs(columns, problems),
-            targets=np.zeros(0) if missing else _targets(target_column),
+            inputs=inputs,
+            targets=np.zeros(0) if missing else _targets(targets),
             problems=problems,
             target_problem=missing,
-            useless=tuple(
-                every[i] for i in sorted(useless - dropped) if table.column(i).null_count < table.num_rows
-            ),
+            useless=tuple(layout.names[i] for i in named),
         ),
         task=task,
         drop=drop,
     )
 
 
-def _names_rows(name: str, column: Any) -> bool:
-    """Return True for a column without a name that has a different text in every row, or nothing at all."""
-    if not is_unnamed(name) or _is_numeric(column.type):
-        return False
-    return column.null_count == len(column) or len(set(column.to_pylist())) == len(column) > 2
+def read_parquet_cells(
+    path: Path, *, target: str | None, drop: tuple[str, ...] | None
+) -> tuple[TableLayout, list[Iterator[str]]]:
+    """Return the columns that a study reads of the table in `path`, and the cells of every column as text."""
+    table = _read_table(path)
+    layout = _layout(table, path, target=target, drop=drop)
+    columns = (table.column(i).to_pylist() for i in range(len(layout.names)))
+    return layout, [("" if cell is None else str(cell) for cell in column) for column in columns]
+
+
+def _layout(table: Any, path: Path, *, target: str | None, drop: tuple[str, ...] | None) -> TableLayout:
+    return layout_of(
+        [str(name) for name in table.column_names],
+        target=target,
+        drop=drop,
+        names_rows=lambda i: _names_rows(table.column(i)),
+        is_named=True,
+        where=str(path),
+    )
+
+
+def _names_rows(column: Any) -> bool:
+    """Return True for a column that has a different text in every row, or nothing at all."""
+    if column.null_count == len(column):
+        return True
+    return not _is_numeric(column.type) and len(set(column.to_pylist())) == len(column) > 2
 
 
 def _read_table(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """The common part of CSV and Parquet: named columns, one of which is the target."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -63,6 +63,60 @@ def dropped_columns(names: Sequence[str], drop: Iterable[str], target: str | Non
                 f'{where}: data.drop must leave the target (got "{name}", which is data.target): keep it in one of them'
             )
     return {i for i, name in enumerate(names) if name in set(drop)}
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableLayout:
+    """The columns of a table: their names, or numbers from 1 if there is no header.
+
+    `target` is a place in `names`. `inputs` are the places of the columns that are read, `dropped` of those that are
+    not, and `useless` of those among them that the study does not name.
+    """
+
+    names: tuple[str, ...]
+    is_named: bool
+    target: int
+    dropped: frozenset[int]
+    useless: frozenset[int]
+    inputs: tuple[int, ...]
+
+    def shown(self, column: int) -> str:
+        """Return the name of a column for messages."""
+        return f'column "{self.names[column]}"' if self.is_named else f"column {self.names[column]}"
+
+
+def layout_of(  # noqa: PLR0913 - what a study and a reader have to say about columns
+    names: Sequence[str],
+    *,
+    target: str | None,
+    drop: tuple[str, ...] | None,
+    names_rows: Callable[[int], bool],
+    is_named: bool,
+    where: str,
+) -> TableLayout:
+    """Return the columns that a study reads of a table with these names.
+
+    Columns without a name for which `names_rows` is True are left out unless `drop` is (). Raises DataError if there is
+    no input, no target, or no column of a name that the study has.
+    """
+    every = named_columns(names) if is_named else list(names)
+    dropped = dropped_columns(every, drop or (), target, where)
+    useless = {
+        i
+        for i, name in enumerate(every)
+        if drop != () and i not in dropped and name != target and is_unnamed(name) and names_rows(i)
+    }
+    kept = [i for i in range(len(every)) if i not in dropped | useless]
+    place = kept[target_index([every[i] for i in kept], target, where=where)]
+    return TableLayout(
+        names=tuple(every),
+        is_named=is_named,
+        target=place,
+        dropped=frozenset(dropped | useless),
+        useless=frozenset(useless),
+        inputs=tuple(i for i in kept if i != place),
+    )
 
 
 def target_index(names: Sequence[str], target: str | None, *, where: str) -> int:
@@ -318,7 +372,7 @@ def _problems(table: TableContents, task: Task) -> Iterator[str]:
         yield from table.problems[i].sentences(names[i], is_named=table.is_named)
     if table.target_problem is not None:
         yield table.target_problem
-    elif (table.table_problems or table.problems) and len(table.targets):
+    elif table.problems and not table.table_problems and len(table.targets):
         try:
             resolve_targets(table.targets, task=task, where="target")
         except DataError as error:

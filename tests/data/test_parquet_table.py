@@ -110,3 +110,42 @@ def test_without_pyarrow_the_extra_is_named(
     assert refused(lambda: read_parquet(path, target=None)) == (
         f"{path}: Parquet files need pyarrow (got none): {install_command('parquet')}"
     )
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path, refused: Refused) -> None:
+    """Text, nulls, infinite numbers and a target in another notation come in one error, by row, column and number."""
+    columns = {
+        "sex": ["m", "f"] * 10,
+        "age": [None, *range(19)],
+        "rate": [float("inf"), *map(float, range(19))],
+        "price": [f"${i % 4 + 1},000" for i in range(20)],
+    }
+    path = _written(tmp_path, columns)
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f"{path}: 4 problems\n"
+        '  row 1, column "sex": inputs must be numbers (got "m"; 20 such in all): encode the column as numbers,'
+        ' or leave it out with data.drop = ["sex"]\n'
+        '  row 1, column "age": a number is missing (got "null"): fill it, or drop the row\n'
+        '  row 1, column "rate": inputs must be numbers (got "inf"): write a finite number,'
+        ' or leave it out with data.drop = ["rate"]\n'
+        '  target: targets that are numbers must be written in digits with a decimal point (got "$1,000"; 20 such'
+        ' in all): write 1000, or set data.task = "classification" if these are classes'
+    )
+
+
+@pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0"])
+@pytest.mark.parametrize("kind", [int, str])
+def test_the_index_of_pandas_is_no_input(name: str, kind: type[object], tmp_path: Path) -> None:
+    """A column that stands for the index of a data frame is left out with a note, unless `drop` is empty."""
+    columns = {
+        "a": [i / 3 for i in range(30)],
+        "y": [i % 2 for i in range(30)],
+        name: list(map(kind, range(30))),
+    }
+    raw = read_parquet(_written(tmp_path, columns), target="y")
+    assert raw.features == ("a",)
+    (note,) = raw.notes
+    assert f'column "{name}" has no name' in note
+    if kind is int:
+        assert read_parquet(_written(tmp_path, columns), target="y", drop=()).features == ("a", name)
+    assert read_parquet(_written(tmp_path, columns), target="y", drop=(name,)).notes == ()
