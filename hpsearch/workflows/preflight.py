@@ -29,7 +29,7 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for an intended fault, and one for each problem of the fixed values and the data.
+    """Return a line for an intended fault, one for each decision about the data, and one for each problem found.
 
     Targets of numbers are never scaled: a network whose outputs begin near 0 has to grow by as much as they vary, and
     then tolerates only small learning rates.
@@ -39,8 +39,9 @@ def warnings_before(study: PreparedStudy) -> list[str]:
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
     findings = _exact_findings(study) if study.spec.configurations else _fixed_findings(study)
+    read = [f"Warning: {note}" for note in study.data.notes]
     large = _large_targets(facts_of(study.data))
-    return meant + large + warning_lines(findings, expected=study.spec.pruning.expected)
+    return meant + read + large + warning_lines(findings, expected=study.spec.pruning.expected)
 
 
 def _large_targets(data: DataFacts) -> list[str]:
