@@ -58,7 +58,10 @@ def has_decimal_comma(cell: str) -> bool:
 
 def is_ambiguous(cell: str) -> bool:
     """Return True for a number such as `1.234`, which is 1234 in a table with decimal commas, or 1.234."""
-    return cell.count(".") == 1 and _THOUSANDS_DOTS.fullmatch(cell.strip()) is not None
+    text = cell.strip()
+    return (
+        text.count(".") == 1 and text.lstrip("+-")[:1] != "0" and _THOUSANDS_DOTS.fullmatch(text) is not None
+    )
 
 
 def decimal_comma_number(cell: str) -> float:

@@ -326,12 +326,13 @@ def _identifier_reason(name: str, column: Array) -> str | None:
 class TableContents:
     """A table as its reader found it: inputs (N, I), NaN if a cell has a problem, and targets (N,).
 
-    `problems` are by the place of the input. `table_problems` and `target_problem` are sentences. `useless` are the
+    `target` is the target's column for messages. `problems` are by the place of the input. `table_problems` and `target_problem` are sentences. `useless` are the
     names of columns that the reader left out without being asked.
     """
 
     where: str
     features: tuple[str, ...]
+    target: str
     is_named: bool
     inputs: Array
     targets: Array
@@ -383,6 +384,6 @@ def _problems(table: TableContents, task: Task) -> Iterator[str]:
         yield table.target_problem
     elif table.problems and not table.table_problems and len(table.targets):
         try:
-            resolve_targets(table.targets, task=task, where="target")
+            resolve_targets(table.targets, task=task, where=table.target)
         except DataError as error:
             yield str(error)

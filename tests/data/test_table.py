@@ -137,7 +137,7 @@ def test_targets_are_judged_next_to_bad_inputs(write_csv: WriteText, refused: Re
     first, second, third = refused(lambda: loaded(path)).splitlines()
     assert first == f"{path}: 2 problems"
     assert 'column "b": inputs must be numbers' in second
-    assert third.startswith("  target: targets that are numbers must be written in digits")
+    assert third.startswith('  column "y": targets that are numbers must be written in digits')
 
 
 @pytest.mark.parametrize(
