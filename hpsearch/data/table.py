@@ -326,8 +326,8 @@ def _identifier_reason(name: str, column: Array) -> str | None:
 class TableContents:
     """A table as its reader found it: inputs (N, I), NaN if a cell has a problem, and targets (N,).
 
-    `target` is the target's column for messages. `problems` are by the place of the input. `table_problems` and `target_problem` are sentences. `useless` are the
-    names of columns that the reader left out without being asked.
+    `target` is the target's column for messages. `problems` are by the place of the input. `table_problems` and
+    `target_problem` are sentences. `useless` are the names of columns that the reader left out without being asked.
     """
 
     where: str
