@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, final
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.axes import SECOND_STRIDE, Axis, axis_of, coordinate, ticks_between
 from hpsearch.analysis.best_trials import best_table, leading_trials, value_words
+from hpsearch.analysis.explanations import EXPLANATIONS
 from hpsearch.analysis.formats import format_count, format_share, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_sentence
@@ -107,9 +108,10 @@ class CardCurves:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CardVerdict:
-    """A finding in words."""
+    """A finding in words, and what its verdict means in general."""
 
     words: str
+    meaning: str
     confidence: str
     remedy: str
     suggested: Sequence[tuple[str, str]]
@@ -192,6 +194,10 @@ def verdict_card(
     )
 
 
+def _sentence(clause: str) -> str:
+    return f"{clause[:1].upper()}{clause[1:]}."
+
+
 def progress_card(
     name: str, *, lines: Sequence[str], progress: Progress | None = None, notes: Sequence[str] = ()
 ) -> str:
@@ -214,6 +220,7 @@ def _card(macro: str, **values: object) -> str:
 def _verdict(finding: Finding) -> CardVerdict:
     return CardVerdict(
         words=cause_words(finding),
+        meaning=_sentence(EXPLANATIONS[finding.cause].meaning),
         confidence=format_share(finding.confidence, 1),
         remedy=finding.remedy,
         suggested=suggested_facts(finding),

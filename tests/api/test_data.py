@@ -77,7 +77,7 @@ def test_other_keys_of_the_data_go_with_arrays() -> None:
         {"source": (X, Y * 2.5), "scale": "standard", "test_fraction": 0.2, "task": "regression"}
     )
     assert study.metric == "validation_loss"
-    assert study.run(workers=1, progress=False).test(seeds=1).values
+    assert study.run(workers=1, progress=False).test(seeds=2).values
 
 
 def test_arrays_replace_the_data_of_a_file(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def test_a_trial_shows_verdict_evidence_remedy_and_curve() -> None:
     assert made.text.startswith(f"Trial {trial.number} of digits diverged")
     for words in (
         "diverged_lr from step 12 confidence 90 %",
-        "Lower the learning rate from 30 to 3.",
+        "Weights, outputs or the loss are no longer finite",
+        "Remedy: Lower the learning rate from 30 to 3.",
         "Try: learning_rate = 3",
         "loss_ratio 1235",
         "training loss validation loss",
