@@ -155,7 +155,7 @@ def columns_of(source: str, *, target: str | None, reading: TableReading) -> lis
 
     Raises DataError if the file cannot be cut into rows and columns.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     if not path.is_file() or path.name.lower().endswith(".npz"):
         return []
     if path.name.lower().endswith(".parquet"):

@@ -372,6 +372,7 @@ def _contents(
     return TableContents(
         where=where,
         features=tuple(layout.names[i] for i in layout.inputs),
+        target=layout.shown(layout.target),
         is_named=layout.is_named,
         inputs=inputs,
         targets=targets,

@@ -83,6 +83,11 @@ def find_dialect(lines: Sequence[str], path: Path, header: HeaderUse) -> Dialect
             f"data.header: line {rows[0][0]} was read as a header of numbers ({_listed(names)}):"
             ' if it is an example, set data.header = "no"'
         )
+    elif not has_header and header == "auto" and _may_number(names, sample):
+        notes.append(
+            f"data.header: line {rows[0][0]} was read as an example ({_listed(names)}):"
+            ' if it is a header, set data.header = "yes"'
+        )
     return Dialect(
         delimiter=delimiter,
         skipped=skipped,
@@ -111,13 +116,16 @@ _OTHER_KINDS: Final = (
         "a web page",
         "download the file itself, not the page that leads to it",
     ),
-    (r"<\?xml|<\w+[ >]", "XML", "convert it to CSV"),
+    (r"<\?xml|<\w+[ >]", "XML or a web page", "convert it to CSV"),
+    (r"version https://git-lfs", "a pointer of Git LFS", "get the file itself with git lfs pull"),
     (r"[\[{]\s*([\[{\"]|$)", "JSON", "convert it to CSV"),
     (r"@relation\b", "ARFF", "convert it to CSV"),
 )
 
 
 def _check_kind(line: str, where: str) -> None:
+    if "\0" in line:
+        raise DataError(f"{where}: must be a table in text (got bytes of 0, as in UTF-16): save it as UTF-8")
     for pattern, kind, remedy in _OTHER_KINDS:
         if re.match(pattern, line.strip(), flags=re.IGNORECASE):
             raise DataError(f'{where}: must be a table in text (got {kind}, "{line.strip()[:60]}"): {remedy}')
@@ -327,6 +335,12 @@ def _is_numbered(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     is_count = numbers[0] in (0, 1) and numbers[1] - numbers[0] == 1 and len(numbers) >= 4 and len(rows) >= 10
     others = ([row[i] for i, _ in cells] for row in rows)
     return any(unlike) or (is_count and not any(map(_counts, others)))
+
+
+def _may_number(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Return True if the first row counts from 0 or 1, as no other row does, without a proof that it is a header."""
+    is_count = list(first) in ([str(i + start) for i in range(len(first))] for start in (0, 1))
+    return is_count and len(rows) >= 10 and not any(map(_counts, rows))
 
 
 def _grows_evenly(numbers: Sequence[float]) -> bool:

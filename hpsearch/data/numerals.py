@@ -1,6 +1,7 @@
 """Numbers as people write them: a decimal comma, thousands separators, currencies and percent."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
 MISSING: Final = frozenset(
@@ -16,9 +17,12 @@ _CURRENCY: Final = r"(?:[$€£¥₹₽]|USD|EUR|GBP|CHF|JPY|CNY|INR|Rs\.?)"
 _GROUPED: Final = rf"\d{{1,3}}(?:[.,'\u2019_{_SPACES}]\d{{2,3}})*[.,'\u2019_{_SPACES}]\d{{3}}"
 """Digits in thousands, or in the hundreds of India: `1,000`, `1.000.000`, `1 000`, `1_000`, `1,00,000`."""
 
+_THOUSANDS: Final = {"k": 3, "K": 3, "M": 6, "Mio": 6, "Mio.": 6, "bn": 9, "Mrd.": 9}
+_UNIT: Final = "|".join(map(re.escape, sorted(_THOUSANDS, key=len, reverse=True)))
+
 _LOCAL: Final = re.compile(
-    rf"[+\-\u2212]?\s*{_CURRENCY}?\s*[+\-\u2212]?(?:{_GROUPED}(?:[.,]\d+)?|\d*[.,]\d+|\d+(?:_\d+)*)(?:[eE][+-]?\d+)?"
-    rf"\s*(?:{_CURRENCY}|%)?"
+    rf"\(?[+\-\u2212]?\s*{_CURRENCY}?\s*[+\-\u2212]?(?:{_GROUPED}(?:[.,]\d+)?|\d*[.,]\d+|\d+(?:_\d+)*)(?:[eE][+-]?\d+)?"
+    rf"\s*(?:{_UNIT})?\s*(?:{_CURRENCY}|%)?\)?"
 )
 _DECIMAL_COMMA: Final = re.compile(
     rf"[+-]?(?:\d{{1,3}}(?:[.'\u2019{_SPACES}]\d{{3}})+|\d*),\d+(?:[eE][+-]?\d+)?"
@@ -54,7 +58,10 @@ def has_decimal_comma(cell: str) -> bool:
 
 def is_ambiguous(cell: str) -> bool:
     """Return True for a number such as `1.234`, which is 1234 in a table with decimal commas, or 1.234."""
-    return cell.count(".") == 1 and _THOUSANDS_DOTS.fullmatch(cell.strip()) is not None
+    text = cell.strip()
+    return (
+        text.count(".") == 1 and text.lstrip("+-")[:1] != "0" and _THOUSANDS_DOTS.fullmatch(text) is not None
+    )
 
 
 def decimal_comma_number(cell: str) -> float:
@@ -68,7 +75,13 @@ def decimal_comma_number(cell: str) -> float:
 
 
 def plain(cell: str) -> str:
-    """Return a local number as Python writes it: `0.5`, `200000`, `12`, `1000`."""
+    """Return a local number as Python writes it: `0.5`, `200000`, `12`, `1000`; `(3)` of accountants is `-3`."""
+    unit = re.search(rf"(?<=[\d\s])({_UNIT})(?=\s*(?:{_CURRENCY}|%)?\)?$)", cell.strip())
+    if unit is not None:
+        number = plain(cell.strip()[: unit.start()] + cell.strip()[unit.end() :])
+        return f"{Decimal(number).scaleb(_THOUSANDS[unit[1]]):f}"
+    if cell.strip().startswith("(") and cell.strip().endswith(")"):
+        return f"-{plain(cell.strip()[1:-1])}"
     text = re.sub(rf"{_CURRENCY}|[%'\u2019_{_SPACES}]", "", cell.strip()).replace("\u2212", "-")
     if "," in text and "." in text:
         decimal = max(text.rfind(","), text.rfind("."))

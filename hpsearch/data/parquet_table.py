@@ -47,6 +47,7 @@ def read_parquet(
         TableContents(
             where=str(path),
             features=tuple(layout.names[i] for i in layout.inputs),
+            target=layout.shown(layout.target),
             is_named=True,
             inputs=inputs,
             targets=np.zeros(0) if missing else _targets(targets),

@@ -147,6 +147,10 @@ def _read(
                 raise DataError(
                     f'data.{key}: only columns of tables have names (got "{name}" for {source}): leave it out'
                 )
+    if reading.header in ("yes", "no") and not source.lower().endswith(_TEXT):
+        raise DataError(
+            f'data.header: only tables in text have a line for it (got "{reading.header}" for {source}): leave it out'
+        )
     if source == "mnist":
         return read_mnist(environment)
     if source in BUNDLED:

@@ -20,6 +20,9 @@ MOST_PROBLEMS: Final = 30
 
 _SHOWN_NAMES: Final = 5
 
+_RARE_SHARE: Final = 0.05
+"""Share of texts in a column up to which the other cells are what the column is."""
+
 _FEWEST_IDENTIFIERS: Final = 20
 """Rows of a table in which different whole numbers are evidence of an identifier."""
 
@@ -209,17 +212,21 @@ class ColumnProblems:
             self.text = self.text or Cells(place=place, text=text)
             self.text.add(text)
 
-    def sentences(self, name: str, *, is_named: bool) -> Iterator[str]:
-        """Yield "place, column: rule (got value): remedy"; missing cells of a column of text are mentioned there."""
+    def sentences(self, name: str, rows: int, *, is_named: bool) -> Iterator[str]:
+        """Yield "place, column: rule (got value): remedy" for a column of so many rows.
+
+        Missing cells of a column of text are mentioned there. A few texts among numbers are mistakes in their rows:
+        units, totals, another header.
+        """
         leave = f"leave it out with data.drop = {toml_excerpt([name])}" if is_named else "drop it"
         shown = f'column "{name}"' if is_named else f"column {name}"
         if self.text is not None:
             holes = f", and {self.missing.count:,} missing" if self.missing is not None else ""
             rule = "must be numbers in digits" if is_local_number(self.text.text) else "must be numbers"
-            yield (
-                f"{self.text.place}, {shown}: inputs {rule} ({self.text.got}{holes}):"
-                f" {_remedy(self.text)}, or {leave}"
-            )
+            is_rare = self.text.count <= rows * _RARE_SHARE
+            remedy = _remedy(self.text, is_rare=is_rare)
+            remedy += ", or drop the row" if is_rare else f", or {leave}"
+            yield f"{self.text.place}, {shown}: inputs {rule} ({self.text.got}{holes}): {remedy}"
         elif self.missing is not None:
             yield (
                 f"{self.missing.place}, {shown}: a number is missing ({self.missing.got}):"
@@ -230,11 +237,13 @@ class ColumnProblems:
 _FLAGS: Final = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"})
 
 
-def _remedy(cells: Cells) -> str:
+def _remedy(cells: Cells, *, is_rare: bool) -> str:
     if is_local_number(cells.text):
         return f"write {plain(cells.text)}"
     if is_number(cells.text):
         return "write a finite number"
+    if is_rare:
+        return "correct it"
     flags = next((flags for flags in _FLAGS if cells.texts <= flags), None)
     if flags is not None:
         return f"write 1 for {' and 0 for '.join(sorted(flags, reverse=True))}"
@@ -317,12 +326,13 @@ def _identifier_reason(name: str, column: Array) -> str | None:
 class TableContents:
     """A table as its reader found it: inputs (N, I), NaN if a cell has a problem, and targets (N,).
 
-    `problems` are by the place of the input. `table_problems` and `target_problem` are sentences. `useless` are the
-    names of columns that the reader left out without being asked.
+    `target` is the target's column for messages. `problems` are by the place of the input. `table_problems` and
+    `target_problem` are sentences. `useless` are the names of columns that the reader left out without being asked.
     """
 
     where: str
     features: tuple[str, ...]
+    target: str
     is_named: bool
     inputs: Array
     targets: Array
@@ -369,12 +379,12 @@ def _problems(table: TableContents, task: Task) -> Iterator[str]:
     yield from table.table_problems
     names = table.features
     for i in sorted(table.problems):
-        yield from table.problems[i].sentences(names[i], is_named=table.is_named)
+        yield from table.problems[i].sentences(names[i], len(table.inputs), is_named=table.is_named)
     if table.target_problem is not None:
         yield table.target_problem
     elif table.problems and not table.table_problems and len(table.targets):
         try:
-            resolve_targets(table.targets, task=task, where="target")
+            resolve_targets(table.targets, task=task, where=table.target)
         except DataError as error:
             yield str(error)
 

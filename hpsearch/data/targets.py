@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -15,12 +15,14 @@ from hpsearch.study.spec import KnownTask, Task
 _MOST_CLASSES = 1000
 _FEW_CLASSES = 20
 _FEWEST_PER_CLASS = 5
-_MOST_UNEVEN = 50
-"""Examples of the largest class per example of the smallest one, up to which codes are those of classes."""
+_MOST_UNEVEN = 2
+"""Examples of the largest class per example of the smallest one, up to which many codes are those of classes: data sets
+of many classes are balanced (CIFAR-100, EMNIST Balanced, UCI's letters), and counts, ages and scores are not."""
 
 _FEW_COUNTS = 10
 _SPREAD = 100
-"""More than 10 whole numbers whose range is more than 100 times their number are amounts, such as prices."""
+"""More than 10 whole numbers whose range is more than 100 times their number are amounts, such as prices. Up to 10 are
+classes without a word: digits have 10."""
 
 _SHOWN = 5
 """Classes that a note names."""
@@ -43,12 +45,12 @@ class Targets:
 def resolve_targets(raw: npt.NDArray[Any], *, task: Task, where: str) -> Targets:
     """Return the meaning of `raw` (N,) or (N, O), numbers or text.
 
-    "auto" takes for classes: text; whole numbers of which there are at most 20 different ones, or which are evenly used
-    codes from 0 or 1 on; and rows of one 1 among 0. Other numbers are regression. It refuses text that is numbers in
-    another notation, and classes by this rule that look like a mistake: more than 1000 classes, 3 or more with fewer
-    than 2 examples each on average, or more than 20 with fewer than 5. An explicit `task` is accepted. Classes are
-    sorted: numbers by size, text by code point. Raises DataError for targets that are not finite, that the task cannot
-    have, or that are all the same.
+    "auto" takes for classes: text; whole numbers of which there are at most 20 different ones, or which are about
+    equally frequent codes from 0 or 1 on; and rows of one 1 among 0. Other numbers are regression. It refuses text that
+    is numbers in another notation, and classes by this rule that look like a mistake: more than 1000 classes, 3 or more
+    with fewer than 2 examples each on average, or more than 20 with fewer than 5. An explicit `task` is accepted.
+    Classes are sorted: numbers by size, text by code point. Raises DataError for targets that are not finite, that the
+    task cannot have, or that are all the same.
     """
     if raw.dtype.kind not in "buifUS" or raw.ndim > 2:
         raise DataError(
@@ -61,8 +63,8 @@ def resolve_targets(raw: npt.NDArray[Any], *, task: Task, where: str) -> Targets
         return _one_hot_classes(column, is_decided=task == "auto", where=where)
     if task == "regression" or (task == "auto" and not _are_classes(column)):
         return Targets(values=_numbers(column, where), task="regression", classes=())
-    if task == "auto" and (note := _measurement_note(column)):
-        return Targets(values=_numbers(column, where), task="regression", classes=(), notes=(note,))
+    if task == "auto" and column.dtype.kind in "uif":
+        return _whole_numbers(column, where)
     return _classes(column, believed=task == "classification", where=where)
 
 
@@ -91,19 +93,29 @@ def _one_hot_classes(column: npt.NDArray[Any], *, is_decided: bool, where: str) 
     return Targets(values=values, task="classification", classes=names, notes=notes)
 
 
-def _measurement_note(column: npt.NDArray[Any]) -> str | None:
-    """Return the sentence for whole numbers that are counts or amounts, and None for those that are classes."""
-    if column.dtype.kind not in "uif":
-        return None
+def _whole_numbers(column: npt.NDArray[Any], where: str) -> Targets:
+    """Return whole numbers as classes, or as numbers if they are counts or amounts, with a note if that is not sure."""
     numbers, counts = np.unique(column, return_counts=True)
     low, high = int(numbers[0]), int(numbers[-1])
     is_spread = len(numbers) > _FEW_COUNTS and high - low > _SPREAD * len(numbers)
     is_code = low in (0, 1) and high - low == len(numbers) - 1 and counts.max() <= _MOST_UNEVEN * counts.min()
-    if not is_spread and (len(numbers) <= _FEW_CLASSES or is_code):
-        return None
-    return (
-        f"data.task: targets are numbers (regression), because {len(numbers):,} different whole numbers from {low:,} to"
-        f' {high:,} look like counts or amounts: if they are classes, set data.task = "classification"'
+    what = f"{len(numbers):,} different whole numbers from {low:,} to {high:,}"
+    if is_spread or (len(numbers) > _FEW_CLASSES and not is_code):
+        note = (
+            f"data.task: targets are numbers (regression), because {what} look like counts or amounts:"
+            ' if they are classes, set data.task = "classification"'
+        )
+        return Targets(values=_numbers(column, where), task="regression", classes=(), notes=(note,))
+    targets = _classes(column, believed=False, where=where)
+    if len(numbers) <= _FEW_COUNTS:
+        return targets
+    note = (
+        f"data.task: targets are classes, because there are only {what}:"
+        if len(numbers) <= _FEW_CLASSES
+        else f"data.task: targets are classes, because {what} are used about equally often:"
+    )
+    return replace(
+        targets, notes=(f'{note} if they are counts or amounts, set data.task = "regression"', *targets.notes)
     )
 
 

@@ -243,3 +243,14 @@ def test_the_line_in_latin_1_is_named(tmp_path: Path, refused: Refused) -> None:
     assert refused(lambda: loaded(path)) == (
         f'{path}: line 42: must be text in UTF-8 (got the byte 0xf6, "1,2,3,größe" in Latin-1): save it as UTF-8'
     )
+
+
+def test_a_first_line_that_may_be_a_header_is_noted(write_csv: WriteText) -> None:
+    """If nothing proves that 0, 1, ... are names, they are an example as ever, and a note tells how to change that."""
+    generator = random.Random(1)
+    rows = [[str(generator.randint(3, 9)), str(generator.randint(3, 9)), str(i % 2)] for i in range(30)]
+    data = loaded(write_csv(text(rows, header="0,1,2")))
+    assert len(data.inputs) == 31
+    assert data.notes[0] == (
+        'data.header: line 1 was read as an example (0, 1, 2): if it is a header, set data.header = "yes"'
+    )

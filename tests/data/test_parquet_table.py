@@ -127,9 +127,9 @@ def test_all_problems_are_reported_at_once(tmp_path: Path, refused: Refused) -> 
         ' or leave it out with data.drop = ["sex"]\n'
         '  row 1, column "age": a number is missing (got "null"): fill it, or drop the row\n'
         '  row 1, column "rate": inputs must be numbers (got "inf"): write a finite number,'
-        ' or leave it out with data.drop = ["rate"]\n'
-        '  target: targets that are numbers must be written in digits with a decimal point (got "$1,000"; 20 such'
-        ' in all): write 1000, or set data.task = "classification" if these are classes'
+        " or drop the row\n"
+        '  column "price": targets that are numbers must be written in digits with a decimal point (got "$1,000";'
+        ' 20 such in all): write 1000, or set data.task = "classification" if these are classes'
     )
 
 

@@ -137,7 +137,7 @@ def test_targets_are_judged_next_to_bad_inputs(write_csv: WriteText, refused: Re
     first, second, third = refused(lambda: loaded(path)).splitlines()
     assert first == f"{path}: 2 problems"
     assert 'column "b": inputs must be numbers' in second
-    assert third.startswith("  target: targets that are numbers must be written in digits")
+    assert third.startswith('  column "y": targets that are numbers must be written in digits')
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,14 @@ def test_what_was_read_before_is_read_to_the_same_numbers() -> None:
     for source, fingerprint in stored.items():
         data = prepare(DataSpec(source=source), seed=3, precision="float32", environment={})
         assert data.fingerprint == fingerprint, source
+
+
+def test_a_few_texts_among_numbers_are_mistakes_of_their_rows(write_csv: WriteText, refused: Refused) -> None:
+    """Units, totals and a second header do not make a column one of text: the remedy is in the row."""
+    path = write_csv(table("a,b,y", lambda i: f"{i % 7},{i % 5},{i % 2}") + "Total,,\n")
+    assert refused(lambda: loaded(path)) == (
+        f"{path}: 3 problems\n"
+        '  line 62, column "a": inputs must be numbers (got "Total"): correct it, or drop the row\n'
+        '  line 62, column "b": a number is missing (got ""): fill it, or drop the row\n'
+        '  line 62, column "y": a target is missing (got ""): fill it, or drop the row'
+    )

@@ -194,10 +194,11 @@ def _counts(mean: float) -> NDArray[np.int64]:
         _counts(100.0),
         _counts(15.0).astype(float),
         np.arange(18, 81).repeat(10),
+        np.random.Generator(np.random.PCG64(5)).integers(0, 101, 3000),
         np.arange(600) * 1001 + 50_000,
         (np.arange(600) % 15) * 5000 + 150_000,
     ],
-    ids=["counts", "small counts", "ages", "different prices", "prices in steps"],
+    ids=["counts", "small counts", "ages", "scores", "different prices", "prices in steps"],
 )
 def test_counts_and_amounts_are_regression(values: NDArray[np.generic]) -> None:
     """Many whole numbers that are no codes, or far apart, are numbers; the note tells how to make them classes."""
@@ -213,9 +214,13 @@ def test_counts_and_amounts_are_regression(values: NDArray[np.generic]) -> None:
     [np.arange(26).repeat(20), np.arange(1, 103).repeat(7), np.arange(3, 10).repeat(90), np.arange(600) % 2],
 )
 def test_codes_of_classes_are_classes(values: NDArray[np.int64]) -> None:
-    """Codes from 0 or 1 without gaps, and few numbers, are classes without a note."""
+    """Balanced codes from 0 or 1 without gaps, and few numbers, are classes; more than 10 with a note."""
     targets = resolve_targets(values, task="auto", where="x")
-    assert (targets.task, targets.notes) == ("classification", ())
+    assert targets.task == "classification"
+    assert len(targets.notes) == (len(targets.classes) > 10)
+    assert all(
+        note.endswith('if they are counts or amounts, set data.task = "regression"') for note in targets.notes
+    )
 
 
 @pytest.mark.parametrize(
