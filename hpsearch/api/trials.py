@@ -16,6 +16,7 @@ from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
 from hpsearch.errors import HpsearchError
 from hpsearch.model.fitting import fit_again
+from hpsearch.model.trained_model import TrainedOn
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import full_name
 from hpsearch.training.recording import Recording
@@ -329,9 +330,16 @@ class StudyTrial:
         return TrialReplay(made, url=self._access.url)
 
     @public
-    def model(self, *, allow_pruned: bool = False, allow_difference: bool = False) -> Model:
+    def model(
+        self,
+        *,
+        on: TrainedOn = "training",
+        allow_pruned: bool = False,
+        allow_difference: bool = False,
+    ) -> Model:
         """Train the trial again, check it bit for bit against the stored results, and return its model.
 
+        With `on="all"` it is then trained on training and validation part together, and the model has those weights.
         With `allow_pruned` a pruned trial has the model of its last whole epoch. With `allow_difference` the training
         may differ from the stored one, as on a machine with another BLAS; `Model.verified` is then False.
 
@@ -342,7 +350,8 @@ class StudyTrial:
         Raises HpsearchError if the trial is not complete, or its training differs.
         """
         stored = read_trial(self._access.store, self._study.name, self.number)
-        return Model(fit_again(stored, allow_pruned=allow_pruned, allow_difference=allow_difference).model)
+        fitted = fit_again(stored, on=on, allow_pruned=allow_pruned, allow_difference=allow_difference)
+        return Model(fitted.model)
 
 
 @final

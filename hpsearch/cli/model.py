@@ -32,6 +32,14 @@ class ModelFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+@final
+class TrainedOnOption(StrEnum):
+    """The examples that the weights of a model come from."""
+
+    TRAINING = "training"
+    ALL = "all"
+
+
 @app.command()
 def export(
     study: Annotated[
@@ -48,6 +56,10 @@ def export(
             help="The trial.  [default: the first of `study best`]",
         ),
     ] = None,
+    on: Annotated[
+        TrainedOnOption,
+        typer.Option("--on", help="`all` trains it again on training and validation part together."),
+    ] = TrainedOnOption.TRAINING,
     allow_pruned: Annotated[
         bool, typer.Option("--allow-pruned", help="Also export a pruned trial, as of its last whole epoch.")
     ] = False,
@@ -81,6 +93,7 @@ def export(
             study,
             output=output,
             trial=number,
+            on=on.value,
             allow_pruned=allow_pruned,
             allow_difference=allow_difference,
             listener=TERMINAL,

@@ -1,7 +1,7 @@
 """Data as a worker trains on it: split, scaled, in the study's precision, and named by a fingerprint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -99,6 +99,20 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         preprocessing=preprocessing_of(source, scaling, fault=spec.fault),
         notes=dataset.notes,
     )
+
+
+def joined_parts(data: PreparedData) -> PreparedData:
+    """Return `data` with the examples of the validation part in the training part too, after its own.
+
+    The preprocessing stays as it was fitted, and so does the validation part, which then measures nothing.
+    """
+    parts = (data.training, data.validation)
+    joined = Fold(
+        inputs=np.concatenate([part.inputs for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+    )
+    counts = np.bincount(joined.targets, minlength=len(data.classes)).tolist() if data.classes else ()
+    return replace(data, training=joined, class_counts=tuple(counts))
 
 
 def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:

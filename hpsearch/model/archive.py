@@ -29,7 +29,7 @@ from hpsearch.data.npz import ARCHIVE_ERRORS, check_claims
 from hpsearch.data.preprocessing import Preprocessing
 from hpsearch.data.scaling import Scaling
 from hpsearch.errors import HpsearchError
-from hpsearch.model.trained_model import TrainedModel, TrainingResult
+from hpsearch.model.trained_model import TrainedModel, TrainedOn, TrainingResult
 from hpsearch.nn.network import Network, build_network
 from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.schema import words
@@ -217,8 +217,7 @@ def _shapes(network: Network) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _scaling(kind: Any, arrays: Mapping[str, Array], inputs: int) -> Scaling:
-    if kind not in words(Scale):
-        raise ValueError(f"the scaling {kind!r:.40} is unknown")
+    kind = _word(kind, Scale)
     offset, divisor = arrays["scaling.offset"], arrays["scaling.divisor"]
     shape = (1,) if offset.shape == (1,) else (inputs,)
     return Scaling(kind=kind, offset=_floats(offset, shape), divisor=_floats(divisor, shape))
@@ -242,7 +241,15 @@ def _result(raw: Mapping[str, Any]) -> TrainingResult:
         validation_accuracy=None if accuracy is None else _number(accuracy),
         stored_value=None if stored is None else _number(stored),
         is_verified=_typed(raw["is_verified"], bool),
+        trained_on=_word(raw["trained_on"], TrainedOn),
     )
+
+
+def _word(value: Any, kind: Any) -> Any:
+    """Return `value` if it is one of the words of a literal type."""
+    if value not in words(kind):
+        raise ValueError(f"{value!r:.40} must be one of {', '.join(words(kind))}")
+    return value
 
 
 def _typed(value: Any, kind: type[_T]) -> _T:

@@ -51,6 +51,7 @@ def _training(model: TrainedModel) -> Iterator[tuple[str, str]]:
             f"with {training.batch_size:,} examples, {training.precision}"
         ),
     )
+    yield "trained on", trained_on_words(model)
     for name, value in model.params.items():
         yield (
             name,
@@ -105,6 +106,15 @@ def verified_words(model: TrainedModel) -> str:
     return f"no: the training differs from the stored trial, whose {format_metric(model.spec.metric)} is {stored}"
 
 
+def trained_on_words(model: TrainedModel) -> str:
+    """Return the examples that the weights come from."""
+    result = model.result
+    if result.trained_on == "training":
+        return f"the training part, {format_count(result.training_examples, 'example')}"
+    examples = format_count(result.training_examples + result.validation_examples, "example")
+    return f"training and validation part, {examples}; the results are of a training on the first alone"
+
+
 def versions_words(model: TrainedModel) -> str:
     """Return `hpsearch 0.2.0, numpy 2.1.0, python 3.12.1`."""
     return ", ".join(f"{name} {version}" for name, version in model.versions.items())
@@ -137,6 +147,7 @@ def model_object(model: TrainedModel) -> dict[str, Any]:
         **_number("value", model.value),
         **_number("stored_value", result.stored_value),
         "verified": result.is_verified,
+        "trained_on": result.trained_on,
         "epochs": result.epochs,
         "steps": result.steps,
         **_number("training_loss", result.training_loss),

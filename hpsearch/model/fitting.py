@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from typing import final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.analysis.replay import check_sentence
+from hpsearch.data.prepare import joined_parts
 from hpsearch.errors import HpsearchError
-from hpsearch.model.trained_model import TrainedModel, TrainingResult
+from hpsearch.model.trained_model import TrainedModel, TrainedOn, TrainingResult
 from hpsearch.telemetry import Epoch
-from hpsearch.training.recording import Recording
+from hpsearch.training.recording import Recording, Subject, record
 from hpsearch.trials import TrialState
 from hpsearch.worker.replay import Replay, ReplayCheck, ReplayRequest, StoredTrial, replay
 
@@ -29,13 +31,19 @@ class FittedTrial:
 
 
 def fit_again(
-    stored: StoredTrial, *, allow_pruned: bool = False, allow_difference: bool = False
+    stored: StoredTrial,
+    *,
+    on: TrainedOn = "training",
+    allow_pruned: bool = False,
+    allow_difference: bool = False,
 ) -> FittedTrial:
     """Train a stored trial again and return its model with the weights of the last epoch, as validation saw them.
 
-    A pruned trial has those of its last whole epoch. Raises HpsearchError for a trial that is not complete, or pruned
-    with `allow_pruned`; and if a stored number does not come out again, except with `allow_difference`. Raises the
-    errors of `replay` if the data is not the study's.
+    A pruned trial has those of its last whole epoch. With `on` "all" the checked configuration is then trained on
+    training and validation part together, for the same number of epochs, and the model has those weights.
+
+    Raises HpsearchError for a trial that is not complete, or pruned with `allow_pruned`; and if a stored number does
+    not come out again, except with `allow_difference`. Raises the errors of `replay` if the data is not the study's.
     """
     _check_state(stored, allow_pruned=allow_pruned)
     is_pruned = stored.trial.state is TrialState.PRUNED
@@ -47,7 +55,30 @@ def fit_again(
             "on the machine that trained it, or allow a difference; then the model has the results of this training"
         )
     model = _model_of(stored, made.original.recording, is_verified=difference is None)
+    if on == "all":
+        model = _with_all_examples(model, made.original.recording.subject, _name(stored))
     return FittedTrial(model=model, check=made.check)
+
+
+def _with_all_examples(model: TrainedModel, own: Subject, where: str) -> TrainedModel:
+    """Return the model with the weights of a training on training and validation part together.
+
+    Raises HpsearchError if they are not finite.
+    """
+    subject = replace(own, data=joined_parts(own.data))
+    with threadpool_limits(limits=1):
+        recording = record(subject, until_step=model.result.epochs * subject.steps_per_epoch)
+    if not np.isfinite(recording.final.parameters).all():
+        raise HpsearchError(
+            f"{where}: must stay finite when it is trained on all examples (got weights that are not): "
+            "export it as it was trained in the search"
+        )
+    return replace(
+        model,
+        parameters=recording.final.parameters,
+        running=recording.final.running,
+        result=replace(model.result, steps=recording.steps, trained_on="all"),
+    )
 
 
 def _name(stored: StoredTrial) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,18 @@ from hpsearch.training.evaluation import NetworkOutputs, compute_outputs
 from hpsearch.training.workspace import NetworkSnapshot
 from hpsearch.trials import ParameterValue
 
+TrainedOn: TypeAlias = Literal["training", "all"]
+"""The examples that weights come from: the training part, or training and validation part together."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
-    """The results of a model at the end of its training, and the stored value of its trial.
+    """The results of a configuration trained on the training part, and the stored value of its trial.
 
     `is_verified` is True if all stored numbers of the trial came out again, bit for bit. `validation_accuracy` is None
-    in regression.
+    in regression. With `trained_on` "all" the model's weights come from a second training, on the validation part too,
+    for as many epochs; `steps` are those of that training, and nothing is left to measure it on.
     """
 
     epochs: int
@@ -36,6 +40,7 @@ class TrainingResult:
     validation_accuracy: float | None
     stored_value: float | None
     is_verified: bool
+    trained_on: TrainedOn = "training"
 
     def value(self, metric: str) -> float | None:
         """Return the metric of the study."""

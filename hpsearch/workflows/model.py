@@ -15,7 +15,7 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.model.archive import model_bytes, read_model
 from hpsearch.model.fitting import fit_again
 from hpsearch.model.table_predictions import TablePredictions, open_predictions
-from hpsearch.model.trained_model import TrainedModel
+from hpsearch.model.trained_model import TrainedModel, TrainedOn
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.storage.store import Store
 from hpsearch.worker.replay import ReplayCheck
@@ -42,6 +42,7 @@ def export_model(
     *,
     output: Path,
     trial: int | None = None,
+    on: TrainedOn = "training",
     allow_pruned: bool = False,
     allow_difference: bool = False,
     listener: Listener = SILENT,
@@ -54,7 +55,7 @@ def export_model(
     number = _best(store, name) if trial is None else trial
     stored = read_trial(store, name, number, notify=listener.notify)
     with listener.stage("Training it again"):
-        fitted = fit_again(stored, allow_pruned=allow_pruned, allow_difference=allow_difference)
+        fitted = fit_again(stored, on=on, allow_pruned=allow_pruned, allow_difference=allow_difference)
     save_model(fitted.model, output, where="--output")
     return ExportedModel(path=output, model=fitted.model, check=fitted.check)
 

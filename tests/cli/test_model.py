@@ -60,6 +60,18 @@ def test_a_trial_can_be_chosen(command: Command, finished: str) -> None:
     assert shown["value"] == shown["stored_value"] == shown["validation_accuracy"]
 
 
+def test_a_model_of_all_examples_says_so(command: Command, finished: str) -> None:
+    """`--on all` exports the weights of a training on both parts, with the results of the search."""
+    ended = command("model", "export", finished, "--on", "all", "--output", "all.npz", "--format", "json")
+    shown = json.loads(ended.stdout)
+    assert (shown["trained_on"], shown["value"]) == ("all", best_of(command, finished)["value"])
+    table = command("model", "show", "all.npz").stdout
+    assert (
+        "training and validation part, 150 examples; the results are of a training on the first alone"
+        in table
+    )
+
+
 def test_a_pruned_trial_needs_an_option(command: Command, finished: str) -> None:
     """A trial that was stopped is refused, with the option that allows it."""
     trials = json.loads(command("study", "trials", finished, "--format", "json").stdout)

@@ -11,13 +11,13 @@ from sklearn import datasets
 from hpsearch.data.prepare import prepare
 from hpsearch.model.fitting import fit_again
 from hpsearch.model.trained_model import TrainedModel
-from hpsearch.study.spec import DataSpec, Fault, ModelSpec, StudySpec
+from hpsearch.study.spec import DataSpec, Fault, ModelSpec, PruningSpec, StudySpec
 from hpsearch.trials import best_trials
 from hpsearch.worker.replay import StoredTrial
 from tests.worker.bench import SPEC as IRIS
 from tests.worker.bench import Bench
 
-SPEC: Final = replace(IRIS, trials=5)
+SPEC: Final = replace(IRIS, trials=5, pruning=PruningSpec(diagnosis=False, rank="none"))
 IRIS_CSV: Final = "flowers.csv"
 
 KINDS: Final[Mapping[str, StudySpec]] = {

@@ -14,6 +14,7 @@ from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.spec import ModelSpec, StudySpec
 from hpsearch.trials import TrialState
 from tests.model.conftest import KINDS, Finished, stored_trial
+from tests.worker.bench import SPEC
 
 
 def validation_rows(
@@ -53,7 +54,7 @@ def test_predictions_on_raw_rows_equal_validation(kind: str, finished: Finished)
 
 def test_a_pruned_trial_has_a_model_if_it_is_allowed(finished: Finished) -> None:
     """A pruned trial is refused by default; allowed, its model is that of its last whole epoch."""
-    bench, _ = finished("csv")
+    bench, _ = finished("csv", trials=24, pruning=SPEC.pruning)
     pruned = next(t for t in bench.trials() if t.state is TrialState.PRUNED and t.curve)
     stored = stored_trial(bench, pruned.number)
     with pytest.raises(HpsearchError, match=r"must be complete to have a model .*or allow a pruned trial"):
@@ -89,6 +90,21 @@ def test_a_training_that_differs_is_refused(finished: Finished) -> None:
         model = fit_again(other, allow_difference=True).model
         assert (model.result.is_verified, model.result.stored_value) == (False, changed.value)
         assert model.value == stored.trial.value
+
+
+@pytest.mark.parametrize("kind", ["csv", "regression"])
+def test_a_model_can_be_trained_on_all_examples(kind: str, finished: Finished) -> None:
+    """The weights are those of a training on both parts; results and preprocessing stay those of the check."""
+    _, stored = finished(kind)
+    own, joined = fit_again(stored).model, fit_again(stored, on="all").model
+    assert joined.result == replace(own.result, steps=joined.result.steps, trained_on="all")
+    examples = own.result.training_examples + own.result.validation_examples
+    assert joined.result.steps == own.result.epochs * -(-examples // 32)
+    assert np.array_equal(joined.preprocessing.scaling.offset, own.preprocessing.scaling.offset)
+    assert not np.array_equal(joined.parameters, own.parameters)
+    assert np.array_equal(joined.parameters, fit_again(stored, on="all").model.parameters)
+    inputs, targets, _ = validation_rows(stored.study.spec)
+    assert data_loss(joined, inputs, targets) < data_loss(own, inputs, targets)
 
 
 def test_labels_have_the_type_of_the_targets(finished: Finished) -> None:
