@@ -14,6 +14,7 @@ from hpsearch.data.fingerprint import fingerprint
 from hpsearch.data.preprocessing import AS_PREPARED, Preprocessing, preprocessing_of
 from hpsearch.data.sources import load
 from hpsearch.data.split import Split, split
+from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.spec import DataSpec, KnownTask, Precision
 
@@ -38,7 +39,7 @@ class PreparedData:
     `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
     empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
-    those of the parts.
+    those of the parts. `notes` are sentences about how the source was read, which a user should check.
     """
 
     task: KnownTask
@@ -52,6 +53,7 @@ class PreparedData:
     fingerprint: str
     origin: str
     preprocessing: Preprocessing = AS_PREPARED
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -65,7 +67,8 @@ def prepare(
     fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for data that cannot
     be read, or does not fit `spec`.
     """
-    source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
+    reading = TableReading(header=spec.header, drop=spec.drop)
+    source = load(spec.source, target=spec.target, task=spec.task, reading=reading, environment=environment)
     return prepare_dataset(source, spec, seed=seed, precision=precision)
 
 
@@ -94,6 +97,7 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         fingerprint=fingerprint(dataset, parts, scaling, stratify=spec.stratify),
         origin=dataset.origin,
         preprocessing=preprocessing_of(source, scaling, fault=spec.fault),
+        notes=dataset.notes,
     )
 
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,9 @@ import numpy as np
 
 from hpsearch.data.csv_table import open_csv_rows
 from hpsearch.data.dataset import Array
+from hpsearch.data.numerals import is_local_number, is_missing, plain
 from hpsearch.data.parquet_table import open_parquet_rows
-from hpsearch.data.table import MISSING, TableRow, TableRows
+from hpsearch.data.table import TableRow, TableRows
 from hpsearch.errors import DataError
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.messages import nearest
@@ -77,6 +78,7 @@ def open_predictions(
             places=places,
             is_named=table.names is not None,
             unit=table.unit,
+            number=table.number,
         )
         yield TablePredictions(
             names=(*names, *added),
@@ -166,6 +168,7 @@ class _Reader:
     places: Sequence[int]
     is_named: bool
     unit: str
+    number: Callable[[str], float]
     faults: dict[tuple[int, str], _Fault] = field(default_factory=dict)
 
     def predicted(self, rows: Iterator[TableRow], *, probabilities: bool) -> Iterator[list[str]]:
@@ -205,7 +208,7 @@ class _Reader:
             numbers = array("d")
             with suppress(ValueError):
                 for row in picked:
-                    numbers.extend(map(float, row))
+                    numbers.extend(map(self.number, row))
                 inputs = np.frombuffer(numbers).reshape(len(chunk), -1)
                 if np.isfinite(inputs).all() and not any("_" in "".join(row) for row in picked):
                     return inputs
@@ -220,8 +223,22 @@ class _Reader:
             self._note(-1, rule, "correct the row", line, str(len(cells)))
             return
         for place in self.places:
-            if (found := _cell_problem(cells[place])) is not None:
+            if (found := self._cell_problem(cells[place])) is not None:
                 self._note(place, *found, line, f'"{_excerpt(cells[place])}"')
+
+    def _cell_problem(self, cell: str) -> tuple[str, str] | None:
+        """Return the rule that a cell breaks, and a remedy; None for a number."""
+        text = cell.strip()
+        if is_missing(text):
+            return "a number is missing", "fill it, or drop the row"
+        try:
+            number = math.nan if "_" in text else self.number(text)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):
+            remedy = f"write {plain(text)}" if is_local_number(text) else "write a number"
+            return "inputs must be numbers, as in the study", remedy
+        return None if math.isfinite(number) else ("inputs must be finite", "fill it, or drop the row")
 
     def _note(self, place: int, rule: str, remedy: str, line: int, got: str) -> None:
         fault = self.faults.setdefault((place, rule), _Fault(rule=rule, remedy=remedy, line=line, got=got))
@@ -233,20 +250,6 @@ class _Reader:
         column = "" if place < 0 else f", column {name}"
         more = f"; {fault.count:,} such in all" if fault.count > 1 else ""
         return f"{self.unit} {fault.line}{column}: {fault.rule} (got {fault.got}{more}): {fault.remedy}"
-
-
-def _cell_problem(cell: str) -> tuple[str, str] | None:
-    """Return the rule that a cell breaks, and a remedy; None for a number."""
-    text = cell.strip()
-    if text.lower() in MISSING:
-        return "a number is missing", "fill it, or drop the row"
-    try:
-        number = float(text)
-    except ValueError:
-        return "inputs must be numbers, as in the study", "write a number"
-    if "_" in text:
-        return "inputs must be numbers, as in the study", "write a number"
-    return None if math.isfinite(number) else ("inputs must be finite", "fill it, or drop the row")
 
 
 def _excerpt(cell: str) -> str:

@@ -23,14 +23,15 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for an intended fault, and one for each problem of the fixed values and the data.
+    """Return a line for an intended fault, one for each decision about the data, and one for each problem found.
 
     Of exact configurations, the first one with a problem is named.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
     findings = _exact_findings(study) if study.spec.configurations else _fixed_findings(study)
-    return meant + warning_lines(findings, expected=study.spec.pruning.expected)
+    read = [f"Warning: {note}" for note in study.data.notes]
+    return meant + read + warning_lines(findings, expected=study.spec.pruning.expected)
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:

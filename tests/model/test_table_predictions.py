@@ -87,6 +87,17 @@ def test_chunks_change_no_prediction(
     assert np.array_equal(shares, flowers.predict_probabilities(numbers).astype(np.float32))
 
 
+def test_tables_are_read_as_those_of_a_study(flowers: TrainedModel) -> None:
+    """A title line, decimal commas, also in the last column, delimiters at the ends of rows, and empty rows."""
+    expected = predicted(flowers, f"{HEAD}\n{ROW}\n{ROW}\n", probabilities=True)
+    rows = ["Export of flowers;;;;", HEAD.replace(",", ";"), *["5,1;3,5;1,4;0,2;"] * 2, ";;;;", ""]
+    found = predicted(flowers, "\n".join(rows), probabilities=True)
+    assert [cells[4:] for cells in found] == [cells[4:] for cells in expected]
+    assert found[1][:4] == ["5,1", "3,5", "1,4", "0,2"]
+    found = predicted(flowers, "length;width;petal length;petal width\n5;3;1;0,2\n")
+    assert found[1] == ["5", "3", "1", "0,2", "setosa"]
+
+
 def test_files_may_be_gzipped(flowers: TrainedModel) -> None:
     """A gzipped table is read like a plain one, and a damaged one is named."""
     path = Path("new.csv.gz")
@@ -162,7 +173,7 @@ def test_all_wrong_cells_are_named(flowers: TrainedModel) -> None:
         "new.csv: 5 problems",
         f'  line 3, column "length": {rule} (got "tall"; 2 such in all): write a number',
         '  line 3, column "petal length": a number is missing (got ""; 2 such in all): fill it, or drop the row',
-        f'  line 4, column "width": {rule} (got "1_000"): write a number',
+        f'  line 4, column "width": {rule} (got "1_000"): write 1000',
         '  line 4, column "petal width": inputs must be finite (got "inf"): fill it, or drop the row',
         "  line 5: every row must have 4 cells, as the first has (got 2): correct the row",
     ]
