@@ -284,7 +284,8 @@ def _has_header(
 ) -> tuple[bool, bool]:
     """Return whether the first row is a header, and whether it is one of numbers."""
     if header in ("yes", "no"):
-        return header == "yes", False
+        is_in_comment = is_named and all(map(_is_number_like, first))
+        return header == "yes" and not is_in_comment, False
     if header == "auto" and _is_numbered(first, rows):
         return True, True
 
@@ -350,7 +351,7 @@ def _grows_evenly(numbers: Sequence[float]) -> bool:
 
 def _counts(cells: Sequence[str]) -> bool:
     numbers = [float(cell) for cell in cells if cell.strip().isdecimal()]
-    return len(numbers) == len(cells) and _grows_evenly(numbers)
+    return len(numbers) == len(cells) > 1 and _grows_evenly(numbers)
 
 
 def _is_unlike(number: float, cells: Sequence[str]) -> bool:

@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpsearch.data.csv_table import read_csv
 from hpsearch.data.dataset import Dataset, RawData
+from hpsearch.data.dialect import find_dialect
 from hpsearch.data.sources import load
 from hpsearch.data.table import TableReading
+from hpsearch.errors import DataError
+from hpsearch.study.spec import HeaderUse
 
 Refused = Callable[[Callable[[], object]], str]
 WriteText = Callable[[str], Path]
@@ -254,3 +259,27 @@ def test_a_first_line_that_may_be_a_header_is_noted(write_csv: WriteText) -> Non
     assert data.notes[0] == (
         'data.header: line 1 was read as an example (0, 1, 2): if it is a header, set data.header = "yes"'
     )
+
+
+@given(
+    st.lists(st.text(alphabet='012,;\t| #%ab."-_$', max_size=12), max_size=14),
+    st.sampled_from(["auto", "yes", "no", "text"]),
+)
+def test_any_text_has_a_dialect_or_is_refused(lines: list[str], header: HeaderUse) -> None:
+    """Whatever the first lines are, the answer is a dialect or an error for the user."""
+    try:
+        dialect = find_dialect([f"{line}\n" for line in lines], Path("t.csv"), header)
+    except DataError:
+        return
+    assert dialect.names is None or len(dialect.names) == dialect.width
+
+
+def test_a_header_in_a_comment_is_the_header(write_csv: WriteText) -> None:
+    """A study that asks for a header has that of a comment, and no example is lost."""
+    headers: list[HeaderUse] = ["yes", "auto"]
+    for header in headers:
+        data = loaded(
+            write_csv(text(fractions(), header="# a,b,c,y")),
+            reading=TableReading(header=header),
+        )
+        assert (len(data.inputs), data.features) == (40, ("a", "b", "c"))
