@@ -10,7 +10,7 @@ from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.storage.health import Health
-    from hpsearch.storage.transfer import Copied
+    from hpsearch.storage.transfer import CopiedStudy
     from hpsearch.storage.upgrade import LocalTimes
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="The database itself.")
@@ -120,9 +120,9 @@ def copy(
     """
     from hpsearch.workflows.transfer import copy_database
 
-    done: list[Copied] = []
+    done: list[CopiedStudy] = []
 
-    def tell(copied: "Copied") -> None:
+    def tell(copied: "CopiedStudy") -> None:
         done.append(copied)
         answer(_copied(copied))
 
@@ -140,7 +140,7 @@ def copy(
             say("MySQL and MariaDB keep when trials began and ended to the second.")
 
 
-def _copied(copied: "Copied") -> str:
+def _copied(copied: "CopiedStudy") -> str:
     from hpsearch.analysis.formats import format_count
 
     returned = f" ({copied.returned:,} that ran wait there)" if copied.returned else ""

@@ -29,7 +29,7 @@ from hpsearch.trials import Fate, TrialState
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
 
 if TYPE_CHECKING:
-    from hpsearch.storage.transfer import Copied
+    from hpsearch.storage.transfer import CopiedStudy
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
 
@@ -590,7 +590,7 @@ def import_studies(
     )
 
 
-def _copied(made: "Copied", where: str) -> str:
+def _copied(made: "CopiedStudy", where: str) -> str:
     from hpsearch.analysis.formats import format_count
 
     returned = f" ({made.returned:,} that ran wait there)" if made.returned else ""

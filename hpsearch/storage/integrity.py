@@ -21,7 +21,7 @@ from hpsearch.errors import Problem, StorageError, StorageUnavailableError
 from hpsearch.storage import optuna_schema, schema, stored_studies
 from hpsearch.storage.address import Address, prepare_file
 from hpsearch.storage.driver_errors import attempt
-from hpsearch.storage.engine import make_engine, reading
+from hpsearch.storage.engine import make_engine, read_transaction
 from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.migration import check_revisions, revisions, revisions_of
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
@@ -448,7 +448,7 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
             attempt(lambda: check_file(engine, shown=address.shown), address)
 
         def faults() -> list[str]:
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 return _database_faults(connection, end=end)
 
         return attempt(faults, address)

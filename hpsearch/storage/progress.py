@@ -61,7 +61,7 @@ def failed_limit(budget: int) -> int:
     return max(FAILED_LEAST, budget // FAILED_SHARE)
 
 
-def enough_for(failed: int) -> int:
+def smallest_budget(failed: int) -> int:
     """Return the smallest budget that this number of failed trials, three or more, does not stop."""
     return FAILED_SHARE * (failed + 1)
 
@@ -122,7 +122,7 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
         )
         for study_id in sorted(names)
     ]
-    return [_with_others(one, others) for one in whole]
+    return [_with_foreign_trials(one, others) for one in whole]
 
 
 def _others(connection: Connection) -> dict[str, tuple[ForeignTrial, ...]]:
@@ -134,7 +134,7 @@ def _has_running(groups: Sequence[Row[Any]]) -> bool:
     return _counts(groups)[TrialState.RUNNING] > 0
 
 
-def _with_others(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]]) -> Listed:
+def _with_foreign_trials(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]]) -> Listed:
     """Return the study with its running trials of other Optuna clients."""
     if listed.study is None or listed.progress is None or listed.study.key not in others:
         return listed
@@ -359,7 +359,7 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
     name = shlex.quote(study.spec.name)
     return (
         f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {name} --state failed`; "
-        f"`hpsearch study edit {name} --trials {enough_for(failed)}` continues it"
+        f"`hpsearch study edit {name} --trials {smallest_budget(failed)}` continues it"
     )
 
 

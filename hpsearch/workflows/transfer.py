@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage.transfer import Copied, Selection, Transfer
+from hpsearch.storage.transfer import CopiedStudy, Selection, Transfer
 from hpsearch.workflows.listener import ignore
 
 
-def export_study(url: str, name: str, output: Path, *, include_running: bool = False) -> Copied:
+def export_study(url: str, name: str, output: Path, *, include_running: bool = False) -> CopiedStudy:
     """Write a study into a new SQLite file, read it back, and return a record of the contents.
 
     Running trials are refused, or written as waiting ones with `include_running`. A damaged study is written unchanged:
@@ -25,8 +25,8 @@ def export_study(url: str, name: str, output: Path, *, include_running: bool = F
 
 
 def import_studies(
-    file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[Copied], None] = ignore
-) -> Sequence[Copied]:
+    file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[CopiedStudy], None] = ignore
+) -> Sequence[CopiedStudy]:
     """Import the studies of an exported file, or only `names`, into a database; `imported` gets each stored study.
 
     The file is imported whole or, if it breaks a rule, not at all.
@@ -48,8 +48,8 @@ def copy_database(
     names: Sequence[str] = (),
     everything: bool = False,
     include_running: bool = False,
-    copied: Callable[[Copied], None] = ignore,
-) -> Sequence[Copied]:
+    copied: Callable[[CopiedStudy], None] = ignore,
+) -> Sequence[CopiedStudy]:
     """Copy studies from one database into another, and read them back; `copied` gets each stored study.
 
     These are `names`, or all that hpsearch made, or `everything`.

@@ -17,7 +17,7 @@ def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify =
 
     Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would never end.
     """
-    store.workers.ask_to_stop(name)
+    store.workers.request_stop(name)
     asked = _seen(store, name)
     notify(f'Worker "{name}": was asked to stop')
     if wait:

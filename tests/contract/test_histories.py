@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
 from hpsearch.storage.driver_errors import UncertainCommitError
-from hpsearch.storage.engine import reading, writing
+from hpsearch.storage.engine import read_transaction, write_transaction
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.queue import write_waiting
 from hpsearch.storage.records import Attempt, ClaimedTrial, StoredStudy, Update, WorkerIdentity
@@ -146,7 +146,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
     class History(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            with writing(site.people._transactions.engine, durable=False) as connection:
+            with write_transaction(site.people._transactions.engine, durable=False) as connection:
                 connection.execute(text("DELETE FROM hpsearch_workers"))
             self.hired = 0
             self.hands: list[Hand] = []
@@ -175,7 +175,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         # What is checked after each step
 
         def look(self) -> Seen:
-            with reading(site.people._transactions.engine) as connection:
+            with read_transaction(site.people._transactions.engine) as connection:
                 ours = connection.execute(_OURS, {"key": self.study.key}).all()
             trials = site.people.trials.all(self.study)
             assert [trial.number for trial in trials] == list(range(len(trials)))
