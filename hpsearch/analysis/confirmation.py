@@ -89,7 +89,7 @@ def confirmation(
     ranked = [replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
     others = len(ranked) - 1
     return [
-        one if one.rank == 1 else replace(one, is_behind=_is_behind(ranked[0], one, comparisons=others))
+        one if one.rank == 1 else replace(one, is_behind=_is_worse(ranked[0], one, comparisons=others))
         for one in ranked
     ]
 
@@ -100,7 +100,7 @@ def _order(one: Repeated, *, maximize: bool) -> tuple[int, float, int]:
     return 0, -one.mean if maximize else one.mean, one.number
 
 
-def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | None:
+def _is_worse(best: Repeated, other: Repeated, *, comparisons: int) -> bool | None:
     """Return whether `other` differs from `best` beyond the variation of seeds; None if they share fewer than two."""
     if best.mean is None:
         return None

@@ -41,7 +41,7 @@ def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
 def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     """Return the band of seeds: the pooled deviation within configurations, times Student's quantile."""
     metric = snapshot.study.spec.metric
-    again = _again(snapshot)
+    again = _repeated_results(snapshot)
     listed = [row.values for row in configuration_rows(snapshot.study, snapshot.trials)]
     repeated = [values for values in (*again, *listed) if len(values) > 1]
     freedom = sum(len(values) - 1 for values in repeated)
@@ -63,7 +63,7 @@ def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     )
 
 
-def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
+def _repeated_results(snapshot: Snapshot) -> Sequence[Sequence[float]]:
     """Return the results of configurations that were trained again, grouped by configuration."""
     metric = snapshot.study.spec.metric
     groups: dict[int, list[float]] = {}

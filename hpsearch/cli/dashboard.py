@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from hpsearch.cli.options import Storage
-from hpsearch.cli.output import answer, say
+from hpsearch.cli.output import write_line, write_message
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress", "werkzeug")
@@ -67,7 +67,7 @@ def dashboard(
         allowed_hosts=tuple(allow_host or ()),
         artifacts=artifacts,
     )
-    raise typer.Exit(serve(chosen, _tell))
+    raise typer.Exit(serve(chosen, _write_address))
 
 
 def check_extra(what: str = "dashboard") -> None:
@@ -98,7 +98,7 @@ def dashboard_command(url: str) -> str:
     return f"{command} (install it first: {install_command('dashboard')})" if is_missing else command
 
 
-def _tell(address: str) -> None:
+def _write_address(address: str) -> None:
     """Write the dashboard's address to stdout for programs, and further lines for people."""
-    answer(address, at_once=True)  # programs read it from a pipe
-    say(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")
+    write_line(address, at_once=True)  # programs read it from a pipe
+    write_message(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")

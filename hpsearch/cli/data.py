@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hpsearch.cli.options import CommandGroup, Format, OutputFormat
-from hpsearch.cli.output import Listing, answer, write_listing, write_properties
+from hpsearch.cli.output import Listing, write_line, write_listing, write_properties
 
 if TYPE_CHECKING:
     from hpsearch.data.description import Description
@@ -87,9 +87,9 @@ def fetch(
             f'SOURCE: must be a built-in name (got "{source}"): {remedy_for(source, BUILTIN_SOURCES)}'
         )
     if source == "mnist":
-        answer(f"mnist: in {fetch_mnist(os.environ)}")
+        write_line(f"mnist: in {fetch_mnist(os.environ)}")
     else:
-        answer(f"{source}: nothing to fetch, it comes with scikit-learn")
+        write_line(f"{source}: nothing to fetch, it comes with scikit-learn")
 
 
 _MANY: Final = 12

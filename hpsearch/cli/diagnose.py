@@ -12,7 +12,7 @@ import typer
 from hpsearch.analysis.formats import format_count, format_result, format_share
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
-from hpsearch.cli.output import answer, write_json
+from hpsearch.cli.output import write_json, write_line
 from hpsearch.study.messages import toml_text
 from hpsearch.study.schema import MOST_SEED
 from hpsearch.study.spec import StudySpec
@@ -125,16 +125,16 @@ def _setting(value: ParameterValue) -> str:
 def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: Question) -> None:
     """Write the verdict, its evidence, the remedy and the trained configuration to stdout."""
     first, *others = examination.verdict.findings
-    answer(f"{spec.name}: {_finding_words(first)}")
+    write_line(f"{spec.name}: {_finding_words(first)}")
     for name, value in evidence_facts(first):
-        answer(f"  {name} {value}")
-    answer(f"Remedy: {first.remedy}")
+        write_line(f"  {name} {value}")
+    write_line(f"Remedy: {first.remedy}")
     if first.suggested:
-        answer(f"Try it: {question.with_remedy(first.suggested)}")
+        write_line(f"Try it: {question.with_remedy(first.suggested)}")
     for other in others:
-        answer(f"Also found: {_finding_words(other)}: {other.remedy}")
+        write_line(f"Also found: {_finding_words(other)}: {other.remedy}")
     for line in _training_lines(examination):
-        answer(line)
+        write_line(line)
 
 
 def _finding_words(finding: Finding) -> str:

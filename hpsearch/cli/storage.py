@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.options import CommandGroup, Format, OutputFormat, Storage
-from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
+from hpsearch.cli.output import write_csv, write_json, write_line, write_message, write_table
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -79,18 +79,18 @@ def upgrade(
         ("hpsearch", done.before.hpsearch, done.after.hpsearch),
     ):
         if before is None:
-            answer(f"Tables of {owner}: none yet")
+            write_line(f"Tables of {owner}: none yet")
         elif before == after:
             newer = (
                 ", newer than this hpsearch and fit for it"
                 if owner == "hpsearch" and done.after.only_adds
                 else ""
             )
-            answer(f"Tables of {owner}: version {after}{newer}, nothing to do")
+            write_line(f"Tables of {owner}: version {after}{newer}, nothing to do")
         else:
-            answer(f"Tables of {owner}: version {after} now (it was {before})")
+            write_line(f"Tables of {owner}: version {after} now (it was {before})")
     if done.local_times is not None:
-        say(f"Times: {_local_times(done.local_times)}.")
+        write_message(f"Times: {_local_times(done.local_times)}.")
 
 
 @app.command()
@@ -122,9 +122,9 @@ def copy(
 
     done: list[CopiedStudy] = []
 
-    def tell(copied: "CopiedStudy") -> None:
+    def report_copied(copied: "CopiedStudy") -> None:
         done.append(copied)
-        answer(_copied(copied))
+        write_line(_copied(copied))
 
     try:
         copy_database(
@@ -133,11 +133,11 @@ def copy(
             names=study or (),
             everything=everything,
             include_running=include_running,
-            copied=tell,
+            copied=report_copied,
         )
     finally:
         if any(copied.in_whole_seconds for copied in done):
-            say("MySQL and MariaDB keep when trials began and ended to the second.")
+            write_message("MySQL and MariaDB keep when trials began and ended to the second.")
 
 
 def _copied(copied: "CopiedStudy") -> str:

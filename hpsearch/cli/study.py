@@ -24,7 +24,7 @@ from hpsearch.cli.options import (
     complete_study_name,
     trial_number,
 )
-from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
+from hpsearch.cli.output import write_csv, write_json, write_line, write_listing, write_message
 from hpsearch.trials import Fate, TrialState
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
 
@@ -67,7 +67,7 @@ def create(
     from hpsearch.cli.report import renew_report
 
     stored = studies.create(storage, file, name=name, trials=trials, listener=TERMINAL)
-    answer(stored.sentence)
+    write_line(stored.sentence)
     if not stored.is_new and trials is not None:
         with open_store(storage) as store:
             renew_report(store, stored.study.spec.name, url=storage)
@@ -123,10 +123,10 @@ def run(
     Example: hpsearch study run digits --workers 2
     """
     from hpsearch.cli.study_follow_up import run_all_rounds, run_study
-    from hpsearch.workflows.run import RunOptions, found_target
+    from hpsearch.workflows.run import RunOptions, resolve_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
-    study = found_target(study, storage)
+    study = resolve_target(study, storage)
     if rounds > 1:
         raise typer.Exit(run_all_rounds(study, options, rounds=rounds))
     raise typer.Exit(run_study(study, options))
@@ -142,7 +142,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
     from hpsearch.storage.store import open_store
 
     if is_unmade(storage):
-        say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
+        write_message(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
@@ -155,7 +155,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
-    from hpsearch.cli.study_follow_up import tell_if_opened
+    from hpsearch.cli.study_follow_up import report_opening
     from hpsearch.cli.study_rendering import write_foreign_overview, write_overview, write_parent
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.json_objects import study_summary
@@ -173,7 +173,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
                 return
             write_overview(study, progress, found, evaluations)
             write_parent(store, study)
-            tell_if_opened(store, study, answer)
+            report_opening(store, study, write_line)
             return
         shown = study_summary(store, study)
     if form is Format.JSON:
@@ -200,7 +200,7 @@ def best(
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.analysis.best_trials import leading_trials
-    from hpsearch.cli.study_follow_up import tell_if_opened
+    from hpsearch.cli.study_follow_up import report_opening
     from hpsearch.cli.study_rendering import best_listing, write_best
     from hpsearch.storage.store import open_store
 
@@ -209,12 +209,12 @@ def best(
         store.queue.sweep(study)
         found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
-        tell_if_opened(store, study, say)
+        report_opening(store, study, write_message)
     if form is Format.TABLE and ranked:
         write_best(study, found, evaluations, count)
-        answer()
+        write_line()
     if not ranked:
-        say(f'No trial of "{name}" is complete with a finite result yet.')
+        write_message(f'No trial of "{name}" is complete with a finite result yet.')
     if ranked or form is not Format.TABLE:
         write_listing(best_listing(ranked, study, evaluations), form)
 
@@ -239,7 +239,7 @@ def configurations(
         rows = configuration_rows(study, store.trials.all(study))
     if not rows:
         best = f"hpsearch study best {shlex.quote(name)}"
-        say(
+        write_message(
             f'Study "{name}" has a search space, not a list of [[configurations]]. List its best trials: {best}'
         )
     if rows or form is not Format.TABLE:
@@ -390,7 +390,7 @@ def confirm(
         if confirmed.is_complete:
             write_confirmation(confirmed, form)
         else:
-            say("Stopped: the same command continues from here")
+            write_message("Stopped: the same command continues from here")
         renew_report(store, name, url=storage)
     if not confirmed.is_complete:
         raise typer.Exit(INTERRUPTED)
@@ -440,7 +440,7 @@ def open_test_part(
             write_test(tested, tested.found, form)
         else:
             command = sealed_test.opened_command(tested.study, tested.opened.number, tested.seeds)
-            say(f"Stopped before the result: {command} finishes it")
+            write_message(f"Stopped before the result: {command} finishes it")
         renew_report(store, name, url=storage)
     if tested.found is None:
         raise typer.Exit(INTERRUPTED)
@@ -519,7 +519,7 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
 
     with open_store(storage, foreign=True) as store:
         studies.rename(store, name, new)
-        answer(f'Study "{name}": renamed to "{new}"')
+        write_line(f'Study "{name}": renamed to "{new}"')
         renew_report(store, new, url=storage, before=name)
 
 
@@ -535,7 +535,7 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
 
     with open_store(storage, foreign=True) as store:
         trials = format_count(studies.copy(store, name, new), "trial")
-    answer(f'Study "{name}": copied to "{new}" with {trials}')
+    write_line(f'Study "{name}": copied to "{new}" with {trials}')
 
 
 @app.command()
@@ -557,9 +557,9 @@ def export(
     from hpsearch.workflows.transfer import export_study
 
     made = export_study(storage, name, output, include_running=include_running)
-    answer(_copied(made, str(output)))
+    write_line(_copied(made, str(output)))
     if made.faults:
-        say(
+        write_message(
             f"Warning: `study import` of hpsearch {hpsearch.__version__} will refuse {output} as it is:\n"
             + "\n".join(f"  {fault}" for fault in made.faults)
         )
@@ -586,7 +586,7 @@ def import_studies(
 
     shown = parse_address(storage).shown
     transfer.import_studies(
-        file, storage, names=study or (), imported=lambda made: answer(_copied(made, shown))
+        file, storage, names=study or (), imported=lambda made: write_line(_copied(made, shown))
     )
 
 

@@ -88,12 +88,12 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         if why is None
         else f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}.",
         repeated=tuple(repeated),
-        sure=_sure(snapshot, repeated),
+        sure=_certainty_sentence(snapshot, repeated),
         test=_test_words(snapshot),
     )
 
 
-def _sure(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
+def _certainty_sentence(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
     if not repeated:
         return unconfirmed_words(snapshot.study, snapshot.trials)
     rival = rival_words(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)

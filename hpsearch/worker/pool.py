@@ -118,7 +118,7 @@ class Pool:
         """
         watch = DrainWatch(
             stop,
-            asked=self._ask_all,
+            on_request=self._ask_all,
             hand_back=self._kill_all,
             within_s=END_WITHIN_S,
             ends_process=self.options.ends_process,
@@ -154,12 +154,12 @@ class Pool:
 
     def _look(self) -> Progress:
         try:
-            return self.store.studies.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._live_workers())
         except StudyNotFoundError:
             self._follow()
-            return self.store.studies.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._live_workers())
 
-    def _living(self) -> list[str]:
+    def _live_workers(self) -> list[str]:
         """Return the names of the running workers, regardless of clocks and leases."""
         return [process.name for process in self._processes if process.popen.poll() is None]
 
@@ -265,7 +265,7 @@ class Pool:
         try:
             self._drain()
         finally:
-            with stop.undisturbed():
+            with stop.shield():
                 self._end_all()
                 self._hand_back()
 

@@ -67,7 +67,7 @@ class StopRequest:
             signal.signal(signal.SIGHUP, self._hang_up)
 
     @contextmanager
-    def undisturbed(self) -> Iterator[None]:
+    def shield(self) -> Iterator[None]:
         """Keep signals from interrupting this context, such as handing trials back; all count as requests."""
         before, self._is_ending = self._is_ending, True
         try:
@@ -122,7 +122,7 @@ class Stoppable(Protocol):
         """Ask the process to end."""
 
 
-def do_nothing() -> None:
+def do_nothing(*_: object) -> None:
     """Do nothing."""
 
 
@@ -133,8 +133,8 @@ class DrainWatch:
     Without `ends_process`, in a program that is not ours, it only calls `hand_back` then.
 
     One step of a huge network, reading data, or a database that does not answer cannot be interrupted from within.
-    `asked` is called immediately, and `hand_back` shortly before the end, each from a thread of its own: later writes
-    of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in a driver
+    `on_request` is called immediately, and `hand_back` shortly before the end, each from a separate thread: later
+    writes of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in a driver
     that runs no Python, like SQLite's while it waits for a lock.
     """
 
@@ -143,13 +143,13 @@ class DrainWatch:
         stop: Stoppable,
         *,
         hand_back: Callable[[], None] = do_nothing,
-        asked: Callable[[], None] = do_nothing,
+        on_request: Callable[[], None] = do_nothing,
         within_s: float = DRAIN_WITHIN_S,
         ends_process: bool = True,
     ) -> None:
         self._stop = stop
         self._hand_back = hand_back
-        self._asked = asked
+        self._on_request = on_request
         self._within_s = within_s
         self._ends_process = ends_process
         self._left = threading.Event()
@@ -181,7 +181,7 @@ class DrainWatch:
         while not self._is_asked():
             if self._left.wait(POLL_EVERY_S):
                 return
-        self._asked()
+        self._on_request()
         if self._left.wait(self._within_s):
             return
         helper = threading.Thread(target=self._try_to_hand_back, name="hand back", daemon=True)

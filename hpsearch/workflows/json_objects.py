@@ -21,7 +21,7 @@ from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 JsonObject: TypeAlias = dict[str, Any]
 
-GONE: Final = "(deleted)"
+DELETED: Final = "(deleted)"
 
 
 def study_summary(store: Store, study: StoredStudy) -> JsonObject:
@@ -154,17 +154,17 @@ def _missing(name: str, reason: str) -> JsonObject:
 
 
 def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
+    """Return the name of the study that `study` follows up; `DELETED` if it is gone, None if there is none."""
     if study.parent is None:
         return None
-    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
+    return next((other.spec.name for other in studies if other.key == study.parent), DELETED)
 
 
-def existing(name: str | None) -> str | None:
+def null_if_deleted(name: str | None) -> str | None:
     """Return the parent's name for programs: null if there is none, or it is gone."""
-    return None if name == GONE else name
+    return None if name == DELETED else name
 
 
 def _parent_object(store: Store, study: StoredStudy) -> str | None:
     """Return the name of the study that `study` follows up, for programs."""
-    return None if study.parent is None else existing(parent_name(study, store.studies.all()))
+    return None if study.parent is None else null_if_deleted(parent_name(study, store.studies.all()))

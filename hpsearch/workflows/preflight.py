@@ -28,7 +28,7 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
     return prepared
 
 
-def warnings_before(study: PreparedStudy) -> list[str]:
+def preflight_warnings(study: PreparedStudy) -> list[str]:
     """Return a line for an intended fault, and one for each problem of the fixed values and the data.
 
     Targets of numbers are never scaled: a network whose outputs begin near 0 has to grow by as much as they vary, and

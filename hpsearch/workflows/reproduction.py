@@ -21,7 +21,7 @@ from hpsearch.worker.machine import core_count
 from hpsearch.workflows.listener import SILENT, Listener, Notify
 
 
-def asked_studies(names: Sequence[str], *, is_full: bool) -> list[str]:
+def select_studies(names: Sequence[str], *, is_full: bool) -> list[str]:
     """Return the studies with these names, or all if none is named. Raises UsageError for an unknown name."""
     wanted = [name.removesuffix(".toml").rpartition("/")[2] for name in names]
     for name in wanted:

@@ -33,7 +33,7 @@ from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows.default_storage import is_unmade
 from hpsearch.workflows.listener import SILENT, Listener, ignore
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, follow_up, narrowing_of, round_name
-from hpsearch.workflows.preflight import read_data, warnings_before
+from hpsearch.workflows.preflight import preflight_warnings, read_data
 from hpsearch.workflows.snapshot import take_snapshot
 from hpsearch.workflows.studies import Stored, store_study, with_budget
 
@@ -71,7 +71,7 @@ class StudyRun:
     problem: str | None
 
 
-def found_target(target: str, url: str) -> str:
+def resolve_target(target: str, url: str) -> str:
     """Return `target`, or the path of the example of that name if it is neither a file nor a stored study.
 
     Raises StudyFileError if it is a folder or a pipe.
@@ -116,7 +116,7 @@ def run(
             found = store_study(store, job, trials=options.trials)
         else:
             job = _job_of_other_budget(store, target, options, listener)
-            found = _known(store, target, options)
+            found = _stored_study(store, target, options)
         listener.notify(found.sentence)
         for line in warnings if found.is_new else ():
             listener.notify(line)
@@ -160,7 +160,7 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
         job = job_of(study)
         check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
-        return job, warnings_before(study)
+        return job, preflight_warnings(study)
 
 
 def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
@@ -189,7 +189,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
     )
 
 
-def _known(store: Store, target: str, options: RunOptions) -> Stored:
+def _stored_study(store: Store, target: str, options: RunOptions) -> Stored:
     """Return the stored study with the requested budget."""
     study = store.studies.get(target)
     if options.trials is not None and options.trials != study.spec.trials:
@@ -285,7 +285,7 @@ def run_rounds(
         with open_store(options.url) as store:
             following = None
             if number < rounds:
-                following = _following(store, store.studies.get(names[-1]), options)
+                following = _next_round(store, store.studies.get(names[-1]), options)
                 next_round(following)
             if following is None or following.study is None:
                 return _best_of(store, names)
@@ -293,7 +293,7 @@ def run_rounds(
     return Rounds(names=names)
 
 
-def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRound:
+def _next_round(store: Store, study: StoredStudy, options: RunOptions) -> NextRound:
     """Return the next round, created if needed.
 
     Raises StudyExistsError if a study of that name does not follow `study`.

@@ -20,7 +20,7 @@ from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
 from hpsearch.workflows.listener import SILENT, Listener
-from hpsearch.workflows.preflight import warnings_before
+from hpsearch.workflows.preflight import preflight_warnings
 
 
 @final
@@ -48,7 +48,7 @@ def create_prepared(
     url: str, study: PreparedStudy, *, trials: int | None = None, listener: Listener = SILENT
 ) -> Stored:
     """Store a study that is read already. The listener gets its faults ahead of any training."""
-    for line in warnings_before(study):
+    for line in preflight_warnings(study):
         listener.notify(line)
     with open_store(url) as store:
         return store_study(store, job_of(study), trials=trials)
@@ -56,7 +56,7 @@ def create_prepared(
 
 def _read(file: Path, name: str | None, trials: int | None, listener: Listener) -> PreparedStudy:
     study = prepare_file(with_examples(file), name=name, trials=trials)
-    for line in warnings_before(study):
+    for line in preflight_warnings(study):
         listener.notify(line)
     return study
 

@@ -57,7 +57,7 @@ def enqueue_values(store: Store, name: str, settings: Mapping[str, Any]) -> Enqu
             f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
             "add it to the list in the study file, and create that under another name"
         )
-    params = asked_for(study, settings)
+    params = requested_params(study, settings)
     (number,) = store.queue.enqueue(study, [params])
     return Enqueued(
         study=study,
@@ -76,7 +76,7 @@ def _grid(store: Store, study: StoredStudy) -> Grid:
     return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials.all(study))))
 
 
-def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
+def requested_params(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
     """Return the parameters by their names in the search space. Raises UsageError with every problem."""
     if not settings:
         raise UsageError(

@@ -18,17 +18,17 @@ def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify =
     Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would never end.
     """
     store.workers.request_stop(name)
-    asked = _seen(store, name)
+    asked = _find_worker(store, name)
     notify(f'Worker "{name}": was asked to stop')
     if wait:
-        while asked is not None and (found := _seen(store, name)) is not None:
+        while asked is not None and (found := _find_worker(store, name)) is not None:
             # Another worker of the same name began later.
             asked = found if found.started == asked.started else None
             time.sleep(_LOOK_EVERY_S)
         notify(f'Worker "{name}": has ended')
 
 
-def _seen(store: Store, name: str) -> WorkerRecord | None:
+def _find_worker(store: Store, name: str) -> WorkerRecord | None:
     """Return the worker of that name, or None. Raises HpsearchError if it is lost."""
     worker = next((worker for worker in store.workers.all() if worker.identity.name == name), None)
     if worker is not None and worker.is_lost:

@@ -40,7 +40,7 @@ def test_a_third_signal_interrupts_no_hand_back() -> None:
     """After the second one, and in sections that must not be interrupted, signals are only requests."""
     stop = StopRequest()
     stop.listen()
-    with stop.undisturbed():
+    with stop.shield():
         for _ in range(3):
             signal.raise_signal(signal.SIGTERM)
     handed_back = []

@@ -134,7 +134,7 @@ def draw_best_curve(trial: BestCurve, data: BestCurves) -> go.Figure:
             "",
             anchor=lowest_axis(data.scale, data.rails),
             range=[0, 1.04 * data.epochs],
-            **ticked(_few(data.ticks)),
+            **ticked(_thinned_ticks(data.ticks)),
         ),
         **result_axes(data.scale, data.rails, places),
         "title": {"text": escaped(trial.title), "x": 0, "xanchor": "left", "y": 1, "yanchor": "top"},
@@ -142,11 +142,11 @@ def draw_best_curve(trial: BestCurve, data: BestCurves) -> go.Figure:
         "height": height + _MARGIN["t"] + _MARGIN["b"],
     }
     layout["title"] |= {"font": {"size": 12, "color": INK}, "pad": {"t": 4}}
-    layout["yaxis"] |= {"title": None, **ticked(_few(data.scale.ticks))}
+    layout["yaxis"] |= {"title": None, **ticked(_thinned_ticks(data.scale.ticks))}
     return figure(_traces(trial, data), layout, plot_px=height)
 
 
-def _few(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
+def _thinned_ticks(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
     """Return at most three evenly spread ticks, so that labels do not overlap in a small figure."""
     stride = max(-(-(len(ticks) - 1) // (_LABELS - 1)), 1)
     return tuple(ticks[::stride])
