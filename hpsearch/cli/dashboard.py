@@ -18,10 +18,11 @@ EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress", "werkzeug")
 def dashboard(
     *,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to bind; 0.0.0.0 is all.")
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="The address to listen on; 0.0.0.0 listens on all."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any that is free.")
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 selects a free port.")
     ] = 8080,
     token: Annotated[
         str | None,
@@ -29,12 +30,15 @@ def dashboard(
             "--token",
             metavar="T",
             envvar="HPSEARCH_TOKEN",
-            help="The token that visitors need. Prefer the variable: other users can see command lines.",
+            help="The token that requests must have. Prefer the variable: other users can see command lines.",
         ),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="N", min=1, max=256, help="Requests that are served at once.")
+        int,
+        typer.Option(
+            "--threads", metavar="N", min=1, max=256, help="Number of requests served at the same time."
+        ),
     ] = 8,
     allow_host: Annotated[
         list[str] | None,

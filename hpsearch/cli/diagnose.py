@@ -33,7 +33,7 @@ def diagnose(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A value in place of the file's, such as training.epochs=5; may be given again.",
+            help="A value in place of the file's, such as training.epochs=5; may be repeated.",
         ),
     ] = None,
     configuration: Annotated[
@@ -41,7 +41,7 @@ def diagnose(
         typer.Option(
             "--configuration",
             metavar="NAME|INDEX",
-            help="Which of the file's [[configurations]]: its name, or its place from 0.",
+            help="One of the file's [[configurations]], by its name or its position from 0.",
         ),
     ] = None,
     data: Annotated[
@@ -52,9 +52,7 @@ def diagnose(
         int | None,
         typer.Option("--seed", metavar="N", min=0, max=MOST_SEED, help="The seed, in place of the file's."),
     ] = None,
-    form: Annotated[
-        AnswerFormat, typer.Option("--format", help="How to write the answer.")
-    ] = AnswerFormat.TEXT,
+    form: Annotated[AnswerFormat, typer.Option("--format", help="Output format.")] = AnswerFormat.TEXT,
 ) -> None:
     """Train one configuration of a study file, ignoring [search], and report its fault.
 

@@ -97,7 +97,7 @@ def _crashed(error: Exception) -> int:
     except OSError as unwritable:
         where = f"the crash file could not be written ({unwritable.strerror})"
     what = mask(f"{type(error).__name__}: {error}".partition("\n")[0])
-    write_message(f"Error: this is a fault of hpsearch ({what}): {where}")
+    write_message(f"Error: this is a bug in hpsearch ({what}): {where}")
     return OUR_FAULT
 
 

@@ -38,7 +38,7 @@ app = typer.Typer(
 @app.command()
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write them; made if it does not exist.")
+        Path, typer.Argument(metavar="FOLDER", help="The folder to write to; created if it does not exist.")
     ] = Path("studies"),
 ) -> None:
     """Copy the example study files to a folder, to read, run and change them.

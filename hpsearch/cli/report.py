@@ -48,7 +48,7 @@ def report(
         typer.Option(
             "--compare",
             metavar="NAME",
-            help="Another study of the same metric to compare with; may be given again.",
+            help="Another study of the same metric to compare with; may be repeated.",
             autocompletion=complete_study_name,
         ),
     ] = None,

@@ -49,7 +49,7 @@ def reproduce(
         bool,
         typer.Option(
             "--full/--quick",
-            help="All seeds, and 300 epochs, which takes far longer. Or what a few minutes on two cores allow.",
+            help="All seeds and 300 epochs, which takes far longer, or what two cores finish in minutes.",
         ),
     ] = False,
     seed: Annotated[

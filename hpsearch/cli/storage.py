@@ -62,7 +62,7 @@ def check(
 @app.command()
 def upgrade(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it also while workers are at work.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Upgrade even if workers are running.")] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Upgrade the tables of an older hpsearch or Optuna to the schema of this version. Their data is kept.
@@ -73,7 +73,7 @@ def upgrade(
     """
     from hpsearch.storage.upgrade import upgrade as upgraded
 
-    done = upgraded(storage, beside_workers=yes)
+    done = upgraded(storage, allow_workers=yes)
     for owner, before, after in (
         ("Optuna", done.before.optuna, done.after.optuna),
         ("hpsearch", done.before.hpsearch, done.after.hpsearch),
@@ -82,7 +82,7 @@ def upgrade(
             write_line(f"Tables of {owner}: none yet")
         elif before == after:
             newer = (
-                ", newer than this hpsearch and fit for it"
+                ", newer than this hpsearch but compatible with it"
                 if owner == "hpsearch" and done.after.only_adds
                 else ""
             )
@@ -102,7 +102,7 @@ def copy(
     ],
     study: Annotated[
         list[str] | None,
-        typer.Option("--study", metavar="NAME", help="Copy this study; may be given several times."),
+        typer.Option("--study", metavar="NAME", help="Copy this study; may be repeated."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Copy the studies of other Optuna clients too.")
@@ -137,7 +137,7 @@ def copy(
         )
     finally:
         if any(copied.in_whole_seconds for copied in done):
-            write_message("MySQL and MariaDB keep when trials began and ended to the second.")
+            write_message("MySQL and MariaDB store the times of trials in whole seconds.")
 
 
 def _copied(copied: "CopiedStudy") -> str:

@@ -47,7 +47,7 @@ def create(
     name: NewName = None,
     trials: Trials = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run, and store nothing.")
+        bool, typer.Option("--dry-run", help="Print the plan without storing or running anything.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -104,7 +104,7 @@ def run(
             metavar="N",
             min=1,
             max=100,
-            help="Narrow and run again, until so many rounds are run.",
+            help="Run this many rounds, and narrow the search space after each.",
         ),
     ] = 1,
     report: Annotated[
@@ -252,15 +252,19 @@ def trials(
     *,
     state: Annotated[
         list[TrialState] | None,
-        typer.Option("--state", help="Only trials in this state of Optuna's; may be given again."),
+        typer.Option("--state", help="Only trials in this state of Optuna's; may be repeated."),
     ] = None,
     fate: Annotated[
-        list[Fate] | None, typer.Option("--fate", help="Only trials of this fate; may be given again.")
+        list[Fate] | None, typer.Option("--fate", help="Only trials of this fate; may be repeated.")
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", metavar="N", min=1, max=MOST_INTEGER, help="At most so many, the first by number."
+            "--limit",
+            metavar="N",
+            min=1,
+            max=MOST_INTEGER,
+            help="List at most this many, the lowest numbers first.",
         ),
     ] = None,
     form: OutputFormat = Format.TABLE,
@@ -390,7 +394,7 @@ def confirm(
         if confirmed.is_complete:
             write_confirmation(confirmed, form)
         else:
-            write_message("Stopped: the same command continues from here")
+            write_message("Stopped. Run the same command again to continue.")
         renew_report(store, name, url=storage)
     if not confirmed.is_complete:
         raise typer.Exit(INTERRUPTED)
@@ -413,9 +417,7 @@ def open_test_part(
         int, typer.Option("--seeds", metavar="N", min=2, max=MOST_SEEDS, help="How many fresh seeds.")
     ] = 5,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    form: Annotated[
-        AnswerFormat, typer.Option("--format", help="How to write the answer.")
-    ] = AnswerFormat.TEXT,
+    form: Annotated[AnswerFormat, typer.Option("--format", help="Output format.")] = AnswerFormat.TEXT,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Open the sealed test part, once, and print the result of one configuration there over fresh seeds.
@@ -571,7 +573,7 @@ def import_studies(
     *,
     study: Annotated[
         list[str] | None,
-        typer.Option("--study", metavar="NAME", help="Only this one; may be given again."),
+        typer.Option("--study", metavar="NAME", help="Only this one; may be repeated."),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:

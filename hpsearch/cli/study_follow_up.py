@@ -317,7 +317,7 @@ def run_study(target: str, options: RunOptions) -> int:
 
 
 def _write_stopped() -> None:
-    write_message("Stopped: the same command continues from here")
+    write_message("Stopped. Run the same command again to continue.")
 
 
 def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:

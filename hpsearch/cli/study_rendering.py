@@ -214,7 +214,7 @@ def write_stopped(edited: Edited) -> None:
     """Write that the study takes no more trials to stdout."""
     _write_sentences(edited)
     if edited.progress.running:
-        write_line(f"In training, and going on to their end: {edited.progress.running:,}")
+        write_line(f"Still in training, until they end: {edited.progress.running:,}")
 
 
 def _write_sentences(edited: Edited) -> None:
@@ -456,7 +456,7 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
     for line in planned.configurations:
         yield "configuration", line
     if not planned.configurations:
-        for line in planned.search or ("nothing: every trial is the same but for its seed",):
+        for line in planned.search or ("nothing: trials differ only in their seeds",):
             yield "search", line
     yield "sampler", planned.sampler
     yield "pruning", planned.pruning

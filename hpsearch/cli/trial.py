@@ -106,7 +106,7 @@ def replay(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Also train it with this in place of its own value; may be given again.",
+            help="Also train it with this in place of its own value; may be repeated.",
         ),
     ] = None,
     output: Annotated[
@@ -130,7 +130,7 @@ def replay(
             metavar="UNIT",
             min=0,
             max=MOST_INTEGER,
-            help="A unit of the first hidden layer to draw; may be given again.  [default: ten, evenly spread]",
+            help="A unit of the first hidden layer to draw; may be repeated.  [default: ten, evenly spread]",
         ),
     ] = None,
     form: Annotated[
@@ -176,7 +176,7 @@ def enqueue(
     *,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value that is searched; may be given again."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A value that is searched; may be repeated."),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:

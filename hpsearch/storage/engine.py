@@ -351,7 +351,7 @@ def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
     If the file was replaced, connections are renewed. If it is missing, a transaction raises StorageUnavailableError,
     so that no empty file takes its place.
     """
-    gone = f"{shown}: the file is gone: put it back, or stop what works on it"
+    gone = f"{shown}: the file is gone: restore it, or stop the processes that use it"
     was_there = threading.Event()
 
     def look(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
@@ -368,7 +368,7 @@ def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
         if present is None:
             raise StorageUnavailableError(gone)
         if present != record.info[_FILE]:
-            raise DisconnectionError(f"{path}: another file is there than before")
+            raise DisconnectionError(f"{path}: the file was replaced by another one")
 
     event.listen(engine, "do_connect", look)
     event.listen(engine, "connect", note)

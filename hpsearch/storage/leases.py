@@ -46,7 +46,7 @@ SUPERSEDED: Final[AttemptKind] = "superseded"
 _KINDS: Final[Mapping[object, AttemptKind]] = {kind: kind for kind in get_args(AttemptKind)}
 
 LEASE_EXPIRED: Final = "lease expired"
-WORKER_LIVES: Final = "lease expired, but its worker lives"
+WORKER_LIVES: Final = "lease expired, but its worker is alive"
 
 _ours = schema.trials
 _theirs = optuna_schema.trials

@@ -420,6 +420,6 @@ def _write(there: Connection, picture: _TargetStudy) -> int:
 
 def _differs(picture: _TargetStudy, what: str) -> StorageError:
     return StorageError(
-        f'study "{picture.study.name}": {what} reads back otherwise than it was written, so nothing was copied: '
-        "see whether the target's character set and types can hold it"
+        f'study "{picture.study.name}": {what} differs after reading it back, so nothing was copied: '
+        "check whether the target's character set and column types can store it"
     )

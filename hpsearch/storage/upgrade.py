@@ -93,8 +93,8 @@ def _major(version: str) -> int:
 
 
 _STATES_AFTER_FAILURE: Final = {
-    "sqlite": "the file is as it was: {remedy}",
-    "postgresql": "the revision that failed was undone: {remedy}, and repeat the command",
+    "sqlite": "the file is unchanged: {remedy}",
+    "postgresql": "the failed revision was rolled back: {remedy}, and repeat the command",
 }
 """The state after a failed upgrade, and the remedy. MySQL and MariaDB do not roll back changes of tables."""
 
@@ -120,24 +120,24 @@ class Upgrade:
     local_times: LocalTimes | None = None
 
 
-def upgrade(url: str, *, beside_workers: bool = False) -> Upgrade:
+def upgrade(url: str, *, allow_workers: bool = False) -> Upgrade:
     """Upgrade Optuna's tables and ours, if they exist, to the newest revisions, and keep every row.
 
     An SQLite file changes in one transaction, after a copy of it was upgraded, so a file that cannot be upgraded stays
     identical byte for byte. PostgreSQL rolls back a failed upgrade of either schema. MySQL and MariaDB cannot; the
     error names the remedy. Raises StorageError for tables of a newer hpsearch or Optuna, or of another application, if
-    there is nothing to upgrade, and, unless `beside_workers`, if workers are alive.
+    there is nothing to upgrade, and, unless `allow_workers`, if workers are alive.
     """
     address = parse_address(url)
     prepare_file(address, create=False)
     engine = make_engine(address, works_long=True)
     try:
-        return attempt(lambda: _upgraded(engine, address, beside_workers=beside_workers), address)
+        return attempt(lambda: _upgraded(engine, address, allow_workers=allow_workers), address)
     finally:
         engine.dispose()
 
 
-def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgrade:
+def _upgraded(engine: Engine, address: Address, *, allow_workers: bool) -> Upgrade:
     before = revisions_of(engine)
     check_not_newer(before, shown=address.shown)
     if before.optuna is None:
@@ -149,7 +149,7 @@ def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgr
     is_theirs_old = before.optuna != optuna_schema.HEAD or bool(before.lacks)
     is_ours_old = before.hpsearch is not None and before.hpsearch < schema.REVISION
     if is_theirs_old or is_ours_old:
-        if before.hpsearch is not None and not beside_workers:
+        if before.hpsearch is not None and not allow_workers:
             _refuse_workers(engine, address)
         with (
             exclusive_lock(engine),

@@ -56,7 +56,6 @@ class Plan:
 
     name: str
     trials: int
-    training_examples: int
     inputs: int
     outputs: int
     epochs: Span
@@ -78,7 +77,6 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
     return Plan(
         name=spec.name,
         trials=spec.trials,
-        training_examples=training_examples,
         inputs=inputs,
         outputs=outputs,
         epochs=epoch_span(spec),

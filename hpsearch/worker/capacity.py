@@ -81,7 +81,7 @@ def _too_large(job: Job, rows: int, workers: int, option: str) -> HpsearchError:
     if workers > 1:
         what = f"{workers} workers that train {what} each"
     room = format_size(_memory_share_bytes(workers) * workers)
-    rule = f"{what} must fit into the memory that is here, {room}"
+    rule = f"{what} must fit into the available memory, {room}"
     needed = format_size(job.bytes_per_row * rows * workers)
     if option:
         return HpsearchError(

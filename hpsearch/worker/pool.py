@@ -210,7 +210,7 @@ class Pool:
     def _handle_exit(self, process: _Process, code: int) -> None:
         """Record how a worker ended, and start another one if it crashed."""
         if code == INTERRUPTED:
-            self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
+            self.notes.append(f"{process.name}: was stopped by another program; its trials wait again")
         elif code == USER_ERROR and self._was_renamed(process):
             self._processes.append(self._start())
         elif code == USER_ERROR:

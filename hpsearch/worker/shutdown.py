@@ -134,8 +134,8 @@ class DrainWatch:
 
     One step of a huge network, reading data, or a database that does not answer cannot be interrupted from within.
     `on_request` is called immediately, and `hand_back` shortly before the end, each from a separate thread: later
-    writes of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in a driver
-    that runs no Python, like SQLite's while it waits for a lock.
+    writes of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in
+    a driver that runs no Python, like SQLite's while it waits for a lock.
     """
 
     def __init__(

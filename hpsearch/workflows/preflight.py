@@ -74,6 +74,6 @@ def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -
     unexpected = [finding for finding in findings if finding.cause not in expected]
     return [
         f"Warning: {finding.cause}: {finding.remedy.removesuffix('.')} "
-        f'(meant? pruning.expected = ["{finding.cause}"])'
+        f'(intended? Set pruning.expected = ["{finding.cause}"])'
         for finding in unexpected
     ]

@@ -55,7 +55,7 @@ def run(
     listener.notify(f"Training on {SOURCES[source]}")
     if images is None and source == "digits":
         listener.notify(
-            "MNIST is not on this machine, so most claims are not tested (hpsearch data fetch mnist brings it)"
+            "MNIST is not on this machine, so most claims are not tested (hpsearch data fetch mnist downloads it)"
         )
     with listener.stage("Running"):
         outcomes = reproduce(

@@ -109,7 +109,8 @@ def _prepared(study: StoredStudy, listener: Listener) -> PreparedStudy:
     if prepared.data.test is None:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a sealed test part (got data.test_fraction = '
-            f"{study.spec.data.test_fraction:g}): give it one in the study file, 0.2 say, and search under another name"
+            f"{study.spec.data.test_fraction:g}): set it in the study file, for example to 0.2, and search under "
+            "another name"
         )
     check_memory(job_of(prepared))
     return prepared
@@ -165,7 +166,7 @@ def _warn(store: Store, study: StoredStudy, notify: Notify) -> None:
         if (opened := store.evaluations.unsealing(other)) is not None:
             notify(
                 f'Warning: study "{other.spec.name}" opened the same test part on {format_time(opened.opened)}: '
-                "if anything was chosen by its result, this one is no test any more"
+                "if you chose anything by that result, this test is biased"
             )
 
 

@@ -76,7 +76,7 @@ def _new_file(output: Path) -> Iterator[Path]:
         unfinished.rename(output)
     except OSError as error:
         raise HpsearchError(
-            f"--output: must be a file that can be made (got {output}: {error.strerror}): name another one"
+            f"--output: must be a file that can be created (got {output}: {error.strerror}): name another one"
         ) from error
     finally:
         for ending in ("", "-wal", "-shm"):

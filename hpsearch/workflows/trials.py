@@ -106,7 +106,7 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
         return wrong[0].message
     if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
         words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
-        return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value of it"
+        return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value inside it"
     return None
 
 

@@ -33,7 +33,7 @@ def _find_worker(store: Store, name: str) -> WorkerRecord | None:
     worker = next((worker for worker in store.workers.all() if worker.identity.name == name), None)
     if worker is not None and worker.is_lost:
         raise HpsearchError(
-            f'worker "{name}": must have been seen lately (got {format_time(worker.seen)}): it is lost, and its '
-            "trials go back by themselves; if it comes back, it stops"
+            f'worker "{name}": must be alive (last seen {format_time(worker.seen)}): it is lost, and its '
+            "trials are set waiting automatically; if it comes back, it stops"
         )
     return worker

@@ -389,8 +389,8 @@ def test_a_copy_that_reads_back_otherwise_is_undone(new_lab: Labs, target: str) 
     with pytest.raises(StorageError) as caught:
         copied(lab.url, target, lab.study.spec.name)
     assert str(caught.value) == (
-        f'study "{lab.study.spec.name}": trial 2 reads back otherwise than it was written, so nothing was copied: '
-        "see whether the target's character set and types can hold it"
+        f'study "{lab.study.spec.name}": trial 2 differs after reading it back, so nothing was copied: '
+        "check whether the target's character set and column types can store it"
     )
     with open_store(target) as store:
         assert (store.studies.all(), store.studies.foreign_names()) == ([], [])

@@ -214,7 +214,7 @@ def test_an_old_database_of_ours_is_upgraded(script: Path, tmp_path: Path) -> No
     """All facts that its own version could read are still read from it."""
     url = load(script, tmp_path / "old.db")
     revision = script.stem.removeprefix("hpsearch-")
-    done = upgrade(url, beside_workers=True)
+    done = upgrade(url, allow_workers=True)
     assert (done.before.hpsearch, done.after) == (revision, CURRENT)
     with open_store(url, create=False) as store:
         assert missing(json.loads(script.with_suffix(".json").read_text()), facts(store)) == []
@@ -280,7 +280,7 @@ def test_both_schemas_are_upgraded_once_nobody_works(engine: Engine) -> None:
         "stop them with `hpsearch worker stop`, or add --yes"
     )
     old = Revisions(optuna="v3.0.0.d", hpsearch=schema.REVISION)
-    assert upgrade(url, beside_workers=True) == Upgrade(url_shown=shown, before=old, after=CURRENT)
+    assert upgrade(url, allow_workers=True) == Upgrade(url_shown=shown, before=old, after=CURRENT)
     assert upgrade(url) == Upgrade(url_shown=shown, before=CURRENT, after=CURRENT)
     with open_store(url) as store:
         assert facts(store)["studies"] == before

@@ -65,7 +65,7 @@ def test_a_database_on_a_network_file_system_is_refused(
         with pytest.raises(StorageError) as caught:
             open_store(url)
         assert str(caught.value) == (
-            f"{url}: must not lie on a network file system, where SQLite's locks do not hold "
+            f"{url}: must not lie on a network file system, where SQLite's locks do not work "
             f"(got nfs at {away}): choose a local disk, or PostgreSQL or MariaDB"
         )
     assert list(away.iterdir()) == []

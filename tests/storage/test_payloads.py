@@ -67,7 +67,9 @@ def hostile_payloads() -> dict[str, bytes]:
 def test_bytes_that_are_no_series_are_refused(why: str) -> None:
     """Damaged bytes, and few that expand to many, are named, and no more than the bound is ever expanded."""
     tracemalloc.start()
-    with pytest.raises(StorageError, match=rf"^series: {why}.*: it is damaged, or not of hpsearch; see `"):
+    with pytest.raises(
+        StorageError, match=rf"^series: {why}.*: it is damaged, or another program wrote it; see `"
+    ):
         unpack_series(SERIES_FORMAT, hostile_payloads()[why])
     assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
     tracemalloc.stop()

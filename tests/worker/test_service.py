@@ -200,7 +200,7 @@ def test_a_study_with_other_data_is_skipped(bench: Bench) -> None:
     bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
     refusal = (
         f'study "other": its data has the fingerprint feedbeef (got {study.fingerprint} from '
-        f"{prepare_study(SPEC).data.origin}): bring back the data that the study was created with, "
+        f"{prepare_study(SPEC).data.origin}): restore the data that the study was created with, "
         "or create another study"
     )
     with pytest.raises(FingerprintError) as caught:

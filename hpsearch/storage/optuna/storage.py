@@ -99,7 +99,9 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         try:
             self._trials.flush()
         except StorageError as error:
-            _log.warning("what was set on running trials was not stored before the process forked: %s", error)
+            _log.warning(
+                "values set on running trials could not be stored before the process forked: %s", error
+            )
 
     def after_fork(self) -> None:
         """Start afresh in a child process: values still pending are written by the parent."""
