@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from hpsearch.analysis.configurations import ConfigurationRow, configuration_name, configuration_rows
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.intervals import (
     CONFIDENCE,
     Interval,
@@ -17,6 +17,7 @@ from hpsearch.analysis.intervals import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part, StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.trials import ParameterValue, Trial, best_trials
 
 

@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Final, final
 
 from hpsearch.analysis.configurations import configuration_rows
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.intervals import metric_bounds, students_quantile, wilson_interval, within
 from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial
 
 _LEAST_STEP: Final = 1e-6

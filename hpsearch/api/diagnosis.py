@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Unpack, cast, final, overload
 
-from hpsearch.analysis.formats import format_count, format_share
+from hpsearch.analysis.formats import format_share
 from hpsearch.analysis.trial_facts import cause_words
 from hpsearch.api.border import public
 from hpsearch.api.data import Data, study_data
@@ -15,6 +15,7 @@ from hpsearch.api.options import NetworkOptions
 from hpsearch.api.trials import RecordedTraining, TrialVerdict, verdict_of
 from hpsearch.data.arrays import ArrayValues
 from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.study.messages import format_count
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.analysis.formats import format_count, format_result, format_share
+from hpsearch.analysis.formats import format_result, format_share
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import write_json, write_line
-from hpsearch.study.messages import toml_text
+from hpsearch.study.messages import format_count, toml_text
 from hpsearch.study.schema import MOST_SEED
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue

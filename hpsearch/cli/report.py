@@ -110,9 +110,9 @@ def _check_publish(figure: str | None) -> None:
 
 
 def _publish(url: str, snapshot: "Snapshot") -> None:
-    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.progress import busy
     from hpsearch.dashboard.publishing import publish
+    from hpsearch.study.messages import format_count
 
     with busy("Publishing figures and notes"):
         done = publish(url, snapshot)

@@ -39,9 +39,9 @@ def check(
     """
     from dataclasses import asdict
 
-    from hpsearch.analysis.formats import format_count
     from hpsearch.errors import StorageError
     from hpsearch.storage.health import check as measured
+    from hpsearch.study.messages import format_count
 
     health = measured(storage, full=full)
     match form:
@@ -141,7 +141,7 @@ def copy(
 
 
 def _copied(copied: "CopiedStudy") -> str:
-    from hpsearch.analysis.formats import format_count
+    from hpsearch.study.messages import format_count
 
     returned = f" ({copied.returned:,} that ran wait there)" if copied.returned else ""
     trials = format_count(copied.trials, "trial")
@@ -172,7 +172,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
 
 def _local_times(times: "LocalTimes") -> str:
     """Return the warning about trials from the time when Optuna did not write times in UTC."""
-    from hpsearch.analysis.formats import format_count
+    from hpsearch.study.messages import format_count
 
     trials = format_count(times.trials, "trial")
     return (
@@ -188,7 +188,8 @@ def _whole_ms(seconds: float) -> int:
 
 def _forecast_rows(health: "Health") -> list[tuple[str, str]]:
     """Return the cost of the budgets that are left."""
-    from hpsearch.analysis.formats import format_count, format_duration
+    from hpsearch.analysis.formats import format_duration
+    from hpsearch.study.messages import format_count
 
     left = health.outlook
     if left is None:

@@ -531,8 +531,8 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
 
     Example: hpsearch study copy digits digits-before
     """
-    from hpsearch.analysis.formats import format_count
     from hpsearch.storage.store import open_store
+    from hpsearch.study.messages import format_count
     from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
@@ -593,7 +593,7 @@ def import_studies(
 
 
 def _copied(made: "CopiedStudy", where: str) -> str:
-    from hpsearch.analysis.formats import format_count
+    from hpsearch.study.messages import format_count
 
     returned = f" ({made.returned:,} that ran wait there)" if made.returned else ""
     return f'Study "{made.name}": {format_count(made.trials, "trial")}{returned} in {where}, and read back'

@@ -13,7 +13,6 @@ from hpsearch.analysis.confirmation import (
     sentence,
 )
 from hpsearch.analysis.formats import (
-    format_count,
     format_parameter,
     format_parameters,
     format_result,
@@ -41,7 +40,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.search.narrowing import Proposal, Revision
 from hpsearch.storage.records import StoredStudy, Unsealing
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import format_count, format_number
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import ParameterValue, Trial
 from hpsearch.worker.shutdown import StopRequest
@@ -145,7 +144,7 @@ def result_sentence(found: Repeated, metric: str) -> str:
 
 _RIGHT: Final = frozenset({"before", "after"})
 _MANY: Final = 12
-"""Maximum number of trials that are listed; more are only counted."""
+"""Maximum number of trials that are listed; more are only format_count."""
 
 
 def write_narrowing(narrowing: Narrowing, form: Format) -> None:

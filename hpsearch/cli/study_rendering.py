@@ -28,7 +28,6 @@ from hpsearch.analysis.configurations import (
 )
 from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, repeat
 from hpsearch.analysis.formats import (
-    format_count,
     format_parameter,
     format_result,
     format_share,
@@ -52,7 +51,7 @@ from hpsearch.cli.output import Listing, ask, write_line, write_listing, write_m
 from hpsearch.storage.foreign_trials import described, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.messages import format_size
+from hpsearch.study.messages import format_count, format_size
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy

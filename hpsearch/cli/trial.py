@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from hpsearch.analysis.formats import (
-    format_count,
     format_parameters,
     format_result,
     format_share,
@@ -37,6 +36,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.output import write_csv, write_json, write_line, write_message, write_table
 from hpsearch.storage.records import Attempt, Progress, StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.study.schema import MOST_EPOCHS
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding

@@ -18,11 +18,12 @@ from hpsearch.analysis.confirmation import (
     sentence,
     unconfirmed_words,
 )
-from hpsearch.analysis.formats import format_count, format_metric, format_result, format_time
+from hpsearch.analysis.formats import format_metric, format_result, format_time
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.parts import piece
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.messages import format_count
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import Choices, Configuration, SamplerSpec, StudySpec, configure, full_name
 from hpsearch.study.writer import specification_text, value_text

@@ -13,8 +13,8 @@ from typing import Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.report.palette import LOOKS, variable
+from hpsearch.study.messages import format_count
 
 _PACKAGE: Final = "hpsearch.report"
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')

@@ -8,7 +8,6 @@ from hpsearch.analysis.best_trials import best_lines, best_table, has_several_ob
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
 from hpsearch.analysis.formats import (
-    format_count,
     format_duration,
     format_metric,
     format_result,
@@ -24,6 +23,7 @@ from hpsearch.report.figures.ledger import ledger
 from hpsearch.report.figures.studies import differences
 from hpsearch.report.parts import piece
 from hpsearch.report.request import ReportRequest
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import fault_in_words
 from hpsearch.study.writer import specification_text
 

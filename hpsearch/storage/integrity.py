@@ -42,7 +42,7 @@ from hpsearch.storage.stored_values import (
 )
 from hpsearch.storage.study_rows import Row, StudyRows, TrialRows, read_study, read_trials
 from hpsearch.study.json_form import spec_from_json, spec_problems
-from hpsearch.study.messages import toml_excerpt
+from hpsearch.study.messages import format_count, toml_excerpt
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.spec import StudySpec
 from hpsearch.verdicts import Cause
@@ -120,17 +120,17 @@ def trial_problems(known: Facts, rows: TrialRows) -> _Problems:
         yield from _result_problems(known.spec, rows, at)
 
 
-def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
+def sum_problems(known: Facts, format_count: Mapping[str, int]) -> _Problems:
     """Yield the problems of a study as a whole, after all its trials were seen.
 
-    `counted` is the number of rows that each of our tables has for the study.
+    `format_count` is the number of rows that each of our tables has for the study.
     """
     ours = known.study.ours
     if ours is None:
         return
     if known.numbers and (len(known.numbers), 0) != (max(known.numbers) + 1, min(known.numbers)):
         yield _problem("trials", "number", "must run from 0 without gaps", sorted(known.numbers)[:10])
-    for table, count in counted.items():
+    for table, count in format_count.items():
         if count != known.rows.get(table, 0):
             rule = f"must all belong to trials of the study ({known.rows.get(table, 0)} do)"
             yield _problem(table, "number", rule, count)
@@ -409,7 +409,7 @@ def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, rem
     listed = "\n".join(f"  {line}" for faults in broken.values() for line in _first(faults, most))
     return StorageError(
         f"{address.shown}: must hold studies as hpsearch and Optuna store them "
-        f"({count} problem{'' if count == 1 else 's'}):\n{listed}\n{remedy}"
+        f"({format_count(count, 'problem')}):\n{listed}\n{remedy}"
     )
 
 

@@ -22,7 +22,7 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.messages import counted
+from hpsearch.study.messages import format_count
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
@@ -234,7 +234,7 @@ class Pool:
         numbers = self._release(process.name, why, crashed=True)
         words = process.error_output().splitlines()
         reason = f": {words[-1]}" if words else ""
-        trials = counted(len(numbers), "trial")
+        trials = format_count(len(numbers), "trial")
         self.notes.append(f"{process.name}: {why}{reason}; {trials} went back, a new one starts")
         self._crashes_without_progress += 1
         if self._crashes_without_progress > MOST_CRASHES_WITHOUT_PROGRESS:

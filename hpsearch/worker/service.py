@@ -17,7 +17,7 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.messages import counted
+from hpsearch.study.messages import format_count
 from hpsearch.training.cohort import never
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.heartbeat import Heartbeat
@@ -218,7 +218,7 @@ class _Service:
             self.notify(f'skips the study "{study.spec.name}": {error}')
         ended = worker.ended - before
         if ended:
-            self.notify(f'study "{study.spec.name}": {counted(ended, "trial")} ended here')
+            self.notify(f'study "{study.spec.name}": {format_count(ended, "trial")} ended here')
         else:
             self.stop.wait(IDLE_WAIT_S)  # other workers were faster
 
@@ -243,7 +243,7 @@ class _Service:
         )
         worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
         self.last = study, worker
-        self.notify(f'study "{study.spec.name}": trains up to {counted(rows, "trial")} at once')
+        self.notify(f'study "{study.spec.name}": trains up to {format_count(rows, "trial")} at once')
         return worker
 
     def _should_yield(self) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import final
 
 from hpsearch.analysis.confirmation import Repeated, best_configurations, confirmation
-from hpsearch.analysis.formats import format_count
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial
 from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
 from hpsearch.worker.preparation import check_version

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import state_sentence
 from hpsearch.errors import (
@@ -23,6 +22,7 @@ from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, read_text
+from hpsearch.study.messages import format_count
 from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TypeAlias, final
 
 from hpsearch.analysis.confirmation import Repeated, best_confirmed, repeat
-from hpsearch.analysis.formats import format_count, format_time
+from hpsearch.analysis.formats import format_time
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, check_version

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, final
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.data.stored_arrays import is_stored
 from hpsearch.errors import HpsearchError, StudyExistsError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, with_examples
+from hpsearch.study.messages import format_count
 from hpsearch.study.plan import Plan, plan
 from hpsearch.study.schema import STUDY
 from hpsearch.study.spec import StudySpec

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Tick, count_ticks
 from hpsearch.analysis.confirmation import best_of
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     domains,
@@ -28,6 +28,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.learning_curves import BEST, CurvePoint
 from hpsearch.report.figures.scales import ResultScale, rails_of, scale_of
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
+from hpsearch.study.messages import format_count
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, Trial
 

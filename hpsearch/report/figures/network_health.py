@@ -18,7 +18,6 @@ from hpsearch.analysis.axes import (
     learning_rate_of,
     ticks_between,
 )
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     colour_bar,
@@ -46,7 +45,7 @@ from hpsearch.report.figures.scales import (
     rails_of,
 )
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import format_count, format_number
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, Trial
 

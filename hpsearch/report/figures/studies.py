@@ -8,14 +8,14 @@ from typing import Any, Final, final
 import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Tick, count_ticks
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.best_so_far import BestStep, best_so_far
 from hpsearch.report.figures.comparison import DASHES
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, rounded, ticked, words_above
 from hpsearch.report.figures.scales import ResultScale, scale_of
 from hpsearch.report.palette import INK, SOFT_INK
-from hpsearch.study.messages import toml_text
+from hpsearch.study.messages import format_count, toml_text
 from hpsearch.study.writer import specification_text
 
 _NOT_COMPARED = frozenset({"name"})
