@@ -20,7 +20,7 @@ from hpsearch.training.recording import Recording
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.replay import Replay, ReplayRequest
-from hpsearch.workflows.json_objects import JsonObject, trial_with_history
+from hpsearch.workflows.json_objects import JsonObject, replay_object, trial_with_history
 from hpsearch.workflows.report import write_replay_page
 from hpsearch.workflows.trials import read_trial, replay_trial
 
@@ -371,6 +371,15 @@ class TrialReplay:
     def curves(self) -> dict[str, list[float]]:
         """The curves of the original training, by step."""
         return self.original.curves
+
+    @public
+    def to_dict(self) -> JsonObject:
+        """Return the JSON object that `hpsearch trial replay --format json` prints, without the path of the page.
+
+        >>> study.best_trial.replay().to_dict()["identical"]
+        True
+        """
+        return replay_object(self._replay)
 
     @public
     def figure(self, name: str = "loss") -> go.Figure:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -14,7 +14,6 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_time,
 )
-from hpsearch.analysis.json_objects import finding_object, finite, with_reasons
 from hpsearch.analysis.trial_facts import (
     cause_words,
     course_facts,
@@ -43,8 +42,7 @@ from hpsearch.verdicts import Finding
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
-    from hpsearch.training.recording import Recording
-    from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
+    from hpsearch.worker.replay import RecordedRun, Replay
     from hpsearch.workflows.trials import Enqueued, Grid, RetriedTrial
 
 app = typer.Typer(
@@ -148,6 +146,7 @@ def replay(
     from hpsearch.study.reader import parse_settings
     from hpsearch.training.recording import RecordingOptions
     from hpsearch.worker.replay import ReplayRequest
+    from hpsearch.workflows.json_objects import replay_object
     from hpsearch.workflows.report import write_replay_page
     from hpsearch.workflows.trials import read_trial, replay_trial
 
@@ -163,7 +162,7 @@ def replay(
     made = replay_trial(stored, request, listener=TERMINAL)
     page = write_replay_page(made, output, storage, listener=TERMINAL)
     if form is TableFormat.JSON:
-        write_json(replay_object(made, page))
+        write_json(replay_object(made) | {"page": str(page)})
     else:
         write_replay(made, page)
 
@@ -366,59 +365,3 @@ def _run_properties(run: "RecordedRun") -> Iterator[tuple[str, str]]:
         f"{len(deaths(recording, layer))} of {len(units)}" for layer, units in enumerate(recording.last_fired)
     )
     yield "units that fell silent", silent or "no hidden layer"
-
-
-def replay_object(replay: "Replay", page: Path) -> dict[str, Any]:
-    """Return a replay as a JSON object."""
-    return {
-        "study": replay.stored.study.spec.name,
-        "number": replay.stored.trial.number,
-        **_check_object(replay.check),
-        "original": _run_object(replay.original),
-        "settings": dict(replay.settings),
-        "altered": None if replay.altered is None else _run_object(replay.altered),
-        "page": str(page),
-    }
-
-
-def _check_object(check: "ReplayCheck") -> dict[str, Any]:
-    """Return the check; `identical` is null if there is no stored result to compare with."""
-    difference = check.difference
-    return {
-        "identical": difference is None if check.numbers else None,
-        "compared_epochs": check.epochs,
-        "compared_numbers": check.numbers,
-        "difference": None
-        if difference is None
-        else {
-            "series": difference.series,
-            "epoch": difference.epoch,
-            "first_step": difference.first_step,
-            "last_step": difference.last_step,
-            **with_reasons({"stored": difference.stored, "replayed": difference.replayed}),
-            "reasons": list(difference.reasons),
-        },
-    }
-
-
-def _run_object(run: "RecordedRun") -> dict[str, Any]:
-    from hpsearch.analysis.replay import deaths
-
-    recording = run.recording
-    last = recording.telemetry.epochs[-1] if recording.telemetry.epochs else None
-    return {
-        "steps": recording.steps,
-        "epochs": len(recording.telemetry.epochs),
-        "training_loss": None if last is None else finite(last.training_loss),
-        "validation_loss": None if last is None else finite(last.validation_loss),
-        "validation_accuracy": None if last is None else finite(last.validation_accuracy),
-        "nonfinite": _nonfinite_object(recording),
-        "deaths": [deaths(recording, layer) for layer in range(len(recording.last_fired))],
-        "verdict": finding_object(run.verdict.primary),
-        "findings": [finding_object(finding) for finding in run.verdict.findings],
-    }
-
-
-def _nonfinite_object(recording: "Recording") -> dict[str, Any] | None:
-    found = recording.nonfinite
-    return None if found is None else {"step": found.step, "array": found.array, "layer": found.layer}

@@ -7,16 +7,20 @@ from hpsearch.analysis.best_trials import has_several_objectives, leading_trials
 from hpsearch.analysis.confirmation import Repeated, confirmation, ranked_trials, repeat
 from hpsearch.analysis.json_objects import (
     finding_object,
+    finite,
     moment_text,
     study_object,
     summary_object,
     trial_object,
     with_reasons,
 )
+from hpsearch.analysis.replay import deaths
 from hpsearch.storage.records import Attempt, Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.telemetry import Epoch
+from hpsearch.training.recording import Recording
 from hpsearch.trials import Trial
+from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -151,6 +155,62 @@ def _losses(last: Epoch | None) -> JsonObject:
 
 def _missing(name: str, reason: str) -> JsonObject:
     return {name: None, f"{name}_reason": reason}
+
+
+def replay_object(replay: Replay) -> JsonObject:
+    """Return a replay, its check and its runs as a JSON object."""
+    return {
+        "study": replay.stored.study.spec.name,
+        "number": replay.stored.trial.number,
+        **_check_object(replay.check),
+        "original": _run_object(replay.original),
+        "settings": dict(replay.settings),
+        "altered": None if replay.altered is None else _run_object(replay.altered),
+    }
+
+
+def _check_object(check: ReplayCheck) -> JsonObject:
+    """Return the check; `identical` is null if there is no stored result to compare with."""
+    difference = check.difference
+    return {
+        "identical": difference is None if check.numbers else None,
+        "compared_epochs": check.epochs,
+        "compared_numbers": check.numbers,
+        "difference": None
+        if difference is None
+        else {
+            "series": difference.series,
+            "epoch": difference.epoch,
+            "first_step": difference.first_step,
+            "last_step": difference.last_step,
+            **with_reasons({"stored": difference.stored, "replayed": difference.replayed}),
+            "reasons": list(difference.reasons),
+        },
+    }
+
+
+def _run_object(run: RecordedRun) -> JsonObject:
+    recording = run.recording
+    last = recording.telemetry.epochs[-1] if recording.telemetry.epochs else None
+    return {
+        "steps": recording.steps,
+        "epochs": len(recording.telemetry.epochs),
+        "training_loss": None if last is None else finite(last.training_loss),
+        "validation_loss": None if last is None else finite(last.validation_loss),
+        "validation_accuracy": None if last is None else finite(last.validation_accuracy),
+        "nonfinite": _nonfinite_object(recording),
+        "deaths": [
+            {str(unit): step for unit, step in deaths(recording, layer).items()}
+            for layer in range(len(recording.last_fired))
+        ],
+        "verdict": finding_object(run.verdict.primary),
+        "findings": [finding_object(finding) for finding in run.verdict.findings],
+    }
+
+
+def _nonfinite_object(recording: Recording) -> JsonObject | None:
+    found = recording.nonfinite
+    return None if found is None else {"step": found.step, "array": found.array, "layer": found.layer}
 
 
 def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:

@@ -29,6 +29,23 @@ def test_a_study_is_the_same_json(lesson: hpsearch.Study) -> None:
     )
 
 
+def test_a_replay_is_the_same_json(lesson: hpsearch.Study) -> None:
+    """`to_dict` of a replay is what `trial replay` prints, besides the page that the command writes."""
+    trial = lesson.best_trial
+    shown = printed(
+        "trial",
+        "replay",
+        "lesson",
+        str(trial.number),
+        "--set",
+        "learning_rate=100.0",
+        "--storage",
+        lesson.storage,
+    )
+    assert Path(shown.pop("page")).exists()
+    assert trial.replay({"learning_rate": 100.0}).to_dict() == shown
+
+
 def test_a_study_made_from_python_is_that_of_the_command_line(lesson: hpsearch.Study) -> None:
     """A study from keyword arguments equals the one from a study file, and so do their trials' numbers."""
     lesson_file = Path("lesson.toml")
