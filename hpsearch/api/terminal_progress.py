@@ -18,8 +18,8 @@ from rich.text import Text
 from hpsearch.api.pace import Pace, count_words, run_facts
 from hpsearch.api.terminal_text import folded, printable, printable_cell
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.listener import Notify, Show, ignore
+from hpsearch.worker.shutdown import StopRequest, do_nothing
+from hpsearch.workflows.listener import Notify, Show
 
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_SHARE: Final = 0.1
@@ -58,7 +58,7 @@ class Display:
     study: StoredStudy
     stop: StopRequest
     notes: Sequence[str] = ()
-    say: Notify = ignore
+    say: Notify = do_nothing
     _console: Console = field(default_factory=stderr)
     _live: Live | None = None
     _pace: Pace = field(default_factory=Pace)
@@ -104,7 +104,7 @@ class Display:
                     (
                         count_words(progress),
                         *run_facts(
-                            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked
+                            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_requested
                         ),
                     )
                 )
@@ -117,7 +117,7 @@ class Display:
         """
         while not self._left.wait(0.05):
             self._say_notes()
-            if self.stop.is_asked:
+            if self.stop.is_requested:
                 self._say(_STOPPING)
                 return
 
@@ -144,7 +144,7 @@ class Display:
 
     def _picture(self, progress: Progress, now_s: float) -> RenderableType:
         first, *rest = run_facts(
-            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked
+            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_requested
         )
         numbers = f"{count_words(progress)}; {first}"
         # The bar shrinks for the numbers, the last of which is the time that is left; then they move off its line.

@@ -26,7 +26,7 @@ from hpsearch.cli.options import (
 )
 from hpsearch.cli.output import write_csv, write_json, write_line, write_listing, write_message
 from hpsearch.trials import Fate, TrialState
-from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:
     from hpsearch.storage.transfer import CopiedStudy
@@ -141,7 +141,7 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
     from hpsearch.cli.study_rendering import studies_listing
     from hpsearch.storage.store import open_store
 
-    if is_unmade(storage):
+    if is_missing(storage):
         write_message(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(studies_listing([]), form)
         return

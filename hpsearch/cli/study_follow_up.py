@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.analysis.confirmation import (
-    Repeated,
+    SeedResults,
     interval_words,
     mean_words,
     sentence,
@@ -60,7 +60,7 @@ def write_confirmation(confirmed: Confirmation, form: Format) -> None:
         write_line(sentence(confirmed.found))
 
 
-def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listing:
+def confirmation_listing(found: Sequence[SeedResults], study: StoredStudy) -> Listing:
     """Return configurations over fresh seeds, the best mean first."""
     metric = study.spec.metric
     searched = [dimension.name for dimension in study.spec.search]
@@ -117,7 +117,7 @@ def approve(study: StoredStudy, chosen: Trial) -> None:
     )
 
 
-def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
+def write_test(tested: SealedTest, found: SeedResults, form: AnswerFormat) -> None:
     """Write the chosen configuration's result on the test part, and the opening, to stdout."""
     study = tested.study
     if form is AnswerFormat.JSON:
@@ -131,7 +131,7 @@ def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
     write_line(opened_words(study, tested.opened, has_result=True))
 
 
-def result_sentence(found: Repeated, metric: str) -> str:
+def result_sentence(found: SeedResults, metric: str) -> str:
     """Return the sentence on a configuration's result on the test part."""
     kind = "accuracy" if metric == "validation_accuracy" else "loss"
     span = interval_words(found, metric)
@@ -309,7 +309,7 @@ def run_study(target: str, options: RunOptions) -> int:
         conclude(done.snapshot, url=options.url, output=options.report)
     if done.problem is None:
         return DONE
-    if stop.is_asked:
+    if stop.is_requested:
         _write_stopped()
         return INTERRUPTED
     raise HpsearchError(done.problem)

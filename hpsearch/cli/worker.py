@@ -16,7 +16,7 @@ from hpsearch.cli.options import (
     complete_worker,
 )
 from hpsearch.cli.output import Listing, write_line, write_listing, write_message
-from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:
     from hpsearch.storage.records import WorkerRecord
@@ -87,7 +87,7 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
     """
     from hpsearch.storage.store import open_store
 
-    if is_unmade(storage):
+    if is_missing(storage):
         write_message(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(_workers_listing([]), form)
         return

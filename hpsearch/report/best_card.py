@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from hpsearch.analysis.best_trials import rival_words
 from hpsearch.analysis.confirmation import (
-    Repeated,
+    SeedResults,
     best_of,
     confirmation,
     interval_words,
@@ -62,7 +62,7 @@ class BestCard:
     study_file: str
     json: str
     commands: tuple[Command, ...]
-    repeated: tuple[Repeated, ...]
+    repeated: tuple[SeedResults, ...]
     sure: str
     test: str
     untrainable: str = ""
@@ -94,7 +94,7 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
     )
 
 
-def _certainty_sentence(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
+def _certainty_sentence(snapshot: Snapshot, repeated: Sequence[SeedResults]) -> str:
     if not repeated:
         return unconfirmed_words(snapshot.study, snapshot.trials)
     rival = rival_words(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)
@@ -181,7 +181,7 @@ def _unopened_words(spec: StudySpec) -> str:
     return f"The test part is sealed. `hpsearch study test {name}` opens it, once, after the search."
 
 
-def _test_result(found: Repeated, metric: str) -> str:
+def _test_result(found: SeedResults, metric: str) -> str:
     if not found.values:
         return "no result was stored"
     noun = "accuracy" if metric == "validation_accuracy" else "loss"
@@ -224,7 +224,7 @@ def _pairs(card: BestCard, metric: str) -> list[tuple[str, str]]:
     ]
 
 
-def _repeated_cells(one: Repeated, metric: str) -> tuple[str, ...]:
+def _repeated_cells(one: SeedResults, metric: str) -> tuple[str, ...]:
     return (
         piece("parts.html", "trial", one.number),
         format_result(one.in_search, metric),

@@ -118,7 +118,7 @@ class Worker:
 
     def _turn(self) -> bool:
         """Claim trials for free rows, train until there are results, write; return False once the work is over."""
-        if self._stop.is_asked:
+        if self._stop.is_requested:
             return False
         if self._should_claim():
             self._write()
@@ -133,7 +133,7 @@ class Worker:
         return True
 
     def _is_stopping(self) -> bool:
-        return self._stop.is_asked
+        return self._stop.is_requested
 
     def _should_claim(self) -> bool:
         """Return True if enough rows are free, or some have been for a while: a claim costs as much as several steps.

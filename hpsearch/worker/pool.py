@@ -77,12 +77,12 @@ class _Process:
     study: str
     popen: subprocess.Popen[bytes]
     errors: IO[bytes]
-    is_asked: bool = False
+    is_stop_requested: bool = False
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Ask the worker to drain, only once: a second request would stop it immediately."""
-        if not self.is_asked and self.popen.poll() is None:
-            self.is_asked = True
+        if not self.is_stop_requested and self.popen.poll() is None:
+            self.is_stop_requested = True
             self.popen.send_signal(signal.SIGTERM)
 
     def error_output(self) -> str:
@@ -118,7 +118,7 @@ class Pool:
         """
         watch = DrainWatch(
             stop,
-            on_request=self._ask_all,
+            on_request=self._request_stop_of_all,
             hand_back=self._kill_all,
             within_s=END_WITHIN_S,
             ends_process=self.options.ends_process,
@@ -137,7 +137,7 @@ class Pool:
         progress = self._progress(stop)
         wanted = 0 if progress.is_done or progress.stopped is not None else self.options.workers
         self._processes = [self._start() for _ in range(wanted)]
-        while self._processes and not stop.is_asked:
+        while self._processes and not stop.is_requested:
             self._reap()
             if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
                 shown_at = time.monotonic()
@@ -287,9 +287,9 @@ class Pool:
                 self.notes.append(f"{name}: its trials go back when their leases run out: {error}")
                 return
 
-    def _ask_all(self) -> None:
+    def _request_stop_of_all(self) -> None:
         for process in list(self._processes):
-            process.ask()
+            process.request_stop()
 
     def _kill_all(self) -> None:
         for process in list(self._processes):
@@ -297,7 +297,7 @@ class Pool:
 
     def _drain(self) -> None:
         """Ask all workers to hand back their trials, and wait for them at most `DRAIN_WITHIN_S`."""
-        self._ask_all()
+        self._request_stop_of_all()
         deadline = time.monotonic() + DRAIN_WITHIN_S
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):

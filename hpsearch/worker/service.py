@@ -86,7 +86,7 @@ def work(options: ServiceOptions) -> int:
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
             service.run()
-        notify("stopped" if stop.is_asked else "nothing is left to do")
+        notify("stopped" if stop.is_requested else "nothing is left to do")
     return stop.exit_code
 
 
@@ -118,7 +118,7 @@ class _Service:
     def run(self) -> None:
         """Work on one open study after the other. A study deleted in the meantime is no error."""
         reconnect = Reconnect(stop=self.stop, notify=self.notify)
-        while not self.stop.is_asked:
+        while not self.stop.is_requested:
             try:
                 openings = reconnect.call(self._look)
                 ready = next((opening.study for opening in openings if self._is_ready(opening)), None)

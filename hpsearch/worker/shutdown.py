@@ -31,7 +31,7 @@ class StopRequest:
 
     def __init__(self, *, parent: int | None = None) -> None:
         self._parent = parent
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self._is_ending = False
         self.signal: int | None = None
 
@@ -41,20 +41,20 @@ class StopRequest:
         return INTERRUPTED if self.signal is not None else 0
 
     @property
-    def is_asked(self) -> bool:
+    def is_requested(self) -> bool:
         """True if the worker should drain."""
         if self._parent is not None and os.getppid() != self._parent:
-            self._asked.set()
-        return self._asked.is_set()
+            self._requested.set()
+        return self._requested.is_set()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask the worker to drain."""
-        self._asked.set()
+        self._requested.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a request, at most until the timeout; return `is_asked`."""
-        self._asked.wait(seconds)
-        return self.is_asked
+        """Wait for a request, at most until the timeout; return `is_requested`."""
+        self._requested.wait(seconds)
+        return self.is_requested
 
     def listen(self) -> None:
         """Treat SIGINT and SIGTERM as requests from now on. Only a program's main thread may call this.
@@ -78,7 +78,7 @@ class StopRequest:
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Treat a signal as a request. It is a signal handler."""
         is_second, self.signal = self.signal is not None, number
-        self._asked.set()
+        self._requested.set()
         if is_second and not self._is_ending:
             self._is_ending = True
             raise StopNowError("stopped at once by the second signal")
@@ -111,14 +111,14 @@ class Stoppable(Protocol):
     signal: int | None
 
     @property
-    def is_asked(self) -> bool:
+    def is_requested(self) -> bool:
         """True if the process should end."""
 
     @property
     def exit_code(self) -> int:
         """The exit code of the process."""
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask the process to end."""
 
 
@@ -178,7 +178,7 @@ class DrainWatch:
                 end.close()
 
     def _watch(self) -> None:
-        while not self._is_asked():
+        while not self._is_stopping():
             if self._left.wait(POLL_EVERY_S):
                 return
         self._on_request()
@@ -193,13 +193,13 @@ class DrainWatch:
         is_unhandled = self._was_signalled and self._stop.signal is None
         os._exit(INTERRUPTED if is_unhandled else self._stop.exit_code)
 
-    def _is_asked(self) -> bool:
+    def _is_stopping(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             received = () if self._signals is None else self._signals[0].recv(64)
             if any(number in _REQUESTS for number in received):
                 self._was_signalled = True
-                self._stop.ask()
-        return self._stop.is_asked
+                self._stop.request()
+        return self._stop.is_requested
 
     def _try_to_hand_back(self) -> None:
         with contextlib.suppress(HpsearchError):  # the leases expire by themselves

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.analysis.confirmation import Repeated, best_configurations, confirmation
+from hpsearch.analysis.confirmation import SeedResults, best_configurations, confirmation
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
@@ -29,7 +29,7 @@ class Confirmation:
     """
 
     study: StoredStudy
-    found: Sequence[Repeated]
+    found: Sequence[SeedResults]
     is_complete: bool
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from hpsearch.analysis.best_trials import has_several_objectives, leading_trials
-from hpsearch.analysis.confirmation import Repeated, confirmation, ranked_trials, repeat
+from hpsearch.analysis.confirmation import SeedResults, confirmation, ranked_trials, repeat
 from hpsearch.analysis.json_objects import (
     finding_object,
     finite,
@@ -81,7 +81,7 @@ def _confirmed_objects(
     }
 
 
-def repeated_object(one: Repeated) -> JsonObject:
+def repeated_object(one: SeedResults) -> JsonObject:
     """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
     low, high = one.interval or (None, None)
     return {
@@ -97,7 +97,7 @@ def repeated_object(one: Repeated) -> JsonObject:
     }
 
 
-def _seeds_object(one: Repeated) -> JsonObject:
+def _seeds_object(one: SeedResults) -> JsonObject:
     """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
     low, high = one.interval or (None, None)
     return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}

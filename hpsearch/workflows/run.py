@@ -29,9 +29,9 @@ from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker,
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.default_storage import is_unmade
-from hpsearch.workflows.listener import SILENT, Listener, ignore
+from hpsearch.worker.shutdown import StopRequest, do_nothing
+from hpsearch.workflows.default_storage import is_missing
+from hpsearch.workflows.listener import SILENT, Listener
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, follow_up, narrowing_of, round_name
 from hpsearch.workflows.preflight import preflight_warnings, read_data
 from hpsearch.workflows.snapshot import take_snapshot
@@ -141,7 +141,7 @@ def _problem(progress: Progress) -> str | None:
 
 def _check(target: str, options: RunOptions) -> None:
     """Raise an error for wrong options ahead of any reading."""
-    if not is_study_file(target) and is_unmade(options.url):
+    if not is_study_file(target) and is_missing(options.url):
         raise StudyNotFoundError(
             f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
         )
@@ -262,7 +262,7 @@ def run_rounds(
     *,
     rounds: int,
     run_one: Callable[[str, RunOptions], bool] = lambda target, options: run(target, options).problem is None,
-    next_round: Callable[[NextRound], None] = ignore,
+    next_round: Callable[[NextRound], None] = do_nothing,
     listener: Listener = SILENT,
 ) -> Rounds:
     """Run the study that `target` refers to and its follow-ups, `rounds` studies in all.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
-from hpsearch.analysis.confirmation import Repeated, best_confirmed, repeat
+from hpsearch.analysis.confirmation import SeedResults, best_confirmed, repeat
 from hpsearch.analysis.formats import format_time
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
@@ -36,7 +36,7 @@ class SealedTest:
     opened: Unsealing
     trial: Trial
     seeds: int
-    found: Repeated | None
+    found: SeedResults | None
 
 
 def open_test_part(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.transfer import CopiedStudy, Selection, Transfer
-from hpsearch.workflows.listener import ignore
+from hpsearch.worker.shutdown import do_nothing
 
 
 def export_study(url: str, name: str, output: Path, *, include_running: bool = False) -> CopiedStudy:
@@ -20,12 +20,12 @@ def export_study(url: str, name: str, output: Path, *, include_running: bool = F
     selection = Selection(names=(name,), running=include_running)
     with _new_file(output) as unfinished:
         transfer = Transfer(source=url, target=_file_url(unfinished), selection=selection, kind="export")
-        (made,) = transfer.run(notify=ignore)
+        (made,) = transfer.run(notify=do_nothing)
     return made
 
 
 def import_studies(
-    file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[CopiedStudy], None] = ignore
+    file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[CopiedStudy], None] = do_nothing
 ) -> Sequence[CopiedStudy]:
     """Import the studies of an exported file, or only `names`, into a database; `imported` gets each stored study.
 
@@ -48,7 +48,7 @@ def copy_database(
     names: Sequence[str] = (),
     everything: bool = False,
     include_running: bool = False,
-    copied: Callable[[CopiedStudy], None] = ignore,
+    copied: Callable[[CopiedStudy], None] = do_nothing,
 ) -> Sequence[CopiedStudy]:
     """Copy studies from one database into another, and read them back; `copied` gets each stored study.
 

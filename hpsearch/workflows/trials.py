@@ -15,7 +15,8 @@ from hpsearch.study.search_space import as_parameter
 from hpsearch.study.spec import Range, full_name
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
-from hpsearch.workflows.listener import SILENT, Listener, Notify, ignore
+from hpsearch.worker.shutdown import do_nothing
+from hpsearch.workflows.listener import SILENT, Listener, Notify
 from hpsearch.workflows.snapshot import read_series
 
 
@@ -156,7 +157,7 @@ def retry(store: Store, name: str, number: int) -> RetriedTrial:
     )
 
 
-def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
+def read_trial(store: Store, name: str, number: int, *, notify: Notify = do_nothing) -> StoredTrial:
     """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
     study = store.studies.get(name)
     series = read_series(store, study, [number], notify=notify)

@@ -7,12 +7,13 @@ from hpsearch.analysis.formats import format_time
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import WorkerRecord
 from hpsearch.storage.store import Store
-from hpsearch.workflows.listener import Notify, ignore
+from hpsearch.worker.shutdown import do_nothing
+from hpsearch.workflows.listener import Notify
 
 _LOOK_EVERY_S: Final = 0.2
 
 
-def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify = ignore) -> None:
+def stop_worker(store: Store, name: str, *, wait: bool = False, notify: Notify = do_nothing) -> None:
     """Ask a worker to stop; with `wait`, return after it has ended.
 
     Raises WorkerNotFoundError, and HpsearchError if it is lost, since a wait would never end.

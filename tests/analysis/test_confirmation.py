@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hpsearch.analysis.confirmation import (
     CONFIRMED,
-    Repeated,
+    SeedResults,
     best_configurations,
     best_confirmed,
     confirmation,
@@ -55,7 +55,7 @@ def evaluations(
     ]
 
 
-def confirmed(**of: Sequence[float | None]) -> list[Repeated]:
+def confirmed(**of: Sequence[float | None]) -> list[SeedResults]:
     """Return the confirmation of trials `t0`, `t1`, ... by accuracy."""
     numbers = {int(name[1:]): values for name, values in of.items()}
     made = [one for number, values in numbers.items() for one in evaluations(number, values)]

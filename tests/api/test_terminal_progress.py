@@ -88,7 +88,7 @@ def test_a_request_to_stop_is_answered_at_once(capsys: pytest.CaptureFixture[str
     """Ctrl-C prints the consequences at once, while the workers still finish."""
     stop = StopRequest()
     with Display(STUDY, stop, say=write_message) as display:
-        stop.ask()
+        stop.request()
         # The thread that prints them ends by itself afterwards.
         assert display.watch is not None
         display.watch.join(10)

@@ -87,7 +87,7 @@ def test_a_remote_request_to_stop_reaches_the_worker(store: Store) -> None:
     stop = StopRequest()
     with heart(store, stop=stop):
         store.workers.request_stop("ann")
-        wait_until(lambda: stop.is_asked, "the worker hears of it")
+        wait_until(lambda: stop.is_requested, "the worker hears of it")
     assert (stop.signal, stop.exit_code) == (None, 0)
 
 
@@ -113,4 +113,4 @@ def test_an_error_in_the_heartbeat_ends_the_worker(store: Store) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), heart(store, tokens=broken, stop=stop):
-        wait_until(lambda: stop.is_asked, "the worker is asked to stop")
+        wait_until(lambda: stop.is_requested, "the worker is asked to stop")

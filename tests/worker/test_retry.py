@@ -79,7 +79,7 @@ def test_retries_have_an_end() -> None:
 def test_a_request_to_stop_leaves_one_last_try() -> None:
     """After a request to stop there is one more try, to store finished work."""
     stop = StopRequest()
-    stop.ask()
+    stop.request()
     assert reconnect([], stop).call(failing(1, [])) == "done"
     log: list[str] = []
     with pytest.raises(StorageUnavailableError):
