@@ -55,7 +55,7 @@ def best_configurations(trials: Sequence[Trial], *, maximize: bool, count: int) 
     return chosen
 
 
-def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> SeedResults:
+def seed_results(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> SeedResults:
     """Return the evaluations of `trial` on `part`, ranked first since there are no others."""
     mine = (one for one in evaluations if (one.number, one.part) == (trial.number, part))
     values = {one.seed: one.value(metric) for one in mine}
@@ -82,7 +82,7 @@ def confirmation(
     """
     trained = {one.number for one in evaluations if one.part == "validation"}
     found = [
-        repeat(trial, evaluations, part="validation", metric=metric)
+        seed_results(trial, evaluations, part="validation", metric=metric)
         for trial in trials
         if trial.number in trained
     ]

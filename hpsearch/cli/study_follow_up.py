@@ -46,7 +46,7 @@ from hpsearch.trials import ParameterValue, Trial
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows import report
 from hpsearch.workflows.confirmation import Confirmation
-from hpsearch.workflows.json_objects import opened_object, repeated_object
+from hpsearch.workflows.json_objects import opened_object, seed_results_object
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
 from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
@@ -66,7 +66,7 @@ def confirmation_listing(found: Sequence[SeedResults], study: StoredStudy) -> Li
     searched = [dimension.name for dimension in study.spec.search]
     short = format_short_metric(metric)
     return Listing(
-        objects=[repeated_object(one) for one in found],
+        objects=[seed_results_object(one) for one in found],
         heads=(
             "rank",
             "trial",
@@ -122,7 +122,9 @@ def write_test(tested: SealedTest, found: SeedResults, form: AnswerFormat) -> No
     study = tested.study
     if form is AnswerFormat.JSON:
         shown = {
-            key: value for key, value in repeated_object(found).items() if key not in ("rank", "is_behind")
+            key: value
+            for key, value in seed_results_object(found).items()
+            if key not in ("rank", "is_behind")
         }
         write_json(shown | {"test": opened_object(tested.opened)})
         return

@@ -26,7 +26,7 @@ from hpsearch.analysis.configurations import (
     row_heads,
     row_object,
 )
-from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, repeat
+from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, seed_results
 from hpsearch.analysis.formats import (
     format_parameter,
     format_result,
@@ -364,7 +364,7 @@ def _verdict_cell(trial: Trial) -> str:
 def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:
     """Return trials in the given order, with their results over fresh seeds if any were trained."""
     metric, plain = study.spec.metric, trials_listing(trials, study)
-    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    found = [seed_results(trial, evaluations, part="validation", metric=metric) for trial in trials]
     if not any(one.values for one in found):
         return plain
     cells = [mean_words(one, metric) if one.values else "" for one in found]

@@ -14,7 +14,7 @@ from hpsearch.analysis.confirmation import (
     confirmation,
     interval_words,
     mean_words,
-    repeat,
+    seed_results,
     sentence,
     unconfirmed_words,
 )
@@ -166,7 +166,7 @@ def _test_words(snapshot: Snapshot) -> str:
     chosen = next((trial for trial in snapshot.trials if trial.number == unsealing.number), None)
     if chosen is None:
         return f"The test part was {opened}, but that trial no longer exists."
-    found = repeat(chosen, snapshot.evaluations, part="test", metric=spec.metric)
+    found = seed_results(chosen, snapshot.evaluations, part="test", metric=spec.metric)
     return f"The test part was {opened}: {_test_result(found, spec.metric)}."
 
 

@@ -6,7 +6,7 @@ from hpsearch import __version__
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
-from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
+from hpsearch.analysis.confirmation import best_of, seed_results, seeds_words
 from hpsearch.analysis.formats import (
     format_duration,
     format_metric,
@@ -117,7 +117,7 @@ def _best_value(snapshot: Snapshot) -> str:
     metric, best = snapshot.study.spec.metric, best_of(snapshot, 1)
     if not best:
         return "none yet"
-    found = repeat(best[0], snapshot.evaluations, part="validation", metric=metric)
+    found = seed_results(best[0], snapshot.evaluations, part="validation", metric=metric)
     value = seeds_words(found, metric) if found.values else format_result(best[0].value, metric)
     return f"{value} (trial {best[0].number})"
 

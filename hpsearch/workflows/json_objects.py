@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from hpsearch.analysis.best_trials import has_several_objectives, leading_trials
-from hpsearch.analysis.confirmation import SeedResults, confirmation, ranked_trials, repeat
+from hpsearch.analysis.confirmation import SeedResults, confirmation, ranked_trials, seed_results
 from hpsearch.analysis.json_objects import (
     finding_object,
-    finite,
     moment_text,
     study_object,
     summary_object,
@@ -56,7 +55,7 @@ def best_objects(
 ) -> list[JsonObject]:
     """Return trials in the given order, with their results over fresh seeds if any were trained."""
     metric = study.spec.metric
-    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    found = [seed_results(trial, evaluations, part="validation", metric=metric) for trial in trials]
     return [
         trial_object(trial) | ({"fresh_seeds": _seeds_object(one)} if one.values else {})
         for trial, one in zip(trials, found, strict=True)
@@ -77,11 +76,11 @@ def _confirmed_objects(
     found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
     return {
         "best": trial_object(best[0]) if best else None,
-        "confirmed": [repeated_object(one) for one in found],
+        "confirmed": [seed_results_object(one) for one in found],
     }
 
 
-def repeated_object(one: SeedResults) -> JsonObject:
+def seed_results_object(one: SeedResults) -> JsonObject:
     """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
     low, high = one.interval or (None, None)
     return {
@@ -195,9 +194,7 @@ def _run_object(run: RecordedRun) -> JsonObject:
     return {
         "steps": recording.steps,
         "epochs": len(recording.telemetry.epochs),
-        "training_loss": None if last is None else finite(last.training_loss),
-        "validation_loss": None if last is None else finite(last.validation_loss),
-        "validation_accuracy": None if last is None else finite(last.validation_accuracy),
+        **_losses(last),
         "nonfinite": _nonfinite_object(recording),
         "deaths": [
             {str(unit): step for unit, step in deaths(recording, layer).items()}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
-from hpsearch.analysis.confirmation import SeedResults, best_confirmed, repeat
+from hpsearch.analysis.confirmation import SeedResults, best_confirmed, seed_results
 from hpsearch.analysis.formats import format_time
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
@@ -77,7 +77,7 @@ def open_test_part(
     else:
         listener.notify("The test part was opened before; nothing is trained again")
     tested = store.trials.get(study, opened.number)
-    found = repeat(tested, store.evaluations.all(study), part="test", metric=study.spec.metric)
+    found = seed_results(tested, store.evaluations.all(study), part="test", metric=study.spec.metric)
     return SealedTest(
         study=study, opened=opened, trial=tested, seeds=seeds, found=found if is_complete else None
     )
