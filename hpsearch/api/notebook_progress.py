@@ -38,7 +38,7 @@ def sentences_in_notebook(name: str) -> Iterator[Notify]:
 
     def show(line: str) -> None:
         nonlocal shown
-        lines[1:] = [line]  # the first line stays: it tells how much there is to do
+        lines[1:] = [line]  # the first line stays: it has the amount of work
         card = ProgressCard(progress_card(name, lines=lines), "; ".join((f"{name}: {lines[0]}", *lines[1:])))
         if shown is None:
             shown = _displayed(card)
@@ -56,7 +56,7 @@ def _displayed(card: "ProgressCard") -> Any:
 @final
 @dataclass(frozen=True, slots=True)
 class ProgressCard:
-    """What IPython displays: HTML, or text in front ends without HTML."""
+    """A card for IPython: HTML, or text in front ends without HTML."""
 
     html: str
     text: str

@@ -285,7 +285,7 @@ class Study:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What `create_study` found wrong with the data or the fixed values, ahead of any training.
+        """Problems that `create_study` found in the data or the fixed values, before any training.
 
         >>> study.warnings
         ()
@@ -307,7 +307,7 @@ class Study:
 
     @property
     def metric(self) -> str:
-        """The name of what is searched for, such as `validation_accuracy`.
+        """The name of the metric, such as `validation_accuracy`.
 
         >>> study.metric
         'validation_accuracy'

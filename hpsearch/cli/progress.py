@@ -25,7 +25,7 @@ def busy(what: str) -> Iterator[None]:
 
 @contextmanager
 def _watch(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> Iterator[Show]:
-    with Display(study, stop, notes=notes, say=write_message) as display:
+    with Display(study, stop, notes=notes, write=write_message) as display:
         yield display.show
 
 
