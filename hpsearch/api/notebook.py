@@ -1,4 +1,4 @@
-"""What notebooks show of studies, trials and verdicts: HTML without scripts, and pictures as SVG.
+"""Cards of studies, trials and verdicts for notebooks: HTML without scripts, and pictures as SVG.
 
 The functions take records and return the HTML of `_repr_html_`. All texts are escaped by the templates.
 """

@@ -15,7 +15,7 @@ ProgressOption: TypeAlias = bool | Callable[[Progress], None]
 """True shows progress if there is a terminal or a notebook; a function gets the progress about twice a second."""
 
 Watch: TypeAlias = Callable[[StoredStudy, StopRequest, Sequence[str]], AbstractContextManager[Show]]
-"""What a renderer is: see `Listener.watch`."""
+"""The type of a renderer: see `Listener.watch`."""
 
 _WARNING = "Warning: "
 

@@ -729,7 +729,7 @@ class Study:
             listener=listener_of(progress=False),
         )
         if renewed is not None and renewed.error is not None:
-            log(f'Warning: the report of "{self.name}" is older than the study: {renewed.error}')
+            log(f'Warning: the report of "{self.name}" is outdated: {renewed.error}')
 
 
 @final

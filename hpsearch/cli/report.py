@@ -142,7 +142,7 @@ def renew_report(store: "Store", name: str, *, url: str, before: str | None = No
         except (HpsearchError, OSError) as failed:
             error = str(failed)
     if error is not None:
-        write_message(f'Warning: what is shown of "{name}" is older than the study: {error}')
+        write_message(f'Warning: the report of "{name}" is outdated: {error}')
 
 
 def _renew_published(store: "Store", study: "StoredStudy", url: str) -> None:

@@ -84,7 +84,7 @@ def _refuse_doubles(names: Sequence[str], address: Address) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise StorageError(
-            f"{address.shown}: table studies, column study_name: must be there once (got {doubled[0]!r} twice): "
+            f"{address.shown}: table studies, column study_name: must be unique (got {doubled[0]!r} twice): "
             "get the file again, or restore a backup"
         )
 
@@ -391,7 +391,7 @@ def _copy(origin: _Origin, engine: Engine, address: Address) -> CopiedStudy:
             trials = _write(there, picture)
         except IntegrityError as error:
             raise StudyExistsError(
-                f'study "{name}": {address.shown} got a study of that name or key at this moment: '
+                f'study "{name}": {address.shown} another process created a study of that name or key: '
                 "choose studies with --study"
             ) from error
         except DataError as error:

@@ -488,7 +488,7 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[ClaimedT
     """
     tokens = {claim.number: claim.token for claim in claims}
     if len(tokens) != len(claims):
-        raise ValueError(f"claims: each trial must be there once (got {[c.number for c in claims]})")
+        raise ValueError(f"claims: each trial must occur once (got {[c.number for c in claims]})")
     at = {"study_id": study.study_id, "study_key": study.key, "numbers": list(tokens)}
     ours = [row for row in _FENCED.named(connection, at) if row.token == tokens[row.number]]
     held = {

@@ -1,4 +1,4 @@
-"""Check a study ahead of its run: read its data, and report its faults as warnings."""
+"""Check a study before its run: read its data, and report its faults as warnings."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -59,7 +59,7 @@ def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
-    """Return the first finding of every cause, with the name of its configuration ahead of the remedy."""
+    """Return the first finding of every cause, with the name of its configuration in front of the remedy."""
     found: dict[Cause, Finding] = {}
     data = facts_of(study.data)
     names = [exact.name for exact in study.spec.configurations]

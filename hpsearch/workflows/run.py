@@ -140,7 +140,7 @@ def _problem(progress: Progress) -> str | None:
 
 
 def _check(target: str, options: RunOptions) -> None:
-    """Raise an error for wrong options ahead of any reading."""
+    """Raise an error for wrong options before any reading."""
     if not is_study_file(target) and is_missing(options.url):
         raise StudyNotFoundError(
             f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'

@@ -118,7 +118,7 @@ def _prepared(study: StoredStudy, listener: Listener) -> PreparedStudy:
 
 
 def _open(store: Store, study: StoredStudy, chosen: Trial, seeds: int) -> Unsealing:
-    """Record the opening of the test part, ahead of any training.
+    """Record the opening of the test part, before any training.
 
     Raises HpsearchError if it was opened meanwhile for another configuration.
     """

@@ -38,7 +38,7 @@ def create(
 ) -> Stored:
     """Store the study of a file, or of the example of that name, with `name` and `trials` in place of its own.
 
-    The listener gets its faults ahead of any training.
+    The listener gets its faults before any training.
     """
     study = prepare_file(with_examples(file), name=name, trials=trials)
     return create_prepared(url, study, trials=trials, listener=listener)
@@ -47,7 +47,7 @@ def create(
 def create_prepared(
     url: str, study: PreparedStudy, *, trials: int | None = None, listener: Listener = SILENT
 ) -> Stored:
-    """Store a study that is read already. The listener gets its faults ahead of any training."""
+    """Store a study that is read already. The listener gets its faults before any training."""
     for line in preflight_warnings(study):
         listener.notify(line)
     with open_store(url) as store:
@@ -179,7 +179,7 @@ def pause(store: Store, name: str, *, by: str) -> Edited:
 def resume(store: Store, name: str) -> Edited:
     """Let workers claim trials of a paused study again."""
     study = store.studies.get(name)
-    sentence = f'Study "{name}": {"goes on" if store.studies.resume(study) else "was not paused"}'
+    sentence = f'Study "{name}": {"resumed" if store.studies.resume(study) else "was not paused"}'
     return Edited(study=study, progress=store.studies.progress(study), sentences=(sentence,))
 
 

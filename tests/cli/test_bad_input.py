@@ -349,7 +349,7 @@ def test_a_report_needs_a_folder(
 
 @pytest.mark.parametrize("made", ["folder", "pipe"])
 def test_what_is_no_study_file_is_no_study_to_run(command: Command, made: str) -> None:
-    """`study run` says of a folder and of a pipe that they are no study file, and does not wait for a writer."""
+    """`study run` reports that a folder and a pipe are no study file, and does not wait for a writer."""
     if made == "folder":
         Path("place").mkdir()
     else:

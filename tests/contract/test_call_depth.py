@@ -18,7 +18,7 @@ CALLS_MAX = 4
 
 
 def claim_new(lab: Lab) -> None:
-    """Claim trials that nobody has claimed yet."""
+    """Claim trials that no worker has claimed yet."""
     lab.claim(3)
 
 

@@ -74,7 +74,7 @@ class Seen:
 @final
 @dataclass
 class Hand:
-    """A worker: the claims that it knows of, how far each has come, and a write whose answer it waits for."""
+    """A worker: its known claims, the progress of each, and a write whose result is pending."""
 
     name: str
     slot: int
@@ -204,7 +204,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             self.seen = after
 
         def may_be_swept(self, number: int, before: Seen, after: Seen) -> bool:
-            """Return True for a trial that went back from a worker that is silent, or does not know that it has it."""
+            """Return True for a trial returned by a worker that is silent, or unaware that it holds it."""
             token = before.token(number)
             if token is None or after.trials[number].state is TrialState.RUNNING:
                 return False
@@ -438,7 +438,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             self.begin()
 
         def teardown(self) -> None:
-            """Whatever happened: one more worker spends the budget, exactly."""
+            """After any history one more worker spends the budget exactly."""
             for hand in self.hands:
                 hand.is_dead = True
                 self.silent_once.add(hand.name)

@@ -131,7 +131,7 @@ def test_what_a_deleted_study_left_is_no_fault(new_lab: Labs) -> None:
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
-    """It is passed over when the reason of a failure is looked for, and a damaged one behind it is found."""
+    """The search for the reason of a failure skips it, and finds a damaged study after it."""
     lab = new_lab()
     away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
     assert explained(ValueError("x"), [away, here], within_s=60.0) is None

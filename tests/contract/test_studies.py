@@ -275,7 +275,7 @@ def test_a_copy_beside_its_original_is_not_ours(new_lab: Labs) -> None:
 
 
 def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
-    """A specification with keys that this version does not know is not read in part."""
+    """A specification with keys unknown to this version is not read in part."""
     lab = new_lab()
     table = schema.studies
     with lab.store._transactions.engine.begin() as connection:

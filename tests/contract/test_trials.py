@@ -186,7 +186,7 @@ def test_what_optuna_writes_is_read(new_lab: Labs) -> None:
 
 
 def test_attributes_of_other_clients_give_way_to_ours(new_lab: Labs) -> None:
-    """A trial whose attributes bear our names already can still end."""
+    """A trial that already has attributes with our names can still end."""
     lab = new_lab()
     lab.stock().enqueue_trial({}, user_attrs={"worker": "me", "note": "keep"})
     claims = lab.claim(1)

@@ -70,7 +70,7 @@ def test_an_older_version_reads_what_the_newer_one_allows(new_lab: Labs) -> None
 
 
 def test_a_newer_revision_that_only_adds_is_worked_with(fresh_url: str) -> None:
-    """Claims, results and new studies continue beside a newer version's column and table; a break is refused."""
+    """Claims, results and new studies continue with a newer version's column and table; a break is refused."""
     with open_store(fresh_url) as store:
         study = store.studies.create(a_spec(trials=4), fingerprint=FINGERPRINT)
         newer = f"{int(schema.REVISION) + 1:04}"

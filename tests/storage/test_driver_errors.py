@@ -179,7 +179,7 @@ def test_a_server_that_cannot_do_it_now_may_do_it_later(cause: Exception) -> Non
 
 
 def test_a_line_that_was_cut_is_no_wrong_option() -> None:
-    """What a TLS library says when its connection ends is not taken for a fault of the certificates."""
+    """A TLS library's message about a closed connection is no certificate error."""
     cause = psycopg.OperationalError("SSL error: certificate unknown: unexpected eof while reading")
     assert type(translated(fault(cause, lost=True), ADDRESS)) is StorageUnavailableError
 

@@ -14,7 +14,7 @@ from hpsearch.worker.shutdown import StopNowError
 
 
 def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:
-    """Whoever is at work continues, and what was closed meanwhile is not left to the garbage collector.
+    """Threads in a transaction continue, and closed connections are not left to the garbage collector.
 
     Optuna calls `remove_session` at the end of each thread of `optimize(n_jobs=...)`, beside those that continue.
     """

@@ -29,7 +29,7 @@ def back_up(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a database with what SQLite keeps beside it."""
+    """Remove a database with SQLite's files next to it."""
     for name in (path, f"{path}-wal", f"{path}-shm"):
         Path(name).unlink(missing_ok=True)
 

@@ -67,7 +67,7 @@ def test_rows_are_those_that_sqlalchemy_gives(engine: Engine, ids: list[int]) ->
 
 
 def test_changes_are_counted_and_undone_with_their_transaction(engine: Engine) -> None:
-    """A statement says how many rows it changed, and belongs to the transaction of its connection."""
+    """A statement returns how many rows it changed, and belongs to the transaction of its connection."""
     with pytest.raises(RuntimeError), write_transaction(engine, durable=False) as connection:  # noqa: PT012
         assert RENAME.count(connection, {"old": "a", "new": "z"}) == 1
         assert RENAME.count(connection, {"old": "a", "new": "z"}) == 0

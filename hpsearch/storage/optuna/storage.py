@@ -104,7 +104,7 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
             )
 
     def after_fork(self) -> None:
-        """Start afresh in a child process: values still pending are written by the parent."""
+        """Reset the state in a child process: the parent writes the values that are still pending."""
         self._trials = OptunaTrials(self._database)
 
     # Studies
