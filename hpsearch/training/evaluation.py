@@ -30,11 +30,12 @@ class ValidationSums:
 class Validation:
     """Evaluates the networks of a `State` on the examples of one fold."""
 
-    def __init__(self, network: Network, state: State, examples: Examples) -> None:
+    def __init__(self, network: Network, state: State, examples: Examples, *, room: int = 0) -> None:
+        """Prepare buffers for one pass, and for `room` examples at least."""
         self.examples = examples
         self._network = network
-        chunk = min(EVALUATION_EXAMPLES, len(examples))
-        self._workspace = Workspace(network, state, examples=chunk, trains=False)
+        chunk = max(room, min(EVALUATION_EXAMPLES, len(examples)))
+        self.workspace = Workspace(network, state, examples=chunk, trains=False)
 
     def evaluate(self, start: int, stop: int, *, is_interrupted: Callable[[], bool]) -> ValidationSums | None:
         """Return the results of the rows `start`..`stop`; None as soon as `is_interrupted`, called once per pass."""
@@ -44,7 +45,7 @@ class Validation:
             if is_interrupted():
                 return None
             last = min(first + EVALUATION_EXAMPLES, len(self.examples))
-            lane = self._workspace.lane(start, stop, last - first, shared_inputs=True)
+            lane = self.workspace.lane(start, stop, last - first, shared_inputs=True)
             batch = replace(
                 lane.batch,
                 x=self.examples.inputs[None, first:last],
