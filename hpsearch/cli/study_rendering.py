@@ -48,7 +48,7 @@ from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
 from hpsearch.analysis.verdict_summary import Audit, audit_of
 from hpsearch.cli.options import Format
 from hpsearch.cli.output import Listing, ask, write_line, write_listing, write_message, write_table
-from hpsearch.storage.foreign_trials import described, remedy
+from hpsearch.storage.foreign_trials import description, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count, format_size
@@ -65,7 +65,7 @@ def write_overview(
     """Write the study's progress, fates, ledger, advice and audit to stdout."""
     write_line(f"{study.spec.name}: {state_sentence(progress)}")
     for foreign in progress.foreign:
-        words = described(foreign)
+        words = description(foreign)
         write_line(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
     if study.spec.data.fault is not None:
         write_line(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")

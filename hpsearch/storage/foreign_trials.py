@@ -69,18 +69,18 @@ _system = optuna_schema.trial_system_attributes
 _beats = table("trial_heartbeats", column("trial_id"), column("heartbeat", DateTime))
 
 
-def look(connection: Connection, key: str, now_s: float) -> tuple[ForeignTrial, ...]:
+def running_trials(connection: Connection, key: str, now_s: float) -> tuple[ForeignTrial, ...]:
     """Return the running trials of a study of ours that no worker of ours holds, by number.
 
     `now_s` is the database's time.
     """
-    return every(connection, now_s, _studies.c.study_key == key).get(key, ())
+    return all_running_trials(connection, now_s, _studies.c.study_key == key).get(key, ())
 
 
-def every(
+def all_running_trials(
     connection: Connection, now_s: float, *conditions: ColumnElement[bool]
 ) -> dict[str, tuple[ForeignTrial, ...]]:
-    """Return study key -> result of `look`, for all studies of ours that have such trials."""
+    """Return study key -> result of `running_trials`, for all studies of ours that have such trials."""
 
     def count(of: Any, *conditions: Any) -> Any:
         return select(func.count()).where(of.c.trial_id == _theirs.c.trial_id, *conditions).scalar_subquery()
@@ -158,7 +158,7 @@ def _stored_mark(text: str | None, now_s: float) -> tuple[float, str] | None:
     return float(at), was
 
 
-def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
+def store_marks(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
     """Store the new signs of life of the trials that still run."""
     due: Mapping[int, Any] = {trial.trial_id: trial.note for trial in trials if trial.note is not None}
     if not due:
@@ -176,24 +176,24 @@ def store_all_marks(transactions: Transactions, trials: Sequence[ForeignTrial]) 
         with contextlib.suppress(StorageReadOnlyError):
             for one_try, transaction in transactions.write_tries(durable=False):
                 with one_try, transaction as connection:
-                    note(connection, trials)
+                    store_marks(connection, trials)
 
 
-def silent(connection: Connection, locked: LockedStudy) -> int:
+def count_silent(connection: Connection, locked: LockedStudy) -> int:
     """Return the number of running trials of other clients that do not count because they were silent for too long."""
-    trials = look(connection, locked.study.key, locked.now_s)
-    note(connection, trials)
+    trials = running_trials(connection, locked.study.key, locked.now_s)
+    store_marks(connection, trials)
     return sum(not trial.counts for trial in trials)
 
 
 def waiting_sentence(name: str, trials: Sequence[ForeignTrial]) -> str:
     """Describe which trials of other clients a study waits for, since when, until when, and the remedy."""
-    listed = "; ".join(described(trial) for trial in trials[:LISTED])
+    listed = "; ".join(description(trial) for trial in trials[:LISTED])
     more = f"; and {len(trials) - LISTED} more" if len(trials) > LISTED else ""
     return f'study "{name}": waits for {listed}{more}: {remedy(name, trials[0])}'
 
 
-def described(trial: ForeignTrial) -> str:
+def description(trial: ForeignTrial) -> str:
     """Describe a foreign trial: who runs it, since when, and whether it counts."""
     began = "" if trial.started is None else f" since {_moment(trial.started)}"
     counts = (

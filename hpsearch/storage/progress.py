@@ -16,8 +16,7 @@ from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.details import IDS_MAX
-from hpsearch.storage.foreign_trials import every as every_foreign_trial
-from hpsearch.storage.foreign_trials import look as look_at_trials
+from hpsearch.storage.foreign_trials import all_running_trials, running_trials
 from hpsearch.storage.leases import kind_of
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES
 from hpsearch.storage.records import (
@@ -88,7 +87,7 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         paused=own.stopped,
     )
     return (
-        replace(stands, foreign=look_at_trials(connection, study.key, own.now_s))
+        replace(stands, foreign=running_trials(connection, study.key, own.now_s))
         if stands.running
         else stands
     )
@@ -127,7 +126,7 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
 
 def _others(connection: Connection) -> dict[str, tuple[ForeignTrial, ...]]:
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    return every_foreign_trial(connection, now_s)
+    return all_running_trials(connection, now_s)
 
 
 def _has_running(groups: Sequence[Row[Any]]) -> bool:
@@ -444,4 +443,4 @@ def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: 
 def _foreign(connection: Connection, study: StoredStudy) -> tuple[ForeignTrial, ...]:
     """Return the trials of other Optuna clients, which are read only if nothing else is left to claim."""
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    return look_at_trials(connection, study.key, now_s)
+    return running_trials(connection, study.key, now_s)

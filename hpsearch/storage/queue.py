@@ -189,9 +189,11 @@ class Queue:
         Studies of higher priority come first, and of equals the older ones; unreadable studies are left out. If the
         database may be written, first sweep leases that are over and follow studies that other Optuna clients renamed.
         """
-        return self.look(above=above)[0]
+        return self.openings_and_unreadable(above=above)[0]
 
-    def look(self, *, above: StoredStudy | None = None) -> tuple[list[Opening], list[UnreadableStudy]]:
+    def openings_and_unreadable(
+        self, *, above: StoredStudy | None = None
+    ) -> tuple[list[Opening], list[UnreadableStudy]]:
         """Return the result of `openings`, and the studies that cannot be read."""
         sweep_orphans(self._transactions)
         self.sweep_all()
@@ -296,7 +298,7 @@ def _budget_left(connection: Connection, locked: LockedStudy, standing: TrialCou
     """Return how many trials the budget has left, 0 if the study is stopped; exact below `count`."""
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     if left < count and standing.of(RUNNING):
-        left += foreign_trials.silent(connection, locked)
+        left += foreign_trials.count_silent(connection, locked)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     return 0 if stops else left
 

@@ -507,7 +507,7 @@ def _resume(connection: Connection, locked: LockedStudy) -> bool:
 def _stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
     study = locked.study
     made = _count(connection, study.study_id, COMPLETE, PRUNED, RUNNING)
-    made -= foreign_trials.silent(connection, locked)
+    made -= foreign_trials.count_silent(connection, locked)
     if not made:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a trial that has finished or runs to be ended (got none): '
@@ -521,7 +521,7 @@ def _count_held(connection: Connection, place: Place) -> int:
     if place.key is None:
         return 0
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    others = foreign_trials.look(connection, place.key, now_s)
+    others = foreign_trials.running_trials(connection, place.key, now_s)
     return _count(connection, place.study_id, RUNNING) - len(others)
 
 

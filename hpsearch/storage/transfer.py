@@ -108,7 +108,7 @@ def _require(name: str, places: Mapping[str, Place], address: Address) -> None:
 
 def refuse_running(connection: Connection, places: Mapping[str, Place], address: Address) -> None:
     """Raise StorageError, naming all of them, if studies have running trials."""
-    running = {name: running_trials(connection, place) for name, place in places.items()}
+    running = {name: count_running(connection, place) for name, place in places.items()}
     if any(running.values()):
         listed = ", ".join(f'{count} of "{name}"' for name, count in running.items() if count)
         raise StorageError(
@@ -117,7 +117,7 @@ def refuse_running(connection: Connection, places: Mapping[str, Place], address:
         )
 
 
-def running_trials(connection: Connection, place: Place) -> int:
+def count_running(connection: Connection, place: Place) -> int:
     """Return the number of trials of a study that are running according to its database."""
     rows = select(func.count()).where(_trials.c.study_id == place.study_id, _trials.c.state == RUNNING)
     return connection.execute(rows).scalar_one()
@@ -297,7 +297,7 @@ class _Origin:
                 connection = stack.enter_context(read_transaction(self.engine))
                 now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
                 study = read_study(connection, self.place)
-                returned = running_trials(connection, self.place)
+                returned = count_running(connection, self.place)
                 if not self.running:
                     refuse_running(connection, {study.name: self.place}, self.address)
             yield _TargetStudy(

@@ -146,7 +146,7 @@ class _Service:
     def _look(self) -> list[Opening]:
         """Return the remaining work of the studies that can run here, in order of service."""
         if self.options.study is None:
-            openings, unreadable = self.store.queue.look()
+            openings, unreadable = self.store.queue.openings_and_unreadable()
             self._notify_unreadable(unreadable)
         else:
             self.named = self._follow(self.options.study)

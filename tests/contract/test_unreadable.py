@@ -41,7 +41,7 @@ def test_one_unreadable_study_stops_no_other(new_lab: Labs, spec: str) -> None:
     assert "cannot be read" in str(listed[name].unreadable)
     assert sum(listed[name].trials.values()) == 2
     assert listed[good.study.name].unreadable is None
-    openings, unreadable = good.store.queue.look()
+    openings, unreadable = good.store.queue.openings_and_unreadable()
     assert name in [study.name for study in unreadable]
     assert good.study.key in [opening.study.key for opening in openings]
     with pytest.raises(StudyUnreadableError, match="hpsearch study delete"):
