@@ -52,7 +52,7 @@ class BestCard:
     `untrainable` is the reason if the trial cannot be trained again, else empty; if it cannot, `study_file` is empty
     and there are no commands.
 
-    `repeated` are the configurations trained with fresh seeds, the best mean first; `sure` is the conclusion from them.
+    `repeated` are the configurations trained with fresh seeds, the best mean first; `certainty` is the conclusion from them.
     `test` is the state of the sealed test part.
     """
 
@@ -63,7 +63,7 @@ class BestCard:
     json: str
     commands: tuple[Command, ...]
     repeated: tuple[SeedResults, ...]
-    sure: str
+    certainty: str
     test: str
     untrainable: str = ""
 
@@ -89,7 +89,7 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         if why is None
         else f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}.",
         repeated=tuple(repeated),
-        sure=_certainty_sentence(snapshot, repeated),
+        certainty=_certainty_sentence(snapshot, repeated),
         test=_test_words(snapshot),
     )
 
