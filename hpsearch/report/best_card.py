@@ -52,7 +52,7 @@ class BestCard:
     `untrainable` is the reason if the trial cannot be trained again, else empty; if it cannot, `study_file` is empty
     and there are no commands.
 
-    `repeated` are the configurations trained with fresh seeds, the best mean first; `certainty` is the conclusion from them.
+    `repeated` are the configurations trained with fresh seeds, the best mean first; `certainty` concludes from them.
     `test` is the state of the sealed test part.
     """
 
