@@ -85,7 +85,7 @@ def _new_file(output: Path) -> Iterator[Path]:
 
 
 def _check_new(output: Path) -> None:
-    """Raise HpsearchError unless `output` is a new name in a folder; OSError if it cannot be looked at."""
+    """Raise HpsearchError unless `output` is a new name in a folder; OSError if it cannot be accessed."""
     if not output.parent.is_dir():
         raise HpsearchError(
             f"--output: its folder must exist (got {output.parent}): make it, or name another file"

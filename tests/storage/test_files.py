@@ -199,9 +199,9 @@ def as_owner(folder: Path) -> Iterator[None]:
 def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> None:
     """If a folder may not be entered, or a name is too long, the content is unknown."""
     remedy = "check its name, and the mode of the folders above it"
-    assert refusal(strangers_folder / "closed/x.db") == f"cannot be looked at (Permission denied): {remedy}"
+    assert refusal(strangers_folder / "closed/x.db") == f"cannot be accessed (Permission denied): {remedy}"
     told = refusal(strangers_folder / f"{'x' * 300}.db")
-    assert told == "cannot be looked at (File name too long): give a shorter one"
+    assert told == "cannot be accessed (File name too long): give a shorter one"
 
 
 def test_a_file_that_another_process_keeps_locked_is_unavailable(
