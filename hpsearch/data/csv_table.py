@@ -5,6 +5,7 @@ import gzip
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from hpsearch.data.dataset import RawData
 from hpsearch.data.memory import check_size
-from hpsearch.data.table import MISSING, features_of, not_a_number, target_index, targets_of
+from hpsearch.data.table import MISSING, TableRows, features_of, not_a_number, target_index, targets_of
 from hpsearch.errors import DataError
 
 # The first wins a tie: a comma inside a cell is more likely than a tab.
@@ -186,3 +187,28 @@ def _is_number(cell: str) -> bool:
 def _is_name(cell: str) -> bool:
     """Return True for text that is neither a number nor a mark for a missing one."""
     return not _is_number(cell) and cell.strip().lower() not in MISSING
+
+
+@contextmanager
+def open_csv_rows(path: Path, *, has_header: bool | None) -> Iterator[TableRows]:
+    """Yield the rows of the table in `path` as they are read, in the dialect that `read_csv` finds.
+
+    `has_header` None means a header if a cell of the first row, other than the last, is a name. Raises DataError if the
+    file is no table, also while its rows are read.
+    """
+    try:
+        with _opened(path) as file:
+            rows = _rows(file, _delimiter(file, path), path)
+            first = next(rows)
+            if has_header is None:
+                has_header = any(map(_is_name, first[1][:-1] or first[1]))
+            names = tuple(cell.strip() for cell in first[1]) if has_header else None
+            yield TableRows(names=names, rows=rows if has_header else chain([first], rows), unit="line")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f'{path}: must be a whole gzip file (got "{error}"): copy or download it again'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: must be text in UTF-8 (got the byte 0x{error.object[error.start]:02x}): save it as UTF-8"
+        ) from error

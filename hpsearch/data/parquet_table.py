@@ -1,16 +1,20 @@
 """Parquet tables, which need the extra `parquet`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from hpsearch.data.dataset import Array, RawData
 from hpsearch.data.memory import check_size
-from hpsearch.data.table import features_of, not_a_number, target_index
+from hpsearch.data.table import TableRow, TableRows, features_of, not_a_number, target_index
 from hpsearch.errors import DataError
 from hpsearch.installation import install_command
+
+_ROWS_AT_ONCE: Final = 1000
+"""Rows that are in memory as objects of Python at one time."""
 
 
 def read_parquet(path: Path, *, target: str | None) -> RawData:
@@ -34,14 +38,41 @@ def read_parquet(path: Path, *, target: str | None) -> RawData:
     )
 
 
-def _read_table(path: Path) -> Any:
+@contextmanager
+def open_parquet_rows(path: Path) -> Iterator[TableRows]:
+    """Yield the rows of the table in `path` as they are read; missing values are empty cells.
+
+    Raises DataError if pyarrow is missing, or if the file is no table.
+    """
+    pa, parquet = _libraries(path)
     try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra that not everyone has
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise DataError(
-            f"{path}: Parquet files need pyarrow (got none): {install_command('parquet')}"
-        ) from error
+        with parquet.ParquetFile(path) as file:
+            names = tuple(str(name) for name in file.schema_arrow.names)
+            yield TableRows(names=names, rows=_rows_of(file), unit="row")
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the file itself cannot be read
+        raise DataError(f'{path}: must be a Parquet file (got "{error}"): write it again') from error
+
+
+def _rows_of(file: Any) -> Iterator[TableRow]:
+    first = 1
+    for batch in file.iter_batches(_ROWS_AT_ONCE):
+        columns = [list(map(_cell, column.to_pylist())) for column in batch.columns]
+        for number, cells in enumerate(zip(*columns, strict=True), start=first):
+            yield number, list(cells)
+        first += batch.num_rows
+
+
+def _cell(value: object) -> str:
+    """Return a value as text; flags as 0 and 1, which they are as inputs."""
+    if value is None:
+        return ""
+    return str(int(value) if isinstance(value, bool) else value)
+
+
+def _read_table(path: Path) -> Any:
+    pa, parquet = _libraries(path)
     try:
         with parquet.ParquetFile(path) as file:
             check_size(8 * file.metadata.num_rows * file.metadata.num_columns, str(path))
@@ -50,6 +81,18 @@ def _read_table(path: Path) -> Any:
         if isinstance(error, OSError) and error.errno:
             raise  # the file itself cannot be read
         raise DataError(f'{path}: must be a Parquet file (got "{error}"): write it again') from error
+
+
+def _libraries(path: Path) -> tuple[Any, Any]:
+    """Return the modules pyarrow and pyarrow.parquet. Raises DataError if they are not installed."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra that not everyone has
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise DataError(
+            f"{path}: Parquet files need pyarrow (got none): {install_command('parquet')}"
+        ) from error
+    return pa, parquet
 
 
 def _inputs(columns: Sequence[Any], features: Sequence[str], path: Path) -> Array:

@@ -1,7 +1,8 @@
 """The common part of CSV and Parquet: named columns, one of which is the target."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
 
 import numpy as np
 
@@ -55,3 +56,20 @@ def targets_of(texts: Sequence[str]) -> Array:
         return np.array([float(text) for text in texts])
     except ValueError:
         return np.array(texts, dtype=np.str_)
+
+
+TableRow: TypeAlias = tuple[int, list[str]]
+"""The number of a line or row, from 1, and its cells as text."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRows:
+    """The rows of a table as they are read: `names` of its columns, None without a header.
+
+    `unit` is what the numbers of `rows` count: `line` or `row`.
+    """
+
+    names: tuple[str, ...] | None
+    rows: Iterator[TableRow]
+    unit: str
