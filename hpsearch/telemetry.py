@@ -15,7 +15,12 @@ class DataFacts:
     magnitude among the inputs, `input_mean_square` the mean of their squares, `input_nonzero_share` the share of
     numbers that are not 0; `input_is_binary` is True if every one is 0 or 1, `input_is_constant` if there are several
     examples, all with the same inputs. `target_low` and `target_high` bound the targets (0 and 1 in classification);
-    `target_variance` is the mean over outputs of the targets' variances.
+    `target_variance` is the mean over outputs of the targets' variances, and `target_mean` the mean over outputs of
+    the magnitudes of their means.
+
+    `validation_shares` are the shares of the classes in the validation part; empty if they are unknown. `squeezed` and
+    `constant` are the places of columns of inputs, from 0: those in which nine of ten numbers differ by less than a
+    thousandth of the columns' usual deviation, and those with one number only. Images have none.
     """
 
     examples: int
@@ -29,6 +34,10 @@ class DataFacts:
     target_high: float
     target_variance: float
     input_is_constant: bool = False
+    target_mean: float = 0.0
+    validation_shares: tuple[float, ...] = ()
+    squeezed: tuple[int, ...] = ()
+    constant: tuple[int, ...] = ()
 
     @property
     def is_classification(self) -> bool:
@@ -44,10 +53,10 @@ class DataFacts:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSample:
-    """Statistics of one dense layer of one trial on one minibatch.
+    """Statistics of one dense layer of one trial at one step.
 
-    Shares are in 0..1. `dead_share` is the share of units whose activation was not positive for any example of the
-    minibatch; `silent_share` that of units that were not positive in the last 1,000 sampled examples (rule of three:
+    Shares are in 0..1. `dead_share` is the share of units whose activation was not positive for any of the sample's
+    examples; `silent_share` that of units that were not positive in the last 1,000 sampled examples (rule of three:
     they fire for less than 0.3 % of examples, at 95 %). `saturated_share` is the share of (unit, example) pairs on a
     flat part of the activation: |z| > 5 for sigmoid, |z| > 2.5 for tanh, z < -5 for ELU and SELU; 0 for the others.
     Norms are Euclidean, over the layer's weight matrix: `gradient_norm` is that of the data loss alone, without weight
@@ -65,14 +74,21 @@ class LayerSample:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One sample of one trial, taken on the minibatch of one step. NaN marks a missing measurement.
+    """One sample of one trial, taken at one step. NaN marks a missing measurement.
 
-    `step` counts optimizer steps from 0. `loss` is the minibatch mean of the data loss. `logit_max` is the largest
-    magnitude among the outputs before the output activation. `predicted_decrease` is -(gradient . change of the
-    parameters), the first-order estimate of the fall of the loss; it is an average over examples even if gradients are
-    summed. `layers` are all dense layers, input side first; the last is the output layer, whose `dead_share` is 0.
+    `step` counts optimizer steps from 0. Two numbers of examples say how much a sample has seen. `batch_examples` is
+    the size of the step's minibatch, from which gradients, and the numbers derived from them, are taken. `examples` is
+    the number behind `loss`, `accuracy`, `top_share`, `logit_max`, `output_range` and the layers' shares of units: a
+    minibatch that is too small for them is replaced by a fixed random part of the training examples, in evaluation
+    mode. 0 means unknown.
 
-    `accuracy` is the share of right answers in the minibatch, `top_share` the share of the most frequent answer
+    `loss` is the mean of the data loss, and `batch_loss` that of the minibatch alone; NaN if it is the same.
+    `logit_max` is the largest magnitude among the outputs before the output activation. `predicted_decrease` is
+    -(gradient . change of the parameters), the first-order estimate of the fall of the loss; it is an average over
+    examples even if gradients are summed. `layers` are all dense layers, input side first; the last is the output
+    layer, whose `dead_share` is 0.
+
+    `accuracy` is the share of right answers, `top_share` the share of the most frequent answer
     (classification only). `output_range` is the largest distance, over outputs, between two examples' outputs before
     the output activation: exactly 0 for a constant network. `gradient_cosine` is the cosine between this sample's
     gradient of the output layer's weights and the previous sample's, on another minibatch. `coherence` is that
@@ -96,6 +112,14 @@ class Sample:
     coherence: float = math.nan
     actual_decrease: float = math.nan
     evaluation_loss: float = math.nan
+    batch_loss: float = math.nan
+    examples: int = 0
+    batch_examples: int = 0
+
+    @property
+    def minibatch_loss(self) -> float:
+        """The mean of the data loss over the step's own minibatch, to which probes refer."""
+        return self.loss if math.isnan(self.batch_loss) else self.batch_loss
 
     @property
     def hidden(self) -> tuple[LayerSample, ...]:

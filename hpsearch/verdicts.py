@@ -41,6 +41,8 @@ class Cause(StrEnum):
     OVERFIT = "overfit"
     PLATEAU = "plateau"
     GRAD_REDUCTION_SUM = "grad_reduction_sum"
+    TARGETS_UNSCALED = "targets_unscaled"
+    DEAD_INPUT_COLUMN = "dead_input_column"
     HEALTHY = "healthy"
     INCONCLUSIVE = "inconclusive"
 
@@ -92,6 +94,16 @@ class Verdict:
     def cause(self) -> Cause:
         """The strongest finding's cause."""
         return self.primary.cause
+
+
+DIAGNOSED: Final = "diagnosed_"
+"""Start of the name of the evidence with the cause that diagnosis found in a trial that ended from outside."""
+
+
+def diagnosed_cause(finding: Finding) -> Cause | None:
+    """Return the cause that diagnosis found in a trial that was stopped by its rank; None if it found none."""
+    names = (name.removeprefix(DIAGNOSED) for name in finding.evidence if name.startswith(DIAGNOSED))
+    return next((known_cause(name) for name in names), None)
 
 
 AUDITED_AT: Final = "audited_at"

@@ -12,9 +12,12 @@ from hpsearch.api.access import DatabaseAccess
 from hpsearch.api.arguments import file_path, optional_whole_number, table, text
 from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_choice
+from hpsearch.api.models import Model
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
 from hpsearch.errors import HpsearchError
+from hpsearch.model.fitting import fit_again
+from hpsearch.model.trained_model import TrainedOn
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.schema import MOST_EPOCHS
 from hpsearch.study.spec import full_name
@@ -329,6 +332,30 @@ class StudyTrial:
         stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
         return TrialReplay(made, url=self._access.url)
+
+    @public
+    def model(
+        self,
+        *,
+        on: TrainedOn = "training",
+        allow_pruned: bool = False,
+        allow_difference: bool = False,
+    ) -> Model:
+        """Train the trial again, check it bit for bit against the stored results, and return its model.
+
+        With `on="all"` it is then trained on training and validation part together, and the model has those weights.
+        With `allow_pruned` a pruned trial has the model of its last whole epoch. With `allow_difference` the training
+        may differ from the stored one, as on a machine with another BLAS; `Model.verified` is then False.
+
+        >>> model = study.best_trial.model()
+        >>> model.verified, model.value == study.best_value
+        (True, True)
+
+        Raises HpsearchError if the trial is not complete, or its training differs.
+        """
+        stored = read_trial(self._access.store, self._study.name, self.number)
+        fitted = fit_again(stored, on=on, allow_pruned=allow_pruned, allow_difference=allow_difference)
+        return Model(fitted.model)
 
 
 @final

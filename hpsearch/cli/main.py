@@ -13,6 +13,7 @@ from hpsearch.cli import (
     data,
     diagnose,
     explain,
+    model,
     report,
     reproduce,
     storage,
@@ -57,6 +58,7 @@ def init(
 
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
+app.add_typer(model.app, name="model")
 app.add_typer(worker.app, name="worker")
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="explain")(explain.explain)

@@ -252,9 +252,14 @@ def answer(text: str = "", *, at_once: bool = False) -> None:
     _write(_fitted(text, sys.stdout), at_once=at_once)
 
 
-def _write(text: str, *, at_once: bool = False) -> None:
+def write_text(text: str) -> None:
+    """Write text to stdout as it is, such as a part of a file, with the errors of `answer`."""
+    _write(text, end="")
+
+
+def _write(text: str, *, end: str = "\n", at_once: bool = False) -> None:
     try:
-        print(text, flush=at_once)  # noqa: T201 # this is what stdout is for
+        print(text, end=end, flush=at_once)  # noqa: T201 # this is what stdout is for
     except BrokenPipeError:
         discard_stdout()
     except OSError as error:

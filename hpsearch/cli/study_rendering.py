@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import (
@@ -445,6 +445,7 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
         "parameters",
         f"{planned.parameters} per network, {planned.inputs} inputs, {planned.outputs} outputs",
     )
+    yield "task", _task(study)
     yield "metric", spec.metric
     yield "data", data.origin
     if spec.data.fault is not None:
@@ -459,6 +460,21 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
     yield "pruning", planned.pruning
     yield "workers here", f"{dry_run.workers}, each with a cohort of {format_count(dry_run.rows, 'row')}"
     yield "memory of a cohort", format_size(dry_run.bytes_per_row * dry_run.rows)
+
+
+def _task(study: PreparedStudy) -> str:
+    """Return the task, with the first classes and their examples in the training part."""
+    data = study.data
+    if data.task == "regression":
+        return "regression" if data.outputs == 1 else f"regression, {data.outputs} numbers"
+    counts = list(zip(data.classes, data.class_counts, strict=True))
+    shown = ", ".join(f"{name} ({count:,})" for name, count in counts[:_SHOWN_CLASSES])
+    more = "" if len(counts) <= _SHOWN_CLASSES else f" and {len(counts) - _SHOWN_CLASSES:,} more"
+    return f"classification, {len(counts):,} classes: {shown}{more}"
+
+
+_SHOWN_CLASSES: Final = 12
+"""Classes that the plan of a study names."""
 
 
 def _examples(study: PreparedStudy) -> str:

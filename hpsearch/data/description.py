@@ -19,7 +19,8 @@ class Description:
 
     `classes` maps names to numbers of examples, and is empty in regression, which predicts `outputs` numbers.
     `minimum`, `maximum` and `mean` are over all inputs that are not missing, and NaN if all are. `sealed` is the size
-    of the test part that the source keeps apart, and not counted elsewhere.
+    of the test part that the source keeps apart, and not counted elsewhere. `notes` are sentences about how the source
+    was read.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Description:
     missing: int
     sealed: int
     origin: str
+    notes: tuple[str, ...] = ()
 
 
 def describe(dataset: Dataset) -> Description:
@@ -56,6 +58,7 @@ def describe(dataset: Dataset) -> Description:
         missing=_missing(dataset),
         sealed=0 if dataset.sealed is None else len(dataset.sealed.targets),
         origin=dataset.origin,
+        notes=dataset.notes,
     )
 
 
@@ -80,6 +83,7 @@ def facts_of(data: PreparedData) -> DataFacts:
     blocks = [inputs[start : start + _BLOCK_EXAMPLES] for start in range(0, len(inputs), _BLOCK_EXAMPLES)]
     is_classes = data.task == "classification"
     total = sum(data.class_counts)
+    squeezed, constant = _dead_columns(inputs)
     return DataFacts(
         examples=len(inputs),
         validation_examples=len(data.validation.inputs),
@@ -92,7 +96,43 @@ def facts_of(data: PreparedData) -> DataFacts:
         target_low=0.0 if is_classes else float(targets.min()),
         target_high=1.0 if is_classes else float(targets.max()),
         target_variance=0.0 if is_classes else float(targets.astype(np.float64).var(axis=0).mean()),
+        target_mean=0.0 if is_classes else float(np.abs(targets.mean(axis=0, dtype=np.float64)).mean()),
+        validation_shares=_shares(data.validation.targets, len(data.class_counts)) if is_classes else (),
+        squeezed=squeezed,
+        constant=constant,
     )
+
+
+def _shares(labels: Array, classes: int) -> tuple[float, ...]:
+    """Return the shares of the classes among `labels` (N,); none without labels."""
+    counts = np.bincount(labels, minlength=classes)
+    return tuple((counts / len(labels)).tolist()) if len(labels) else ()
+
+
+_COLUMN_EXAMPLES = 2000
+"""Examples by which columns are compared: their quantiles are then known to within 1 %."""
+
+_SQUEEZED = 1e-3
+_SAME_SCALE = 0.05
+
+
+def _dead_columns(inputs: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the places of squeezed and of constant columns; see `DataFacts`.
+
+    One outlier squeezes a column: the rest of it is scaled to nearly one number. Columns of an image share one scale,
+    so that their deviations differ, and blank ones are normal.
+    """
+    part = inputs[:: -(-len(inputs) // _COLUMN_EXAMPLES)].astype(np.float64)
+    low, high = np.quantile(part, [0.1, 0.9], axis=0)
+    deviation, span = part.std(axis=0), np.ptp(part, axis=0)
+    varied = span > 0
+    if not varied.any():
+        return (), ()
+    usual = np.maximum(deviation, np.median(deviation[varied]))
+    squeezed = (high > low) & (high - low < _SQUEEZED * usual)
+    is_one_scale = any(np.ptp(size[varied]) <= _SAME_SCALE * size[varied].max() for size in (deviation, span))
+    constant = np.flatnonzero(np.ptp(inputs, axis=0) == 0) if is_one_scale else ()
+    return tuple(map(int, np.flatnonzero(squeezed))), tuple(map(int, constant))
 
 
 def _sum_of_squares(block: Array) -> float:

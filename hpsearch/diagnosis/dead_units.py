@@ -5,7 +5,6 @@ measured runs on MNIST. LeakyReLU is left out: its silent units still have a gra
 fell silent learned.
 """
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -17,7 +16,10 @@ from hpsearch.diagnosis.progress import (
     last_samples,
     lower_learning_rate,
     onset_step,
+    samples_needed,
+    validates_above_chance,
 )
+from hpsearch.diagnosis.remedies import initial_weights, is_narrow, wider_layers
 from hpsearch.telemetry import LayerSample, Sample, Telemetry
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
@@ -29,16 +31,20 @@ LEAST_EXAMPLES: Final = 1000
 FEWEST_EXAMPLES: Final = 300
 """A unit that is silent for this many examples fires for less than 1 % of them, at 95 %."""
 ZERO_GRADIENTS_IN_A_ROW: Final = 3
-NARROW: Final = 8
-WIDE: Final = 32
-FEW_LAYERS: Final = 2
+ZERO_GRADIENT_EXAMPLES: Final = 100
+"""A gradient of exactly 0 proves a dead layer on a minibatch of this size; that of an input of 0 is always 0."""
 PARTIAL_SHARE: Final = 0.25
-PARTIAL_LEARNED: Final = 0.1
+PARTIAL_LEARNED: Final = 0.3
+AT_CHANCE: Final = 0.95
+SETTLING_STEPS: Final = 50
+NOTHING_LEARNED: Final = 0.9
 DROPPED_SHARE: Final = 0.01
 PARTIAL_RISE: Final = 0.1
 SATURATED_SHARE: Final = 0.5
 SATURATED_SAMPLES: Final = 3
-SATURATED_LEARNED: Final = 0.2
+SATURATED_LEARNED: Final = 0.6
+FLAT_SHARE: Final = 0.95
+FLAT_LEARNED: Final = 0.2
 
 _RELU: Final = frozenset({"relu"})
 _WITH_PLATEAU: Final = frozenset({"elu", "selu", "gelu", "silu"})
@@ -48,16 +54,17 @@ _SIGMOIDAL: Final = frozenset({"sigmoid", "tanh"})
 def dead_total(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a dead ReLU layer: 98 % of units or more silent after ten samples above 85 %, or W1 gradients of exactly 0.
 
-    More samples if ten show fewer than 1,000 examples; during alarms they are taken at every step. Ten steps above 85 %
-    caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; three gradients of
-    exactly 0 in a row 121 of 137 stuck ReLU runs and none of 1,111 that learned.
+    More samples if ten show fewer than 1,000 examples; during alarms they are taken at every step. A gradient of 0
+    counts only if its minibatch has 100 examples, or if a layer is silent for all of the sample's examples. Ten steps
+    above 85 % caught 221 of 221 stuck ReLU, ELU and SELU runs 14 to 25 steps in and none of 742 that learned; three
+    gradients of exactly 0 in a row 121 of 137 stuck ReLU runs and none of 1,111 that learned.
     """
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
     if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
-    if run[-1].dead_share < WHOLE_SHARE and run[-1].layers[0].gradient_norm > 0:
+    if run[-1].dead_share < WHOLE_SHARE and not _has_no_gradient(run[-1]):
         return None
     return _dead_units_finding(Cause.DEAD_RELU_TOTAL, run, telemetry, facts)
 
@@ -72,25 +79,15 @@ def born_dead(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     run = _silent_run(telemetry, facts) or _zero_gradient_run(telemetry)
     if run is None or not _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
         return None
-    what, suggested = _initialization_remedy(facts)
+    remedy = wider_layers(facts) if is_narrow(facts) else initial_weights(facts)
     return Finding(
         cause=Cause.BORN_DEAD,
         confidence=_confidence(run),
         first_step=0,
         evidence=_evidence(run, facts),
-        remedy=f"The units are silent from the first step: {what}.",
-        suggested=suggested,
+        remedy=f"The units are silent from the first step: {remedy.text}.",
+        suggested=remedy.suggested,
     )
-
-
-def _initialization_remedy(facts: TrialFacts) -> tuple[str, dict[str, ParameterValue]]:
-    """Return the remedy for units born dead, in words and as values: wider layers if they are narrow, or weights."""
-    hidden = facts.configuration.model.hidden
-    if min(hidden, default=NARROW) >= NARROW:
-        return 'draw initial weights with model.initializer = "he"', {"model.initializer": "he"}
-    better = [max(width, WIDE) for width in hidden[:FEW_LAYERS]]
-    text = json.dumps(better, separators=(",", ":"))
-    return f"use fewer and wider layers, such as model.hidden = {text}", {"model.hidden": text}
 
 
 def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -104,38 +101,48 @@ def negative_plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 
 
 def dead_nearly(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Find a ReLU layer that lost 85 % of its units and more for twice as many samples: the rest learns little."""
+    """Find a ReLU layer that lost 85 % of its units and more for twice as many samples, and learned nothing.
+
+    Two units of sixteen are enough for an easy task: a loss a tenth below chance's, or validation above chance, shows
+    that the rest learns. The layer must stay so for 50 steps, in which units that are still dying die.
+    """
     if facts.activation not in _RELU:
         return None
     run = _silent_run(telemetry, facts, times=2)
-    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts):
+    if run is None or _was_dead_at_start(telemetry) or has_learned(telemetry, facts, share=NOTHING_LEARNED):
+        return None
+    if run[-1].step - run[0].step < SETTLING_STEPS or validates_above_chance(telemetry, facts):
         return None
     return _dead_units_finding(Cause.DEAD_RELU_PARTIAL, run, telemetry, facts)
 
 
 def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Find a quarter of a ReLU layer's units or more that stopped firing in training; the others learn badly.
+    """Find a quarter of a ReLU layer's units or more that stopped firing in training; the others learn nothing.
 
+    Networks that learn lose units too: of 1,000 runs near the best of their search 51 lost a quarter and more. So the
+    loss must be that of chance, or 85 % of the units be lost and the loss above three tenths of chance's.
     Units and not activations are counted, since a healthy layer may be silent for most examples, unit by unit: those
     that have not fired for 1,000 examples, or, if fewer are seen, the least silent share of ten samples.
     """
-    if facts.activation not in _RELU or not telemetry.samples or _is_masked_by_dropout(facts):
+    if facts.activation not in _RELU or not telemetry.samples or _is_masked_by_dropout(telemetry, facts):
         return None
     if has_learned(telemetry, facts, share=PARTIAL_LEARNED):
         return None
     first, last = telemetry.samples[0], telemetry.samples[-1]
+    is_at_chance = not has_learned(telemetry, facts, share=AT_CHANCE)
     for place, before in enumerate(first.hidden):
         silent = max(last.layers[place].silent_share, _least_silent(telemetry, place, facts))
-        if silent >= PARTIAL_SHARE and silent - before.dead_share > PARTIAL_RISE:
+        least = PARTIAL_SHARE if is_at_chance else SILENT_SHARE
+        if silent >= least and silent - before.dead_share > PARTIAL_RISE:
             return Finding(
                 cause=Cause.DEAD_RELU_PARTIAL,
-                confidence=0.6,
+                confidence=0.8,
                 first_step=_layer_onset_step(
                     telemetry, place, lambda layer: layer.dead_share >= PARTIAL_SHARE
                 ),
                 evidence={"layer": place, "silent_share": silent},
                 remedy=_dead_units_remedy(telemetry, facts),
-                suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+                suggested=_dead_units_values(telemetry, facts),
             )
     return None
 
@@ -143,7 +150,7 @@ def dead_partial(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 def _least_silent(telemetry: Telemetry, place: int, facts: TrialFacts) -> float:
     """Return the least share of a layer's silent units in the last ten samples; 0 if they show too few examples."""
     run = last_samples(telemetry, STEPS_IN_A_ROW)
-    if not run or facts.configuration.training.batch_size * STEPS_IN_A_ROW < FEWEST_EXAMPLES:
+    if not run or samples_needed(run[-1], facts, examples=FEWEST_EXAMPLES) > STEPS_IN_A_ROW:
         return 0.0
     return min(sample.layers[place].dead_share for sample in run)
 
@@ -152,18 +159,23 @@ def saturated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a sigmoid or tanh layer with more than half of its activations flat in three samples, and little learned.
 
     The share of DeepDiagnosis (Wardat et al. 2022), at a derivative of 0.7 % (sigmoid) and 2.7 % (tanh). Networks that
-    learn well reach such shares too.
+    learn well reach such shares too: the loss must be above three fifths of chance's, or above a fifth if 95 % of the
+    activations are flat.
     """
     if facts.activation not in _SIGMOIDAL:
         return None
     run = last_samples(telemetry, SATURATED_SAMPLES)
     place = _first_layer(run, lambda layer: layer.saturated_share > SATURATED_SHARE)
-    if place is None or has_learned(telemetry, facts, share=SATURATED_LEARNED):
+    if place is None:
+        return None
+    is_flat = run[-1].layers[place].saturated_share >= FLAT_SHARE
+    if has_learned(telemetry, facts, share=FLAT_LEARNED if is_flat else SATURATED_LEARNED):
         return None
     since = _layer_onset_step(telemetry, place, lambda layer: layer.saturated_share > SATURATED_SHARE)
     is_from_birth = since == 0
-    suggested: Mapping[str, ParameterValue] = {"model.initializer": "xavier"}
-    remedy = 'The units are flat from the first step: use model.initializer = "xavier" and scaled inputs.'
+    better = initial_weights(facts, keeps_activation=True)
+    suggested: Mapping[str, ParameterValue] = better.suggested
+    remedy = f"The units are flat from the first step: {better.text}."
     if not is_from_birth:
         suggested = {"learning_rate": better_learning_rate(telemetry, facts)}
         remedy = f"{lower_learning_rate(telemetry, facts)}: its steps drove the units into their flat range."
@@ -185,10 +197,10 @@ def _silent_run(telemetry: Telemetry, facts: TrialFacts, *, times: int = 1) -> S
     if (
         not telemetry.samples
         or telemetry.samples[-1].dead_share < SILENT_SHARE
-        or _is_masked_by_dropout(facts)
+        or _is_masked_by_dropout(telemetry, facts)
     ):
         return None
-    needed = max(STEPS_IN_A_ROW, -(-LEAST_EXAMPLES // facts.configuration.training.batch_size))
+    needed = max(STEPS_IN_A_ROW, samples_needed(telemetry.samples[-1], facts, examples=LEAST_EXAMPLES))
     run = last_samples(telemetry, times * needed)
     passable = {place for place, skips in enumerate(facts.configuration.model.skips) if skips}
     place = _first_layer(run, lambda layer: layer.dead_share >= SILENT_SHARE, besides=passable)
@@ -200,12 +212,22 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
     run = last_samples(telemetry, ZERO_GRADIENTS_IN_A_ROW)
     if not run or not run[0].hidden:
         return None
-    return run if all(sample.layers[0].gradient_norm == 0.0 for sample in run) else None
+    return run if all(_has_no_gradient(sample) for sample in run) else None
 
 
-def _is_masked_by_dropout(facts: TrialFacts) -> bool:
+def _has_no_gradient(sample: Sample) -> bool:
+    """Return True if the first layer's gradient is exactly 0 because of its units, and not of the few examples."""
+    if not sample.hidden or sample.layers[0].gradient_norm > 0:
+        return False
+    is_silent = sample.dead_share == 1.0 and sample.examples >= ZERO_GRADIENT_EXAMPLES
+    return is_silent or sample.batch_examples >= ZERO_GRADIENT_EXAMPLES
+
+
+def _is_masked_by_dropout(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """Return True if dropout alone silences more than one unit of a hundred for a whole minibatch."""
-    configuration = facts.configuration
+    configuration, last = facts.configuration, telemetry.samples[-1]
+    if last.examples > last.batch_examples:
+        return False
     return bool(configuration.model.dropout**configuration.training.batch_size > DROPPED_SHARE)
 
 
@@ -236,16 +258,16 @@ def _dead_units_finding(
         first_step=onset_step(telemetry, _is_dying),
         evidence=_evidence(run, facts),
         remedy=_dead_units_remedy(telemetry, facts),
-        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+        suggested=_dead_units_values(telemetry, facts),
     )
 
 
 def _is_dying(sample: Sample) -> bool:
-    return sample.dead_share >= SILENT_SHARE or sample.layers[0].gradient_norm == 0.0
+    return sample.dead_share >= SILENT_SHARE or _has_no_gradient(sample)
 
 
 def _confidence(run: Sequence[Sample]) -> float:
-    return 1.0 if run[-1].layers[0].gradient_norm == 0.0 else 0.95
+    return 1.0 if _has_no_gradient(run[-1]) else 0.95
 
 
 def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
@@ -260,5 +282,14 @@ def _evidence(run: Sequence[Sample], facts: TrialFacts) -> dict[str, float]:
 
 
 def _dead_units_remedy(telemetry: Telemetry, facts: TrialFacts) -> str:
-    other = 'try model.activation = "leaky_relu" or model.batch_norm = true'
-    return f"{lower_learning_rate(telemetry, facts)}, or {other}."
+    if is_narrow(facts):
+        return f"All units of a narrow layer died: {wider_layers(facts).text}."
+    normalize = "" if facts.configuration.model.batch_norm else " or model.batch_norm = true"
+    leaky = f'try model.activation = "leaky_relu"{normalize}'
+    return f"{lower_learning_rate(telemetry, facts)}, or {leaky}."
+
+
+def _dead_units_values(telemetry: Telemetry, facts: TrialFacts) -> Mapping[str, ParameterValue]:
+    if is_narrow(facts):
+        return wider_layers(facts).suggested
+    return {"learning_rate": better_learning_rate(telemetry, facts)}

@@ -17,6 +17,7 @@ from hpsearch.diagnosis.progress import (
     lower_learning_rate,
     onset_step,
 )
+from hpsearch.diagnosis.remedies import scaled_inputs
 from hpsearch.diagnosis.static_checks import has_paired_output, paired_output
 from hpsearch.telemetry import Epoch, Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -64,7 +65,7 @@ def diverged(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     nonfinite = telemetry.nonfinite
     if nonfinite is not None and not (nonfinite.array == "loss" and _takes_plain_logarithm(facts)):
         if nonfinite.step == 0:
-            return _overflow_at_start()
+            return _overflow_at_start(facts)
         return _divergence(telemetry, facts, nonfinite.step, {"step": nonfinite.step})
     broken = _epochs_that_end_broken(telemetry)
     if broken:
@@ -78,26 +79,32 @@ def _epochs_that_end_broken(telemetry: Telemetry) -> Sequence[Epoch]:
     return list(takewhile(lambda epoch: not math.isfinite(epoch.validation_loss), reversed(telemetry.epochs)))
 
 
-def _overflow_at_start() -> Finding:
+def _overflow_at_start(facts: TrialFacts) -> Finding:
     return Finding(
         cause=Cause.EXPLODING,
         confidence=1.0,
         first_step=0,
         evidence={"step": 0},
-        remedy="The very first pass overflows: scale the inputs (data.scale) and the initial weights down.",
-        suggested={"data.scale": "standard", "model.initializer": "he"},
+        remedy=f"The very first pass overflows: {_smaller(facts)}.",
+        suggested={**scaled_inputs(facts), "model.initializer": "he"},
     )
 
 
-def _huge_at_start(logit_max: float) -> Finding:
+def _smaller(facts: TrialFacts) -> str:
+    """Return the remedy for numbers that are too large from the start."""
+    inputs = 'the inputs (data.scale = "standard") and ' if scaled_inputs(facts) else ""
+    return f"scale {inputs}the initial weights down"
+
+
+def _huge_at_start(logit_max: float, facts: TrialFacts) -> Finding:
     """Return the finding before any step: the learning rate is not the cause."""
     return Finding(
         cause=Cause.EXPLODING,
         confidence=0.95,
         first_step=0,
         evidence=finite_evidence(logit_max=logit_max),
-        remedy="The very first outputs are huge: scale the inputs (data.scale) and the initial weights down.",
-        suggested={"data.scale": "standard", "model.initializer": "he"},
+        remedy=f"The very first outputs are huge: {_smaller(facts)}.",
+        suggested={**scaled_inputs(facts), "model.initializer": "he"},
     )
 
 
@@ -131,7 +138,7 @@ def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if not has_huge_logits and not all(has_burst(sample) for sample in last):
         return None
     if has_huge_logits and telemetry.samples[0].logit_max > HUGE_LOGIT:
-        return _huge_at_start(telemetry.samples[0].logit_max)
+        return _huge_at_start(telemetry.samples[0].logit_max, facts)
     is_huge = (lambda sample: sample.logit_max > HUGE_LOGIT) if has_huge_logits else has_burst
     return Finding(
         cause=Cause.EXPLODING,
@@ -169,7 +176,9 @@ def _divergence(
 
 
 def _lower(telemetry: Telemetry, facts: TrialFacts) -> str:
-    batch_norm = "" if facts.configuration.model.batch_norm else ", or normalize with model.batch_norm = true"
+    model = facts.configuration.model
+    can_normalize = model.hidden and not model.batch_norm
+    batch_norm = ", or normalize with model.batch_norm = true" if can_normalize else ""
     return f"{lower_learning_rate(telemetry, facts)}{batch_norm}."
 
 

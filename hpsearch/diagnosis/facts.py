@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from hpsearch.study.spec import Configuration, Loss, StudySpec
+from hpsearch.study.spec import Configuration, Loss, Scale, StudySpec
 from hpsearch.telemetry import DataFacts
 from hpsearch.verdicts import Cause
 
@@ -17,13 +17,15 @@ class TrialFacts:
     """The trial's own configuration, its data, and the size of its task.
 
     `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the training
-    part. `expected` are causes that the study has on purpose: they never count as problems.
+    part. `expected` are causes that the study has on purpose: they never count as problems. `scale` is the study's
+    scaling of inputs, None if it is unknown.
     """
 
     configuration: Configuration
     data: DataFacts
     steps_per_epoch: int
     expected: frozenset[Cause] = frozenset()
+    scale: Scale | None = None
 
     @cached_property
     def steps(self) -> int:
@@ -62,6 +64,7 @@ def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) 
         data=data,
         steps_per_epoch=-(-data.examples // configuration.training.batch_size),
         expected=frozenset(spec.pruning.expected),
+        scale=spec.data.scale,
     )
 
 

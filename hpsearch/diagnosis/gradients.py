@@ -5,9 +5,9 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import finite_evidence, has_learned, last_samples, median_of, onset_step
+from hpsearch.diagnosis.remedies import initial_weights
 from hpsearch.diagnosis.signal import LEAST_RANGE, MOST_SILENT_SHARE, early_samples, is_near_chance
 from hpsearch.telemetry import Sample, Telemetry
-from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding
 
 SAMPLES: Final = 5
@@ -15,14 +15,12 @@ VANISHED_RATIO: Final = 1e-3
 EXPLODED_RATIO: Final = 70.0
 VANISHED_RANGE: Final = 1e-3
 EXPLODED_LOSS: Final = 20.0
-LEAST_STEPS: Final = 25
+LEAST_STEPS: Final = 15
 BLIND_STEPS: Final = 200
 BLIND_RATIO: Final = 0.03
 NOTHING_LEARNED: Final = 0.95
 SMALLEST_NORMAL: Final = 1.17549435e-38
 """The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
-
-_RECTIFIERS: Final = frozenset({"relu", "leaky_relu", "elu", "selu", "gelu", "silu"})
 
 
 def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -41,13 +39,14 @@ def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     if has_learned(telemetry, facts, share=NOTHING_LEARNED):
         return None
+    better = initial_weights(facts)
     return Finding(
         cause=Cause.VANISHING_GRAD,
         confidence=0.9,
         first_step=0,
         evidence=finite_evidence(gradient_ratio=ratio, output_range=spread),
-        remedy=_remedy("The signal vanishes on its way through the layers"),
-        suggested=_healthier(facts),
+        remedy=f"The signal vanishes on its way through the layers: {better.text}.",
+        suggested=better.suggested,
     )
 
 
@@ -66,13 +65,14 @@ def signal_lost(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     if samples[-1].dead_share > MOST_SILENT_SHARE or has_learned(telemetry, facts, share=NOTHING_LEARNED):
         return None
+    better = initial_weights(facts)
     return Finding(
         cause=Cause.VANISHING_GRAD,
         confidence=0.7,
         first_step=0,
         evidence=finite_evidence(gradient_ratio=ratio, output_range=spread),
-        remedy=_remedy("Little of the signal comes through the layers"),
-        suggested=_healthier(facts),
+        remedy=f"Little of the signal comes through the layers: {better.text}.",
+        suggested=better.suggested,
     )
 
 
@@ -92,13 +92,14 @@ def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     if has_learned(telemetry, facts):
         return None
+    better = initial_weights(facts)
     return Finding(
         cause=Cause.EXPLODING_GRAD,
         confidence=0.9,
         first_step=0,
         evidence=finite_evidence(gradient_ratio=ratio, loss=first.loss, chance_loss=facts.chance_loss),
-        remedy=_remedy("The signal explodes on its way through the layers"),
-        suggested=_healthier(facts),
+        remedy=f"The signal explodes on its way through the layers: {better.text}.",
+        suggested=better.suggested,
     )
 
 
@@ -147,13 +148,3 @@ def _ratio(sample: Sample) -> float:
 
 def _smallest_gradient(sample: Sample) -> float:
     return min(layer.gradient_norm for layer in sample.layers)
-
-
-def _remedy(what: str) -> str:
-    return f'{what}: use model.activation = "relu" with model.initializer = "he", or model.batch_norm = true.'
-
-
-def _healthier(facts: TrialFacts) -> dict[str, ParameterValue]:
-    if facts.activation in _RECTIFIERS:
-        return {"model.initializer": "he"}
-    return {"model.activation": "relu", "model.initializer": "he"}

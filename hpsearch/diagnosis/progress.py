@@ -11,6 +11,10 @@ from hpsearch.telemetry import Sample, Telemetry
 
 LEARNED_SHARE: Final = 0.5
 FALLEN_BACK: Final = 3.0
+ANSWERED_SHARE: Final = 0.8
+AHEAD_SHARE: Final = 0.8
+RECENT_SAMPLES: Final = 5
+LUCKY_ERRORS: Final = 2.0
 HIGHEST_FACTOR: Final = 1e4
 LOWEST_FACTOR: Final = 0.1
 ROUNDING: Final = 1e-5
@@ -24,6 +28,28 @@ def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARN
     return current_loss(telemetry) <= share * min(telemetry.samples[0].loss, facts.chance_loss)
 
 
+def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if the loss is below four fifths of chance's, or a classifier answers well, by luck or by training.
+
+    Well means that recent samples close four fifths of the gap between the majority's share and 1.
+    """
+    if current_loss(telemetry) < AHEAD_SHARE * facts.chance_loss < math.inf:
+        return True
+    recent = telemetry.samples[-RECENT_SAMPLES:]
+    if not facts.is_classification or not recent:
+        return False
+    majority = facts.data.majority_share
+    return median_of(recent, lambda sample: sample.accuracy) > majority + ANSWERED_SHARE * (1 - majority)
+
+
+def validates_above_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if the last validation was two standard errors better than its most frequent class."""
+    accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
+    share = max(facts.data.validation_shares, default=facts.data.majority_share)
+    error = math.sqrt(share * (1 - share) / max(1, facts.data.validation_examples))
+    return accuracy is not None and accuracy > share + LUCKY_ERRORS * error
+
+
 def current_loss(telemetry: Telemetry) -> float:
     """Return the current loss: that of the last epoch, since one minibatch is noisy, or of the last samples.
 
@@ -35,6 +61,16 @@ def current_loss(telemetry: Telemetry) -> float:
     if not telemetry.epochs or not now <= FALLEN_BACK * telemetry.epochs[-1].training_loss:
         return now
     return telemetry.epochs[-1].training_loss
+
+
+def samples_needed(sample: Sample, facts: TrialFacts, *, examples: int) -> int:
+    """Return the number of samples like this one that show `examples` examples, or all training examples.
+
+    A sample on a fixed part of the training examples shows no others later: it counts as enough.
+    """
+    if sample.examples > sample.batch_examples or sample.examples >= facts.data.examples:
+        return 1
+    return -(-examples // max(1, sample.examples))
 
 
 def last_samples(telemetry: Telemetry, count: int) -> Sequence[Sample]:
@@ -58,7 +94,7 @@ def probes(telemetry: Telemetry) -> list[Sample]:
     return [
         sample
         for sample in telemetry.samples
-        if sample.predicted_decrease > ROUNDING * sample.loss and not math.isnan(sample.gain)
+        if sample.predicted_decrease > ROUNDING * sample.minibatch_loss and not math.isnan(sample.gain)
     ]
 
 

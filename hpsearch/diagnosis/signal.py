@@ -6,13 +6,17 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
+    better_learning_rate,
     finite_evidence,
     has_learned,
     last_samples,
     median_of,
     onset_step,
     probes,
+    samples_needed,
+    validates_above_chance,
 )
+from hpsearch.diagnosis.remedies import Remedy
 from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -20,13 +24,20 @@ from hpsearch.verdicts import Cause, Finding
 SAMPLES: Final = 5
 CONSTANT_SHARE: Final = 0.95
 UNBALANCED_SHARE: Final = 0.9
+SKEWED_FACTOR: Final = 1.5
+TIMID_STEPS: Final = 0.9
+HIGHER_FACTOR: Final = 10.0
+RARE_ANSWERS: Final = 0.1
+COLLAPSED_EXAMPLES: Final = 500
 DECAY_RATIO: Final = 2.0
 SOUND_RATIO: Final = 2e-3
 """At the first step, this share of the data's pull leaves the weights to the data."""
 
 LOWEST_DECAY_FACTOR: Final = 0.1
 SHRUNK_SHARE: Final = 1 / 3
-DECAYED_LEARNED: Final = 0.1
+FAR_SHRUNK_SHARE: Final = 0.2
+NOTHING_LEARNED: Final = 0.9
+DECAYED_LEARNED: Final = 0.2
 LEAST_STEPS: Final = 200
 UNRELATED_FROM: Final = 75
 UNRELATED_TO: Final = 300
@@ -51,18 +62,21 @@ def chance_deviation(share: float, examples: int) -> float:
 
 
 def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
-    """Find weight decay that shrank the weights to a third, or made them explode, in a network that does badly.
+    """Find weight decay that shrank the weights to a third, or made them explode, in a network that learned nothing.
 
     TheDeepChecker compares wd |W| with |g|, above 2 in 5 windows. That holds at first only: weights shrink until both
     are equal and stay there, so the rule compares the weights' norm with that of the first step. If the ratio is above
     2 in the first step and that step of the output layer longer than its weights, they do not shrink but explode.
+    Networks near the best of their search shrink to a third too, if the data is noisy: weights that still lower the
+    loss must have shrunk to a fifth.
     """
     decay = facts.configuration.training.weight_decay
     samples = telemetry.samples
     if decay == 0 or not samples or has_learned(telemetry, facts, share=DECAYED_LEARNED):
         return None
     first, last = samples[0], samples[-1]
-    has_shrunk = last.weight_norm < SHRUNK_SHARE * first.weight_norm
+    learns = has_learned(telemetry, facts, share=NOTHING_LEARNED)
+    has_shrunk = last.weight_norm < (FAR_SHRUNK_SHARE if learns else SHRUNK_SHARE) * first.weight_norm
     pull = decay * first.weight_norm / first.gradient_norm if first.gradient_norm > 0 else math.inf
     throws = pull > DECAY_RATIO and first.layers[-1].update_norm > first.layers[-1].weight_norm
     if not (has_shrunk or throws):
@@ -70,7 +84,7 @@ def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     lower = decay * min(SOUND_RATIO / pull if pull > 0 else 1.0, LOWEST_DECAY_FACTOR)
     return Finding(
         cause=Cause.WD_DOMINATES,
-        confidence=0.9,
+        confidence=0.95,
         first_step=0,
         evidence=finite_evidence(
             weight_decay=decay,
@@ -86,34 +100,63 @@ def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
 def collapsed_output(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find answers that are nearly all one class, no more of them right than its share, although units fire.
 
-    If that class has nine tenths of the training part or more, the cause is its imbalance, visible in validation.
+    Nearly all: other classes are answered at less than a tenth of their share, and for less than a twentieth of the
+    examples. A network that finds half of a rare class answers it at about half of its share. The samples must show
+    500 examples. If the class has nine tenths of the training part or more, the cause is its imbalance, visible in
+    validation.
     """
-    run = last_samples(telemetry, SAMPLES)
-    if not run or not facts.is_classification or run[-1].dead_share > MOST_SILENT_SHARE:
+    if not facts.is_classification or not telemetry.samples or telemetry.steps < LEAST_STEPS:
         return None
+    last = telemetry.samples[-1]
+    run = last_samples(telemetry, max(SAMPLES, samples_needed(last, facts, examples=COLLAPSED_EXAMPLES)))
     majority = facts.data.majority_share
-    if telemetry.steps < LEAST_STEPS or any(not sample.top_share >= CONSTANT_SHARE for sample in run):
+    constant_from = max(CONSTANT_SHARE, 1 - RARE_ANSWERS * (1 - _usual_majority(facts)))
+    if not run or last.dead_share > MOST_SILENT_SHARE:
+        return None
+    if any(not sample.top_share >= constant_from for sample in run):
         return None
     accuracy = median_of(run, lambda sample: sample.accuracy)
-    if accuracy > majority + chance_deviation(majority, SAMPLES * _batch_size(facts)):
+    if accuracy > majority + chance_deviation(majority, COLLAPSED_EXAMPLES):
         return None
     is_unbalanced = majority >= UNBALANCED_SHARE and _validates_at(majority, telemetry, facts)
-    if not is_unbalanced and has_learned(telemetry, facts):
+    if not is_unbalanced and (has_learned(telemetry, facts) or validates_above_chance(telemetry, facts)):
         return None
+    remedy = _one_answer_remedy(telemetry, facts)
     return Finding(
         cause=Cause.COLLAPSED_OUTPUT,
-        confidence=0.7,
-        first_step=onset_step(telemetry, lambda sample: sample.top_share >= CONSTANT_SHARE),
+        confidence=0.85,
+        first_step=onset_step(telemetry, lambda sample: sample.top_share >= constant_from),
         evidence=finite_evidence(top_share=run[-1].top_share, majority_share=majority, accuracy=accuracy),
-        remedy="The network gives one answer: balance the classes, or change the learning rate.",
+        remedy=f"The network gives one answer: {remedy.text}.",
+        suggested=remedy.suggested,
     )
+
+
+def _one_answer_remedy(telemetry: Telemetry, facts: TrialFacts) -> Remedy:
+    """Return the remedy for one answer: balanced classes if they are not, else longer or shorter steps."""
+    classes = sum(share > 0 for share in facts.data.class_shares)
+    if facts.data.majority_share > SKEWED_FACTOR / max(1, classes):
+        return Remedy(text="balance the classes, or change the learning rate", suggested={})
+    is_timid = median_of(probes(telemetry), lambda sample: sample.gain) > TIMID_STEPS
+    better = HIGHER_FACTOR * facts.learning_rate if is_timid else better_learning_rate(telemetry, facts)
+    verb = "raise" if is_timid else "lower"
+    text = f"{verb} the learning rate from {format_number(facts.learning_rate)} to {format_number(better)}"
+    return Remedy(text=text, suggested={"learning_rate": better})
+
+
+def _usual_majority(facts: TrialFacts) -> float:
+    """Return the share of the most frequent class, in validation if it is clearly less there: training lacks others."""
+    majority, there = facts.data.majority_share, max(facts.data.validation_shares, default=1.0)
+    deviation = chance_deviation(majority, max(1, facts.data.validation_examples))
+    return there if there < majority - deviation else majority
 
 
 def _validates_at(majority: float, telemetry: Telemetry, facts: TrialFacts) -> bool:
     """Return True if validation is no better than answering with the most frequent class."""
     accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
-    deviation = chance_deviation(majority, facts.data.validation_examples)
-    return accuracy is not None and accuracy < majority + deviation
+    share = max(facts.data.validation_shares, default=majority)
+    deviation = chance_deviation(share, facts.data.validation_examples)
+    return accuracy is not None and accuracy < share + deviation
 
 
 def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -140,7 +183,7 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     return Finding(
         cause=Cause.LABELS_UNRELATED,
-        confidence=0.8,
+        confidence=0.75,
         first_step=0,
         evidence=finite_evidence(
             accuracy=median_of(run, lambda sample: sample.accuracy),
@@ -184,7 +227,3 @@ def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
 
 def _cosine(sample: Sample) -> float:
     return sample.gradient_cosine
-
-
-def _batch_size(facts: TrialFacts) -> int:
-    return facts.configuration.training.batch_size

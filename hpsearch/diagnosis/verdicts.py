@@ -20,6 +20,7 @@ from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
 from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
 from hpsearch.diagnosis.progress import has_learned
+from hpsearch.diagnosis.remedies import fitting
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
 from hpsearch.diagnosis.static_checks import static_findings
 from hpsearch.telemetry import Telemetry
@@ -73,13 +74,33 @@ HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
 STUCK_SHARE: Final = 0.8
 SURE: Final = 0.9
-"""A finding of less confidence stops no trial."""
+"""A finding of less confidence stops no trial.
+
+Confidences of rules are their precision on the tuning families of `tests/benchmarks/diagnosis`, rounded to a twentieth;
+0.9 stands where too few runs distinguish them from it.
+"""
 
 _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """The causes that need no other explanation."""
 
 _DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
 """Problems from before the first step that count even in a trial that does well."""
+
+_NO_STANDSTILL: Final = frozenset({Cause.GRAD_REDUCTION_SUM})
+"""Problems from before the first step that explain no trial in which nothing else is found."""
+
+_OVERSHOT: Final = frozenset(
+    {
+        Cause.DIVERGED_LR,
+        Cause.EXPLODING,
+        Cause.DEAD_RELU_TOTAL,
+        Cause.DEAD_RELU_PARTIAL,
+        Cause.NEG_PLATEAU,
+        Cause.SATURATED,
+        Cause.LR_TOO_HIGH,
+    }
+)
+"""The causes in trials whose steps were too long."""
 
 _MILD: Final = frozenset(
     {
@@ -102,7 +123,8 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     chance, and `inconclusive` until then. Causes that the study expects come last and do not count as problems.
     """
     found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
-    before = static_findings(facts)
+    overshoots = any(finding.cause in _OVERSHOT for finding in found)
+    before = static_findings(facts, overshoots=overshoots)
     expected = [finding for finding in found if finding.cause in facts.expected]
     unexpected = [finding for finding in found if finding.cause not in facts.expected]
     is_serious = any(finding.cause not in _MILD for finding in unexpected)
@@ -113,7 +135,9 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
         *(finding for finding in unexpected if finding.cause not in _CONCLUSIVE),
     ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
-    return Verdict(findings=_without_repeats([*findings, *rest, *expected]))
+    return Verdict(
+        findings=tuple(fitting(one, facts) for one in _without_repeats([*findings, *rest, *expected]))
+    )
 
 
 def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -127,11 +151,14 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
     """Return True if a problem from before the first step is the trial's problem.
 
-    Summed gradients are an explicit choice of the study file: they explain a problem, and are none by themselves.
+    Summed gradients are an explicit choice of the study file: they explain a problem, and are none by themselves. A
+    dead column is worth a note and never the problem: the others are there.
     """
+    if finding.cause is Cause.DEAD_INPUT_COLUMN:
+        return False
     if is_serious or finding.cause in _DEFINITE:
         return True
-    return _is_stuck(telemetry, facts) and finding.cause is not Cause.GRAD_REDUCTION_SUM
+    return _is_stuck(telemetry, facts) and finding.cause not in _NO_STANDSTILL
 
 
 def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Cause]) -> Finding | None:
@@ -146,7 +173,7 @@ def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Caus
             continue
         found = entry.rule(telemetry, facts)
         if found is not None and found.confidence >= SURE and found.cause in fatal:
-            return found
+            return fitting(found, facts)
     return None
 
 

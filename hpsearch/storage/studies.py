@@ -421,13 +421,18 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
 
 
 def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
-    """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`."""
+    """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`.
+
+    How a table is read does not count if the result is equal: older studies hold other words for it.
+    """
+    same_data = ("data.header", "data.drop") if stored.fingerprint == fingerprint else ()
     common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
     differences = [
         f"{key} is {_text(there, key)} there (got {_text(here, key)})"
         for key in dict.fromkeys([*there, *here])
-        if key != "trials" and (key not in there or key not in here or there[key] != here[key])
+        if key not in ("trials", *same_data)
+        and (key not in there or key not in here or there[key] != here[key])
     ]
     if stored.fingerprint != fingerprint:
         differences.append(f"the data's fingerprint is {stored.fingerprint} there (got {fingerprint})")

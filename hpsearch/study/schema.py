@@ -169,6 +169,26 @@ class Widths:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Names:
+    """A list of names of columns."""
+
+    name: Text = Text(longest=1000)
+    most: int = 100_000
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, item by item if it is a list."""
+        if not isinstance(raw, list) or len(raw) > self.most:
+            remedy = f"write [{toml_excerpt(raw)}]" if isinstance(raw, str) else ""
+            return violation(where, "must be a list of names of columns", raw, remedy)
+        return [p for i, item in enumerate(raw) for p in self.name.problems(f"{where}[{i}]", item)]
+
+    def value(self, raw: list[str]) -> tuple[str, ...]:
+        """Return the names."""
+        return tuple(raw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Causes:
     """A list of causes that diagnosis can find in a network, without duplicates. Their order has no meaning."""
 
@@ -333,6 +353,8 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
+            "header": Word(words=words(spec.HeaderUse)),
+            "drop": Names(),
             "fault": FAULT,
         },
     ),

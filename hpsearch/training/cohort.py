@@ -17,7 +17,7 @@ from hpsearch.training.evaluation import Validation, ValidationSums
 from hpsearch.training.examples import EpochOrders, Examples, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
-from hpsearch.training.telemetry_sampler import TelemetrySampler
+from hpsearch.training.telemetry_sampler import SMALL_MINIBATCH, WIDE_EXAMPLES, TelemetrySampler, WideExamples
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
 
@@ -70,14 +70,17 @@ class Cohort:
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
         self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
+        chosen = self._orders.order(0)[:WIDE_EXAMPLES] if self._needs_wide_examples else None
+        validation = Examples(data.validation, outputs=outputs)
+        room = 0 if chosen is None else len(chosen)
+        self._validation = Validation(self.network, self._state, validation, room=room)
         self._sampler = TelemetrySampler(
             self.network,
             self._workspace,
             activation=shape.model.activation,
             classifies=self._training.labels is not None,
+            wide=None if chosen is None else WideExamples(self._training, self._validation.workspace, chosen),
         )
-        validation = Examples(data.validation, outputs=outputs)
-        self._validation = Validation(self.network, self._state, validation)
         self._rows: list[Row] = []
         self._noticed: set[int] = set()
         self._due: set[int] = set()
@@ -180,6 +183,15 @@ class Cohort:
                 if observed or self._due:  # the remaining validation was interrupted
                     return observed
         return []
+
+    @property
+    def _needs_wide_examples(self) -> bool:
+        """Return True if some minibatch is too small to be sampled on.
+
+        Batch normalization keeps its minibatches: its running statistics describe the network only later.
+        """
+        sizes = {min(self._batch_size, len(self._training)), len(self._training) % self._batch_size}
+        return not self.shape.model.batch_norm and 0 < min(sizes - {0}) < SMALL_MINIBATCH
 
     def _write_hyperparameters(self, index: int) -> None:
         """Write the hyper-parameters of the trial in row `index` to the arrays that the steps read, in place."""

@@ -83,7 +83,8 @@ FLAT_SLOPE: Final = math.exp(-5.0)
 class ForwardStatistics:
     """Statistics of a forward pass for k trials: vectors (k,), and (k, L) for the L hidden layers.
 
-    `activity` (k, B) is the squared norm of the output layer's input for each example.
+    `activity` (k, B) is the squared norm of the output layer's input for each example of the minibatch. `losses` (k,)
+    are the mean losses of the sample's examples if they are not the minibatch's.
     """
 
     logit_max: Array
@@ -94,6 +95,7 @@ class ForwardStatistics:
     silent_shares: Array
     saturated_shares: Array
     activity: Array
+    losses: Array | None = None
 
 
 @final

@@ -85,7 +85,7 @@ class Row:
         """Store `sample`, and set the step of the next one: at once during alarms, up to a limit."""
         self.samples.append(sample)
         self.alarms = self.alarms + 1 if is_alarming(sample) else 0
-        if 0 < self.alarms < alarm_streak(self.configuration.training.batch_size):
+        if 0 < self.alarms < alarm_streak(max(1, sample.examples)):
             self.next_sample_at = sample.step + 1
         else:
             self.alarms = 0

@@ -37,12 +37,12 @@ def is_probe(age: int) -> bool:
     return age % LATE_PROBES_EVERY == 0
 
 
-def alarm_streak(batch_size: int) -> int:
+def alarm_streak(examples: int) -> int:
     """Return the number of alarming samples in a row that are taken at every step until the schedule is regular again.
 
-    12 steps, or the 1,200 examples that separate a silent unit from a rare one if minibatches are smaller than 100.
+    12 steps, or the 1,200 examples that separate a silent unit from a rare one if samples of `examples` show fewer.
     """
-    return max(LEAST_STREAK, -(-STREAK_EXAMPLES // batch_size))
+    return max(LEAST_STREAK, -(-STREAK_EXAMPLES // examples))
 
 
 def is_alarming(sample: Sample) -> bool:

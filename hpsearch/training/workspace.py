@@ -92,6 +92,7 @@ class Workspace:
         self._state = state
         self._trains = trains
         rows = self.rows = len(state.parameters)
+        self.outputs = network.blocks[-1].dense.outputs
         dtype = self.dtype = state.parameters.dtype
         flat = state.parameters.shape if trains else (0, network.parameters)
         self._gradient = np.zeros(flat, dtype)

@@ -15,7 +15,7 @@ from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.storage.records import Assignment, ClaimedTrial, TrialOutcome, Update
 from hpsearch.telemetry import Telemetry, series_of
 from hpsearch.trials import TrialState
-from hpsearch.verdicts import AUDITED_AT, Cause, Finding
+from hpsearch.verdicts import AUDITED_AT, DIAGNOSED, Cause, Finding
 
 AUDIT_STREAM: Final = int.from_bytes(b"audt")
 """Second word of the seed that selects audited trials; the first is the study's seed, the third the trial's number.
@@ -124,12 +124,27 @@ class ActiveTrial:
         return self.telemetry
 
 
-def outranked(telemetry: Telemetry, value: float, rank: str) -> Finding:
-    """Return the finding of a trial that Optuna's pruner `rank` stopped at `value`."""
+def outranked(telemetry: Telemetry, value: float, rank: str, *, diagnosis: Finding) -> Finding:
+    """Return the finding of a trial that Optuna's pruner `rank` stopped at `value`, with its `diagnosis` so far.
+
+    A cause that diagnosis found is kept in the evidence (`verdicts.diagnosed_cause`), and its remedy in the finding's.
+    """
+    evidence = {"value": value, "epochs": len(telemetry.epochs)}
+    others = f'others did better after as many epochs (pruning.rank = "{rank}")'
+    if diagnosis.cause in (Cause.HEALTHY, Cause.INCONCLUSIVE):
+        found = (
+            "Nothing is wrong with it" if diagnosis.cause is Cause.HEALTHY else "No fault was found so far"
+        )
+        remedy, suggested = f"{found}: {others}.", {}
+    else:
+        remedy = f"{others[0].upper()}{others[1:]}; diagnosis found {diagnosis.cause}: {diagnosis.remedy}"
+        evidence |= {DIAGNOSED + diagnosis.cause: diagnosis.confidence, **diagnosis.evidence}
+        suggested = dict(diagnosis.suggested)
     return Finding(
         cause=Cause.OUTRANKED,
         confidence=1.0,
         first_step=telemetry.steps,
-        evidence={"value": value, "epochs": len(telemetry.epochs)},
-        remedy=f'Nothing is wrong with it: others did better after as many epochs (pruning.rank = "{rank}").',
+        evidence=evidence,
+        remedy=remedy,
+        suggested=suggested,
     )

@@ -282,7 +282,12 @@ class Worker:
         elif active.outcome is None and observation.is_finished:
             active.end(TrialState.COMPLETE, judge(telemetry, active.facts).primary)
         elif active.outcome is None and self._is_outranked(observation):
-            finding = outranked(telemetry, active.value(-1), self._spec.pruning.rank)
+            finding = outranked(
+                telemetry,
+                active.value(-1),
+                self._spec.pruning.rank,
+                diagnosis=judge(telemetry, active.facts).primary,
+            )
             active.end(TrialState.PRUNED, finding)
         return active.outcome is not None
 

@@ -1,9 +1,7 @@
 """Check a study ahead of its run: read its data, and report its faults as warnings."""
 
-import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Final
 
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
@@ -11,13 +9,9 @@ from hpsearch.diagnosis.static_checks import static_findings
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.spec import configure, fault_in_words
-from hpsearch.telemetry import DataFacts
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.preparation import PreparedStudy, check_data, prepare_study
 from hpsearch.workflows.listener import Listener
-
-LARGE_TARGETS: Final = 1000.0
-"""Standard deviation of targets above which most of the default range of learning rates diverges."""
 
 
 def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
@@ -29,29 +23,15 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
 
 
 def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for an intended fault, and one for each problem of the fixed values and the data.
-
-    Targets of numbers are never scaled: a network whose outputs begin near 0 has to grow by as much as they vary, and
-    then tolerates only small learning rates.
+    """Return a line for an intended fault, one for each decision about the data, and one for each problem found.
 
     Of exact configurations, the first one with a problem is named.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
     findings = _exact_findings(study) if study.spec.configurations else _fixed_findings(study)
-    large = _large_targets(facts_of(study.data))
-    return meant + large + warning_lines(findings, expected=study.spec.pruning.expected)
-
-
-def _large_targets(data: DataFacts) -> list[str]:
-    deviation = math.sqrt(data.target_variance)
-    if not deviation > LARGE_TARGETS:
-        return []
-    line = (
-        f"Warning: data.target: targets have a standard deviation of {deviation:,.0f}: divide them in the file so that "
-        "it is about 1, or search small learning rates (search.learning_rate)"
-    )
-    return [line]
+    read = [f"Warning: {note}" for note in study.data.notes]
+    return meant + read + warning_lines(findings, expected=study.spec.pruning.expected)
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:

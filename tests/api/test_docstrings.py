@@ -18,6 +18,7 @@ CLASSES = (
     hpsearch.Trial,
     hpsearch.Verdict,
     hpsearch.Diagnosis,
+    hpsearch.Model,
     hpsearch.Progress,
     NarrowedSearch,
     RecordedTraining,
@@ -27,6 +28,7 @@ CLASSES = (
 )
 FUNCTIONS = (
     hpsearch.create_study,
+    hpsearch.load_model,
     hpsearch.load_study,
     hpsearch.delete_study,
     hpsearch.get_all_study_names,

@@ -145,8 +145,8 @@ def test_a_target_too_long_for_a_file_is_told(
         (
             "a,b\n1,0\nnan,1\n2,0\n3,1\n4,1\n",
             (
-                '{here}/data.csv: row 2, column "a": inputs must be finite (got nan; 1 such in all): '
-                "fill or drop these rows"
+                '{here}/data.csv: line 3, column "a": a number is missing (got "nan"): '
+                "fill it, or drop the row"
             ),
         ),
         (

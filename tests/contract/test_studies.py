@@ -79,6 +79,16 @@ def test_creating_the_same_study_again_returns_it(store: Store) -> None:
     assert store.studies.get(spec.name).spec.trials == 5
 
 
+def test_how_a_table_is_read_does_not_matter_if_the_data_is_the_same(store: Store) -> None:
+    """A study of an older version, which holds other words for the reading of tables, is the study of the same file."""
+    spec = a_spec()
+    older = replace(spec, data=replace(spec.data, header="text", drop=()))
+    study = store.studies.create(older, fingerprint=FINGERPRINT)
+    assert store.studies.create(spec, fingerprint=FINGERPRINT) == study
+    with pytest.raises(StudyExistsError, match=r'data\.header is "text" there'):
+        store.studies.create(spec, fingerprint="feedbeef")
+
+
 def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None:
     """The error names every key that differs, with both values."""
     spec = a_spec("taken", seed=1)

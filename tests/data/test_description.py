@@ -92,3 +92,31 @@ def test_binary_inputs_are_known(value: float, *, expected: bool) -> None:
     x = np.zeros_like(data.training.inputs)
     x[3, 2] = value
     assert facts_of(replace(data, training=replace(data.training, inputs=x))).input_is_binary is expected
+
+
+def test_shares_of_validation_are_known() -> None:
+    """Validation has its own shares of the classes; a regression has none."""
+    data = classification(training=40, validation=10)
+    targets = np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
+    changed = replace(data, validation=Fold(inputs=data.validation.inputs[:10], targets=targets))
+    shares = facts_of(changed).validation_shares
+    assert shares[:3] == (0.5, 0.3, 0.2)
+    assert facts_of(regression()).validation_shares == ()
+
+
+def test_squeezed_and_constant_columns_are_found() -> None:
+    """One outlier leaves the rest of a column nearly one number; a rare one, as in one-hot columns, does not."""
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((500, 4)).astype(np.float32)
+    inputs[:, 1] *= 1e-6
+    inputs[0, 1] = 22.0
+    inputs[:, 2] = 0
+    inputs[:, 3] = generator.random(500) < 0.01
+    inputs = np.where(inputs.std(axis=0) > 0, inputs / np.maximum(inputs.std(axis=0), 1e-9), inputs)
+    data = classification(training=500)
+    changed = replace(data, training=Fold(inputs=inputs, targets=data.training.targets[:500]))
+    facts = facts_of(changed)
+    assert (facts.squeezed, facts.constant) == ((1,), (2,))
+    image = inputs * np.array([1, 1, 1, 7], np.float32)
+    changed = replace(data, training=Fold(inputs=image, targets=data.training.targets[:500]))
+    assert facts_of(changed).constant == (), "columns of one scale have blank ones"

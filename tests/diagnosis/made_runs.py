@@ -37,6 +37,8 @@ def sample(step: int, *, dead: float = 0.0, first: float = 0.5, **changes: Any) 
         "logit_max": 3.0,
         "predicted_decrease": 0.01,
         "accuracy": min(0.9, 0.1 + step / 250),
+        "examples": 100,
+        "batch_examples": 100,
     }
     return Sample(step=step, layers=(hidden, output), **values | changes)
 

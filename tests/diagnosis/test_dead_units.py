@@ -8,12 +8,16 @@ import pytest
 
 from hpsearch.diagnosis.dead_units import (
     FEWEST_EXAMPLES,
+    FLAT_LEARNED,
+    FLAT_SHARE,
     LEAST_EXAMPLES,
+    NOTHING_LEARNED,
     PARTIAL_RISE,
     PARTIAL_SHARE,
     SATURATED_LEARNED,
     SATURATED_SAMPLES,
     SATURATED_SHARE,
+    SETTLING_STEPS,
     SILENT_SHARE,
     STEPS_IN_A_ROW,
     WHOLE_SHARE,
@@ -27,7 +31,7 @@ from hpsearch.diagnosis.dead_units import (
 )
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import Rule
-from hpsearch.study.spec import Configuration
+from hpsearch.study.spec import Configuration, Initializer
 from hpsearch.telemetry import Sample, Telemetry
 from hpsearch.verdicts import Cause
 from tests.diagnosis.written import asked, facts, found, sample, samples, telemetry
@@ -42,8 +46,8 @@ DEATHS: list[tuple[Rule, Cause, tuple[str, ...]]] = [
 
 
 def after_birth(count: int, **changes: Any) -> Telemetry:
-    """Return telemetry of a network that lived in its first step, and `count` samples later on."""
-    return telemetry([sample(0), *samples(range(20, 20 + count), **changes)])
+    """Return telemetry of a network that lived in its first step, and `count` samples, three steps apart, later on."""
+    return telemetry([sample(0), *samples(range(20, 20 + 3 * count, 3), **changes)])
 
 
 def from_birth(count: int, **changes: Any) -> Telemetry:
@@ -80,7 +84,7 @@ def test_a_silent_layer_with_a_skip_is_no_death(
         plain = sample(step, depth=2)
         return replace(plain, layers=(*hidden, plain.layers[-1]))
 
-    steps = range(2 * STEPS_IN_A_ROW + 1)
+    steps = range(0, 6 * STEPS_IN_A_ROW + 1, 3)
     measured = telemetry([look(step, silent=step > 0 or rule is born_dead) for step in steps])
     known = facts(hidden=(50, 50), skip_connections=True, activation=activations[0])
     finding = asked(rule, measured, known)
@@ -171,8 +175,28 @@ def test_small_minibatches_need_more_silence(batch_size: int) -> None:
     """A silent unit is told from a rare one on 1,000 examples, and in ten steps at least."""
     needed = max(STEPS_IN_A_ROW, math.ceil(LEAST_EXAMPLES / batch_size))
     known = facts(batch_size=batch_size)
-    assert asked(dead_total, after_birth(needed, dead=1.0), known) is not None
-    assert asked(dead_total, after_birth(needed - 1, dead=1.0), known) is None
+    sizes = {"examples": batch_size, "batch_examples": batch_size, "dead": 1.0}
+    assert asked(dead_total, after_birth(needed, **sizes), known) is not None
+    assert asked(dead_total, after_birth(needed - 1, **sizes), known) is None
+
+
+def test_a_sample_of_many_examples_needs_no_more() -> None:
+    """Ten samples are enough if each shows a fixed large part of the examples in place of a small minibatch."""
+    known = facts(batch_size=1)
+    sizes = {"examples": 256, "batch_examples": 1, "dead": 1.0}
+    assert asked(dead_total, after_birth(STEPS_IN_A_ROW, **sizes), known) is not None
+    assert asked(dead_total, after_birth(STEPS_IN_A_ROW - 1, **sizes), known) is None
+
+
+def test_the_gradient_of_a_few_examples_proves_no_death() -> None:
+    """An input of 0 has a gradient of 0: only a minibatch of 100, or a layer that is silent for all, proves death."""
+    few = {"gradient": 0.0, "examples": 256, "batch_examples": 1}
+    for steps in (range(3), range(100, 103)):
+        looks = [*samples([0] if steps[0] else []), *samples(steps, **few)]
+        for rule in (dead_total, born_dead):
+            assert asked(rule, telemetry(looks), facts(batch_size=1)) is None
+    silent = samples(range(3), dead=1.0, **few)
+    assert asked(born_dead, telemetry(silent), facts(batch_size=1)) is not None
 
 
 def test_most_of_a_layer_silent_for_long_is_nearly_dead() -> None:
@@ -182,6 +206,16 @@ def test_most_of_a_layer_silent_for_long_is_nearly_dead() -> None:
     assert finding.suggested == {"learning_rate": pytest.approx(0.01)}
     assert asked(dead_nearly, after_birth(2 * STEPS_IN_A_ROW, dead=SILENT_SHARE * 0.99), facts()) is None
     assert asked(dead_nearly, after_birth(2 * STEPS_IN_A_ROW - 1, dead=SILENT_SHARE), facts()) is None
+    soon = telemetry([sample(0), *samples(range(20, 20 + SETTLING_STEPS), dead=SILENT_SHARE)])
+    assert asked(dead_nearly, soon, facts()) is None, "units may still be dying"
+
+
+def test_a_few_units_that_learn_are_not_nearly_dead() -> None:
+    """A loss a tenth below chance's shows that the rest of the layer is enough."""
+    for factor, spared in ((0.99, True), (1.01, False)):
+        loss = 2.3 * NOTHING_LEARNED * factor
+        few = after_birth(2 * STEPS_IN_A_ROW, dead=SILENT_SHARE, loss=loss)
+        assert (asked(dead_nearly, few, facts()) is None) is spared
 
 
 @pytest.mark.parametrize(
@@ -189,7 +223,7 @@ def test_most_of_a_layer_silent_for_long_is_nearly_dead() -> None:
     [
         ((2,) * 10, {"model.hidden": "[32,32]"}),
         ((64, 2, 64), {"model.hidden": "[64,32]"}),
-        ((8, 8), {"model.initializer": "he"}),
+        ((8, 8), {"model.batch_norm": True}),
     ],
 )
 def test_narrow_layers_are_made_wider(hidden: tuple[int, ...], suggested: dict[str, str]) -> None:
@@ -212,7 +246,8 @@ def test_the_negative_plateau_is_a_layer_above_the_share_of_silence() -> None:
 )
 def test_silence_from_the_first_step_is_a_birth(changes: dict[str, float]) -> None:
     """A layer silent, or without a gradient, in the very first step was born so; the learning rate did not do it."""
-    finding = found(born_dead, from_birth(STEPS_IN_A_ROW, **changes), facts())
+    own = facts(initializer=Initializer(name="uniform", scale=0.1))
+    finding = found(born_dead, from_birth(STEPS_IN_A_ROW, **changes), own)
     assert (finding.cause, finding.first_step) == (Cause.BORN_DEAD, 0)
     assert finding.suggested == {"model.initializer": "he"}
     for rule in (dead_total, dead_nearly):
@@ -261,7 +296,8 @@ def test_ten_samples_show_silence_too() -> None:
     fewest = math.ceil(FEWEST_EXAMPLES / STEPS_IN_A_ROW)
     for batch_size, dies in ((fewest, True), (fewest - 1, False)):
         known = facts(batch_size=batch_size)
-        assert (asked(dead_partial, telemetry(looks), known) is not None) is dies
+        few = [replace(look, examples=batch_size, batch_examples=batch_size) for look in looks]
+        assert (asked(dead_partial, telemetry(few), known) is not None) is dies
     assert asked(dead_partial, telemetry(looks[-STEPS_IN_A_ROW + 1 :]), facts()) is None
     awake = [*looks[:-1], sample(99, dead=PARTIAL_SHARE * 0.99)]
     assert asked(dead_partial, telemetry(awake), facts()) is None
@@ -301,10 +337,11 @@ def test_saturation_is_silent_below_its_bounds() -> None:
 
 def test_saturation_is_no_fault_where_much_is_learned() -> None:
     """Networks that learn well saturate too; a loss just above that share is still a fault."""
-    for factor, spared in ((0.99, True), (1.01, False)):
-        flat = samples(range(20, 25), flat=1.0, loss=2.3 * SATURATED_LEARNED * factor)
-        finding = asked(saturated, telemetry([sample(0), *flat]), facts(activation="tanh"))
-        assert (finding is None) is spared
+    for share, learned in ((FLAT_SHARE, FLAT_LEARNED), (FLAT_SHARE - 0.01, SATURATED_LEARNED)):
+        for factor, spared in ((0.99, True), (1.01, False)):
+            flat = samples(range(20, 25), flat=share, loss=2.3 * learned * factor)
+            finding = asked(saturated, telemetry([sample(0), *flat]), facts(activation="tanh"))
+            assert (finding is None) is spared
 
 
 def test_dropout_is_not_death() -> None:

@@ -23,10 +23,12 @@ from hpsearch.diagnosis.gradients import (
 )
 from hpsearch.diagnosis.progress import LEARNED_SHARE
 from hpsearch.diagnosis.signal import FAR_FROM_CHANCE, LEAST_RANGE, MOST_SILENT_SHARE
+from hpsearch.study.spec import Initializer
 from hpsearch.telemetry import Telemetry
 from hpsearch.verdicts import Cause
 from tests.diagnosis.written import CHANCE, asked, facts, found, sample, samples, telemetry
 
+WIDE_WEIGHTS = Initializer(name="normal", scale=1.0)
 REMEDIES = [
     ("relu", {"model.initializer": "he"}),
     ("selu", {"model.initializer": "he"}),
@@ -53,11 +55,11 @@ def test_a_signal_that_vanishes(
     changes: dict[str, Any], name: str, activation: str, suggested: dict[str, str]
 ) -> None:
     """The first gradient a thousandth of the last, or outputs that hardly differ, with finite evidence alone."""
-    finding = found(vanishing_grad, deep(**changes), facts(activation=activation))
+    finding = found(vanishing_grad, deep(**changes), facts(activation=activation, initializer=WIDE_WEIGHTS))
     assert (finding.cause, finding.first_step) == (Cause.VANISHING_GRAD, 0)
     assert name in finding.evidence
     assert finding.suggested == suggested
-    assert 'model.activation = "relu" with model.initializer = "he"' in finding.remedy
+    assert all(f'{name} = "{value}"' in finding.remedy for name, value in suggested.items())
 
 
 @pytest.mark.parametrize(
@@ -92,10 +94,12 @@ def test_a_signal_that_was_enough_to_learn_from() -> None:
 def test_a_signal_that_explodes(changes: dict[str, Any], activation: str, suggested: dict[str, str]) -> None:
     """The first gradient far above the last, or a first loss far above chance's, is to blame on initial weights."""
     first = sample(0, **{"depth": 2} | changes)
-    finding = found(exploding_grad, telemetry([first]), facts(activation=activation))
+    finding = found(
+        exploding_grad, telemetry([first]), facts(activation=activation, initializer=WIDE_WEIGHTS)
+    )
     assert (finding.cause, finding.first_step) == (Cause.EXPLODING_GRAD, 0)
     assert finding.suggested == suggested
-    assert 'model.activation = "relu" with model.initializer = "he"' in finding.remedy
+    assert all(f'{name} = "{value}"' in finding.remedy for name, value in suggested.items())
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from hpsearch.diagnosis.learning_rate import (
     ROUNDED_GAIN,
     SAMPLES,
     SETTLING_PROBES,
+    SHORTEST_TRAVEL,
     STRAIGHT_COSINE,
     STRAIGHT_GAIN,
     lr_too_high,
@@ -31,7 +32,7 @@ from hpsearch.diagnosis.learning_rate import (
 from hpsearch.diagnosis.progress import HIGHEST_FACTOR
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.verdicts import Cause
-from tests.diagnosis.written import asked, epoch, facts, found, sample, samples, telemetry
+from tests.diagnosis.written import CHANCE, asked, epoch, facts, found, sample, samples, telemetry
 
 STEPS = 300
 ENOUGH = PROMISED_SHARE * 2.3 / STEPS
@@ -40,8 +41,9 @@ ENOUGH = PROMISED_SHARE * 2.3 / STEPS
 
 def slow(*, now: float = 2.3, steps: int = LEAST_STEPS, count: int = SAMPLES, **changes: Any) -> Telemetry:
     """Return telemetry of a loss that is `now` where it was 2.3, seen in the first step and `count` - 1 of the last."""
-    looks = samples(range(steps - count + 1, steps), **{"promise": ENOUGH / 2, "loss": now} | changes)
-    return telemetry([sample(0, promise=ENOUGH / 2), *looks])
+    values = {"promise": ENOUGH / 2} | changes
+    looks = samples(range(steps - count + 1, steps), **{"loss": now} | values)
+    return telemetry([sample(0, promise=values["promise"]), *looks])
 
 
 def test_steps_that_promise_less_than_a_tenth() -> None:
@@ -79,6 +81,42 @@ def test_a_rate_is_raised_within_bounds(promise: float) -> None:
 def test_steps_that_promise_no_fall_are_not_too_small(promise: float) -> None:
     """What leads uphill, or is not known, is no matter of length."""
     assert asked(lr_too_low, slow(promise=promise), facts()) is None
+
+
+def test_a_growing_promise_is_no_slow_one() -> None:
+    """On the way off a plateau each step promises more: the growth is continued to the end, and the trial spared."""
+    looks = [sample(step, promise=ENOUGH / 4 * 1.01**step) for step in range(0, 60, 5)]
+    assert asked(lr_too_low, telemetry(looks), facts()) is None
+    shrinking = [sample(step, promise=ENOUGH / 4 * 0.99**step) for step in range(0, 60, 5)]
+    assert asked(lr_too_low, telemetry(shrinking), facts()) is not None
+
+
+def test_promises_of_single_examples_must_agree() -> None:
+    """If promises differ as those of minibatches of one do, the upper end of their mean counts, and of their slope."""
+    few = [sample(step, promise=ENOUGH / 4 * (0.2, 1.8)[step % 2]) for step in range(0, 60, 5)]
+    assert asked(lr_too_low, telemetry(few), facts()) is None
+    many = [sample(step, promise=ENOUGH / 4 * (0.2, 1.8)[step % 2]) for step in range(250)]
+    assert asked(lr_too_low, telemetry(many), facts()) is not None
+
+
+def test_steps_that_move_nothing_are_too_small() -> None:
+    """Whatever noisy steps promise, a trial whose steps add up to less than a tenth of the weights is too slow."""
+    length = SHORTEST_TRAVEL * 8.0 / STEPS
+    layers: dict[str, Any] = {"promise": ENOUGH * 10, "weights": 8.0}
+    looks = [sample(step, travelled=length * 0.99, update=0.0, **layers) for step in range(0, 60, 5)]
+    assert asked(lr_too_low, telemetry(looks), facts()) is not None
+    looks = [sample(step, travelled=length * 1.01, update=0.0, **layers) for step in range(0, 60, 5)]
+    assert asked(lr_too_low, telemetry(looks), facts()) is None
+
+
+def test_a_network_ahead_of_chance_is_not_slow() -> None:
+    """A loss that began below four fifths of chance's, or answers that are nearly all right, are no slow start."""
+    lucky = telemetry([sample(step, loss=0.79 * CHANCE, promise=0.0) for step in range(0, 60, 5)])
+    assert asked(lr_too_low, lucky, facts()) is None
+    right = telemetry([sample(step, promise=0.0, accuracy=0.83) for step in range(0, 60, 5)])
+    assert asked(lr_too_low, right, facts()) is None
+    wrong = telemetry([sample(step, promise=0.0, accuracy=0.81) for step in range(0, 60, 5)])
+    assert asked(lr_too_low, wrong, facts()) is not None
 
 
 def test_a_loss_that_has_fallen_is_not_slow() -> None:

@@ -14,6 +14,7 @@ from tests.benchmarks.diagnosis.scoring import (
     Share,
     all_of,
     any_of,
+    calibration_error,
     cause_scores,
     confusion,
     delay,
@@ -23,6 +24,7 @@ from tests.benchmarks.diagnosis.scoring import (
     macro_f1,
     quantile,
     rate_errors,
+    reliability,
 )
 from tests.diagnosis.made_runs import STEPS, run
 
@@ -162,6 +164,15 @@ def test_learning_rates_are_compared_in_decades() -> None:
         (run(best_learning_rate=1.0), Call(causes=(LOW,), step=1, suggested={"learning_rate": 0.1})),
     ]
     assert rate_errors(judged) == pytest.approx([1.0, 2.0])
+
+
+def test_a_confidence_is_compared_with_the_share_of_right_calls() -> None:
+    """Of two alarms at 0.9 one is right, of two at 0.6 both: the mean distance is that of 0.4 twice."""
+    calls = [(LOW, 0.9), (DEAD, 0.91), (LOW, 0.6), (LOW, 0.59), (LOW, math.nan)]
+    judged = [(run(LOW), Call(causes=(cause,), step=1, confidence=sure)) for cause, sure in calls]
+    assert reliability(judged) == {0.6: Share(hits=2, total=2), 0.9: Share(hits=1, total=2)}
+    assert calibration_error(judged) == pytest.approx(0.4)
+    assert math.isnan(calibration_error([]))
 
 
 def test_the_report_is_made_of_these_numbers() -> None:

@@ -10,9 +10,12 @@ from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.static_checks import (
     EQUAL_SCALE,
     HUGE_MEAN_SQUARE,
+    LARGE_TARGETS,
     RARE_SHARE,
+    SMALL_TARGETS,
     STATIC_RULES,
     StaticRule,
+    dead_input_column,
     grad_reduction_sum,
     has_paired_output,
     input_degenerate,
@@ -22,6 +25,7 @@ from hpsearch.diagnosis.static_checks import (
     paired_output,
     static_findings,
     symmetric_init,
+    targets_unscaled,
     wrong_loss_pair,
 )
 from hpsearch.study.spec import Initializer
@@ -182,11 +186,49 @@ def test_units_that_start_apart() -> None:
 
 def test_gradients_that_are_summed() -> None:
     """A sum over the minibatch acts like a rate that is so many times larger, unless the minibatch is one example."""
-    finding = certain(grad_reduction_sum, facts(reduction="sum", rate=0.02, batch_size=50))
+    known = facts(reduction="sum", rate=0.02, batch_size=50)
+    finding = certain(grad_reduction_sum, known)
     assert "learning rate of 1:" in finding.remedy
-    assert finding.suggested == {"training.reduction": "mean"}
+    assert finding.suggested == {"training.reduction": "mean", "learning_rate": 1.0}
+    shorter = grad_reduction_sum(known, overshoots=True)
+    assert shorter is not None
+    assert shorter.suggested == {"training.reduction": "mean"}
+    adam = certain(grad_reduction_sum, facts(reduction="sum", optimizer="adam"))
+    assert adam.suggested == {"training.reduction": "mean"}, "its steps do not depend on the gradient's scale"
     assert grad_reduction_sum(facts(reduction="sum", batch_size=1)) is None
     assert grad_reduction_sum(facts(reduction="mean")) is None
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, LARGE_TARGETS), (LARGE_TARGETS, 0.0), (0.0, 0.0)])
+def test_targets_of_about_unit_size(mean: float, deviation: float) -> None:
+    """Up to the bound, by their mean or their deviation, and if all are 0, targets are no fault; classes never are."""
+    data = replace(NUMBERS, target_mean=mean, target_variance=deviation**2)
+    assert targets_unscaled(facts(data=data)) is None
+    assert targets_unscaled(facts(data=replace(CLASSES, target_mean=1e9))) is None
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "advice"), [("sgd", "all but tiny learning rates diverge"), ("adam", "rates above 0.1")]
+)
+def test_targets_far_from_unit_size(optimizer: str, advice: str) -> None:
+    """Prices of 100,000 are to be divided; what else would do depends on the optimizer."""
+    data = replace(NUMBERS, target_mean=1.2e5, target_variance=5e4**2)
+    finding = certain(targets_unscaled, facts(data=data, optimizer=optimizer))
+    assert finding.cause is Cause.TARGETS_UNSCALED
+    assert finding.evidence == {"target_deviation": 5e4, "target_mean": 1.2e5}
+    assert "130000 in size: subtract their mean and divide them by 50000" in finding.remedy
+    assert advice in finding.remedy
+    small = replace(NUMBERS, target_mean=0.0, target_variance=(SMALL_TARGETS / 2) ** 2)
+    assert "divide them by 0.0005" in certain(targets_unscaled, facts(data=small)).remedy
+
+
+def test_dead_columns_are_named() -> None:
+    """Columns are named by their places from 1, five at most; squeezed and constant ones have their own remedies."""
+    data = replace(CLASSES, squeezed=(4,), constant=(0, 1, 2, 5, 6, 7, 8))
+    remedy = certain(dead_input_column, facts(data=data)).remedy
+    assert "column 5 is nearly constant" in remedy
+    assert "columns 1, 2, 3, 6, 7 and 2 more are constant" in remedy
+    assert dead_input_column(facts()) is None
 
 
 def test_findings_stand_in_the_order_of_the_rules() -> None:
@@ -197,6 +239,7 @@ def test_findings_stand_in_the_order_of_the_rules() -> None:
         input_mean_square=math.inf,
         input_nonzero_share=RARE_SHARE / 2,
         input_is_binary=True,
+        constant=(3,),
     )
     known = facts(
         data=data,
@@ -210,9 +253,11 @@ def test_findings_stand_in_the_order_of_the_rules() -> None:
         Cause.INPUT_UNSCALED,
         Cause.WRONG_LOSS_PAIR,
         Cause.GRAD_REDUCTION_SUM,
+        Cause.DEAD_INPUT_COLUMN,
     ]
     order = [finding.cause for finding in static_findings(replace(known, expected=frozenset()))]
-    assert order == [cause for cause in map(_cause, STATIC_RULES) if cause is not Cause.OUTPUT_RANGE]
+    regression = {Cause.OUTPUT_RANGE, Cause.TARGETS_UNSCALED}
+    assert order == [cause for cause in map(_cause, STATIC_RULES) if cause not in regression]
 
 
 def _cause(rule: StaticRule) -> Cause:

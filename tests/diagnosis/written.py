@@ -84,6 +84,7 @@ def sample(
         weight_norm=changes.pop("weights", 8.0),
         silent_share=changes.pop("silent", 0.0),
         saturated_share=changes.pop("flat", 0.0),
+        update_norm=changes.pop("travelled", math.nan),
     )
     last = LayerSample(
         dead_share=0.0, gradient_norm=output, weight_norm=4.0, update_norm=changes.pop("update", math.nan)
@@ -95,7 +96,7 @@ def sample(
         logit_max=logit,
         predicted_decrease=promise,
         layers=(hidden,) * depth + (last,),
-        **probed | changes,
+        **{"examples": 100, "batch_examples": 100} | probed | changes,
     )
 
 

@@ -23,7 +23,7 @@ def sample(step: int, *, dead: float = 0.0, logit: float = 1.0) -> Sample:
         LayerSample(dead_share=dead, gradient_norm=1.0, weight_norm=1.0),
         LayerSample(dead_share=0.0, gradient_norm=1.0, weight_norm=1.0),
     )
-    return Sample(step=step, loss=1.0, logit_max=logit, predicted_decrease=0.1, layers=layers)
+    return Sample(step=step, loss=1.0, logit_max=logit, predicted_decrease=0.1, layers=layers, examples=100)
 
 
 def row(**values: Any) -> Row:
@@ -65,10 +65,10 @@ def test_a_cohort_follows_the_schedule() -> None:
     ]
 
 
-@pytest.mark.parametrize(("batch_size", "streak"), [(1, 1200), (10, 120), (99, 13), (100, 12), (500, 12)])
-def test_an_alarm_is_sampled_for_1200_examples(batch_size: int, streak: int) -> None:
+@pytest.mark.parametrize(("examples", "streak"), [(1, 1200), (10, 120), (99, 13), (100, 12), (500, 12)])
+def test_an_alarm_is_sampled_for_1200_examples(examples: int, streak: int) -> None:
     """After an alarm every step is sampled, for 1,200 examples and at least 12 steps."""
-    assert alarm_streak(batch_size) == streak
+    assert alarm_streak(examples) == streak
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,7 @@ def test_a_constant_network_has_no_range() -> None:
     (sample,) = sampled(cohort)
     assert sample.output_range == 0
     assert sample.top_share == 1
-    assert sample.accuracy == pytest.approx((minibatch(cohort, data, 0)[1] == 2).mean())
+    assert sample.accuracy == pytest.approx((data.training.targets == 2).mean())
     assert math.isnan(sample.coherence)
 
 
@@ -336,3 +336,34 @@ def test_probes_of_a_cohort_are_each_rows_own() -> None:
             stepped(alone)
         assert repr(alone._rows[0].samples) == repr(cohort._rows[number].samples)
         assert cohort._rows[number].samples[-1].gain < 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 63])
+def test_a_small_minibatch_is_replaced(batch_size: int) -> None:
+    """Shares, answers and the loss are of 256 training examples in evaluation mode; gradients of the minibatch."""
+    data = classification(training=400)
+    cohort = cohort_of(data, [configuration(batch_size=batch_size, activation="relu", hidden=(8,))])
+    below, above = cohort.network.views(cohort.parameters(0)[None])
+    chosen = cohort._orders.order(0)[:256]
+    x, labels = data.training.inputs[chosen].astype(np.float64), data.training.targets[chosen]
+    h = np.maximum(x @ below.w[0] + below.b[0], 0)
+    z = h @ above.w[0] + above.b[0]
+    losses = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), labels]
+    own = minibatch(cohort, data, 0)
+    (sample,) = sampled(cohort)
+    assert (sample.examples, sample.batch_examples) == (256, batch_size)
+    assert sample.loss == pytest.approx(losses.mean(), rel=1e-5)
+    assert sample.minibatch_loss != sample.loss
+    assert sample.accuracy == pytest.approx((z.argmax(axis=1) == labels).mean())
+    assert sample.layers[0].dead_share == pytest.approx((h.max(axis=0) <= 0).mean())
+    assert len(own[1]) == batch_size
+
+
+def test_a_large_minibatch_is_its_own_sample() -> None:
+    """From 64 examples on the minibatch is the sample, and with batch normalization always."""
+    data = classification(training=400)
+    (sample,) = sampled(cohort_of(data, [configuration(batch_size=64)]))
+    assert (sample.examples, sample.batch_examples) == (64, 64)
+    assert math.isnan(sample.batch_loss)
+    (sample,) = sampled(cohort_of(data, [configuration(batch_size=8, batch_norm=True)]))
+    assert (sample.examples, sample.batch_examples) == (8, 8)

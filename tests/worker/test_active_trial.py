@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from hpsearch.data.split import SPLIT_STREAM
 from hpsearch.study.spec import ModelSpec, PruningSpec
+from hpsearch.telemetry import Telemetry
 from hpsearch.training.examples import ORDER_STREAM
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM
 from hpsearch.trials import Trial, TrialState
-from hpsearch.verdicts import AUDITED_AT, Cause, Finding
-from hpsearch.worker.active_trial import AUDIT_STREAM, is_audited, with_audit_step
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding, diagnosed_cause
+from hpsearch.worker.active_trial import AUDIT_STREAM, is_audited, outranked, with_audit_step
 from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
 SHARE = 0.75
@@ -52,6 +53,34 @@ def test_the_share_of_audits() -> None:
 def test_audits_have_their_own_random_stream() -> None:
     """No other stream of a study has the audit's number."""
     assert AUDIT_STREAM not in {ORDER_STREAM, WEIGHTS_STREAM, DROPOUT_STREAM, SPLIT_STREAM}
+
+
+@pytest.mark.parametrize(
+    ("cause", "kept", "words"),
+    [
+        (Cause.HEALTHY, None, "Nothing is wrong with it: others"),
+        (Cause.INCONCLUSIVE, None, "No fault was found so far: others"),
+        (Cause.EXPLODING, Cause.EXPLODING, "diagnosis found exploding: Less."),
+    ],
+)
+def test_an_outranked_trial_keeps_its_diagnosis(cause: Cause, kept: Cause | None, words: str) -> None:
+    """Others did better, and what is wrong with the trial is told as well, with its evidence and remedy."""
+    diagnosis = Finding(
+        cause=cause,
+        confidence=0.9,
+        first_step=7,
+        evidence={"loss": 3.0},
+        remedy="Less.",
+        suggested={"learning_rate": 0.1},
+    )
+    measured = Telemetry(steps=30, samples=[], epochs=[], nonfinite=None)
+    finding = outranked(measured, 0.5, "median", diagnosis=diagnosis)
+    assert finding.cause is Cause.OUTRANKED
+    assert diagnosed_cause(finding) is kept
+    assert words in finding.remedy
+    assert 'pruning.rank = "median"' in finding.remedy
+    assert ("loss" in finding.evidence) is (kept is not None)
+    assert (finding.suggested == {"learning_rate": 0.1}) is (kept is not None)
 
 
 def test_the_finding_of_an_audit_has_its_step() -> None:

@@ -179,6 +179,41 @@ def _imbalance(generator: np.random.Generator) -> tuple[Array, Array]:
     return x / np.linalg.norm(x, axis=1, keepdims=True) * radius[:, None], labels
 
 
+def _rare(generator: np.random.Generator) -> tuple[Array, Array]:
+    """One example in thirty is of the second class, a shifted cloud that overlaps the first: half are found."""
+    labels = (generator.random(2000) < 1 / 30).astype(np.int64)
+    return generator.standard_normal((len(labels), 6)) + 1.1 * labels[:, None], labels
+
+
+def _rare_shell(generator: np.random.Generator) -> tuple[Array, Array]:
+    """One example in twenty-five lies inside the shell of the others."""
+    labels = (generator.random(2500) < 1 / 25).astype(np.int64)
+    x = generator.standard_normal((len(labels), 3))
+    radius = np.where(labels == 1, 0.7, 2.0) + 0.3 * generator.standard_normal(len(labels))
+    return x / np.linalg.norm(x, axis=1, keepdims=True) * radius[:, None], labels
+
+
+def _switches(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Two switches, one of which is enough for light: a quarter of the inputs are all 0."""
+    x = generator.integers(0, 2, (400, 2))
+    return x.astype(np.float64), x.max(axis=1)
+
+
+def _passengers(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Five answers of yes or no, which predict the class of four examples in five."""
+    x = (generator.random((900, 5)) < np.array([0.6, 0.2, 0.5, 0.1, 0.6])).astype(np.float64)
+    score = -0.2 + x @ np.array([-2.5, 1.0, -1.0, 0.6, 0.4]) + 1.2
+    return x, (generator.random(len(x)) < 1 / (1 + np.exp(-score))).astype(np.int64)
+
+
+def _votes(generator: np.random.Generator) -> tuple[Array, Array]:
+    """The majority of three of seven votes, one label in ten drawn anew; an eighth of the inputs are nearly all 0."""
+    x = (generator.random((800, 7)) < 0.4).astype(np.float64)
+    labels = (x[:, :3].sum(axis=1) >= 2).astype(np.int64)
+    drawn = generator.integers(0, 2, len(x))
+    return x, np.where(generator.random(len(x)) < 0.1, drawn, labels)
+
+
 def _teacher(generator: np.random.Generator) -> tuple[Array, Array]:
     """The numbers of a random network with 8 tanh units, mean 0 and deviation 1, with a tenth of noise."""
     x = generator.standard_normal((1600, 10))
@@ -207,6 +242,11 @@ MADE_UP: Mapping[str, Maker] = {
     "blobs": _blobs,
     "noisy": _noisy,
     "imbalance": _imbalance,
+    "switches": _switches,
+    "passengers": _passengers,
+    "votes": _votes,
+    "rare": _rare,
+    "rare_shell": _rare_shell,
     "teacher": _teacher,
     "teacher_classes": _teacher_classes,
 }

@@ -1,5 +1,6 @@
 """What says of a run what ails it: ours, and the shape that all others take."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
@@ -23,12 +24,14 @@ class Call:
 
     `causes` are the causes that it names, strongest first, and empty or one of `NO_ALARM` where it sees nothing
     wrong. `step` is the number of optimizer steps that the run had made when the alarm came, None without one.
-    `suggested` are the values that it would try instead, as in `Finding.suggested`.
+    `suggested` are the values that it would try instead, as in `Finding.suggested`. `confidence` is that of the
+    strongest cause, NaN for systems without one.
     """
 
     causes: tuple[Cause, ...]
     step: int | None
     suggested: Mapping[str, ParameterValue] = field(default_factory=dict)
+    confidence: float = math.nan
 
     @property
     def cause(self) -> Cause:
@@ -98,6 +101,7 @@ def _said(verdict: Verdict, since: int) -> Call:
         causes=tuple(dict.fromkeys(finding.cause for finding in verdict.findings)),
         step=None if verdict.cause in NO_ALARM else since,
         suggested=verdict.findings[0].suggested,
+        confidence=verdict.findings[0].confidence,
     )
 
 

@@ -10,6 +10,7 @@ from tests.benchmarks.diagnosis.scoring import (
     Share,
     all_of,
     any_of,
+    calibration_error,
     cause_scores,
     confusion,
     delay,
@@ -19,6 +20,7 @@ from tests.benchmarks.diagnosis.scoring import (
     macro_f1,
     quantile,
     rate_errors,
+    reliability,
 )
 
 CALLED_WRONGLY = 4
@@ -56,6 +58,8 @@ def summary(judged: Sequence[Judged]) -> Iterator[str]:
     double = all_of(judged)
     near = Share(hits=sum(error <= 1 for error in errors), total=len(errors))
     yield f"- macro-F1: {number(macro_f1(cause_scores(judged)))}"
+    said = "; ".join(f"{step:.2f}: {one.hits}/{one.total}" for step, one in reliability(judged).items())
+    yield f"- expected calibration error of confidences: {number(calibration_error(judged))} (right calls at {said})"
     yield f"- ill runs called by one of their causes first: {share(any_of(judged))}"
     yield f"- double faults with both causes named: {share(double)}"
     yield f"- false alarms on healthy runs: {share(false_alarms(judged))}"

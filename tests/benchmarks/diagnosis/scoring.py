@@ -221,6 +221,30 @@ def confusion(judged: Sequence[Judged]) -> dict[Cause, Counter[Cause]]:
     return {cause: rows[cause] for cause in Cause if cause in rows}
 
 
+def reliability(judged: Sequence[Judged]) -> dict[float, Share]:
+    """Return how many alarms name one of the run's causes, by their confidence in steps of a twentieth."""
+    right: dict[float, list[bool]] = {}
+    for run, call in judged:
+        if call.is_alarm and math.isfinite(call.confidence):
+            step = round(20 * call.confidence) / 20
+            right.setdefault(step, []).append(counted(call.cause) in labels_of(run))
+    return {step: Share(hits=sum(right[step]), total=len(right[step])) for step in sorted(right)}
+
+
+def calibration_error(judged: Sequence[Judged]) -> float:
+    """Return the expected calibration error: the mean distance of confidence and share of right calls over alarms.
+
+    Guo et al. (2017), equation 3, with the steps of `reliability` as bins. NaN without alarms.
+    """
+    steps = reliability(judged)
+    total = sum(share.total for share in steps.values())
+    return (
+        sum(abs(step - share.value) * share.total for step, share in steps.items()) / total
+        if total
+        else math.nan
+    )
+
+
 def rate_errors(judged: Sequence[Judged]) -> list[float]:
     """Return |log10(suggested / best)| of each learning rate suggested to an ill run whose base has a known best."""
     errors = []
