@@ -197,7 +197,10 @@ def wrong_types() -> dict[str, list[Callable[[Any], object]]]:
         "figure: must be": [study.figure],
         "report: must be": [study.report],
         "export: must be": [study.export],
-        "path: must be": [lambda wrong: hpsearch.import_studies(wrong, storage=URL)],
+        "path: must be": [
+            lambda wrong: hpsearch.import_studies(wrong, storage=URL),
+            hpsearch.load_model,
+        ],
         "name: must be": [
             lambda wrong: hpsearch.load_study(wrong, storage=URL),
             lambda wrong: hpsearch.delete_study(wrong, storage=URL),
@@ -238,6 +241,13 @@ def test_a_budget_that_is_no_whole_number_is_not_stored(trials: Any) -> None:
             change()
     study.edit(trials=np.int64(3))  # type: ignore[arg-type]
     assert hpsearch.load_study("iris", storage=URL).progress.budget == 3
+
+
+def test_a_path_that_no_file_can_have_is_refused(lesson: hpsearch.Study) -> None:
+    """A NUL in a path ended in a ValueError of Python."""
+    for call in (lesson.report, lesson.export, lesson.best_trial.model().save, hpsearch.load_model):
+        with pytest.raises(hpsearch.UsageError, match="must be the path of a file"):
+            call("a\0b.npz")
 
 
 def test_numpy_integers_are_whole_numbers() -> None:
