@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialVerdict:
-    """Why a trial ended, or what is wrong with it: the strongest finding of its diagnosis.
+    """The verdict on a trial: the strongest finding of its diagnosis.
 
     `cause` is a word such as `healthy` or `diverged_lr`; `evidence` maps statistics to their values; `first_step` is
     the optimizer step (from 0) at which the cause began; `confidence` is in 0..1; `remedy` is a sentence, and
@@ -108,7 +108,7 @@ class RecordedTraining:
 
     @property
     def verdict(self) -> TrialVerdict:
-        """The meaning of what was measured."""
+        """The verdict from the telemetry."""
         return verdict_of(self._finding)
 
     @property
@@ -135,7 +135,7 @@ class RecordedTraining:
 
     @public
     def figure(self, name: str = "loss") -> go.Figure:
-        """Return a figure of the inside of the network, such as `loss`, `firing` or `weight-gradients`.
+        """Return a figure of the network's internals, such as `loss`, `firing` or `weight-gradients`.
 
         >>> training = study.best_trial.replay().original
         >>> training.figure("weight-gradients").layout.height > 0
@@ -212,7 +212,7 @@ class StudyTrial:
 
     @property
     def verdict(self) -> TrialVerdict | None:
-        """Why it ended so; None if there is no verdict yet, or another Optuna client ran the trial."""
+        """The reason for the end; None if there is no verdict yet, or another Optuna client ran the trial."""
         return None if self._trial.finding is None else verdict_of(self._trial.finding)
 
     @property
@@ -242,7 +242,7 @@ class StudyTrial:
 
     @property
     def duration(self) -> timedelta | None:
-        """How long it took, as in Optuna; None if it has not ended.
+        """The time that it took, as in Optuna; None if it has not ended.
 
         >>> study.best_trial.duration.total_seconds() > 0
         True
@@ -317,7 +317,7 @@ class StudyTrial:
     def replay(
         self, settings: Mapping[str, Value] | None = None, *, epochs: int | None = None
     ) -> TrialReplay:
-        """Train the trial again, check it against the stored results, and return it from the inside.
+        """Train the trial again, check it against the stored results, and return the recording.
 
         With `settings`, such as `{"learning_rate": 0.01}`, train it with these too.
 
@@ -389,7 +389,7 @@ class TrialReplay:
 
     @property
     def identical(self) -> bool | None:
-        """True if all stored numbers came out again, bit for bit; None if nothing is stored to compare with."""
+        """True if the replay reproduced all stored numbers, bit for bit; None if nothing is stored to compare with."""
         check = self._replay.check
         return check.difference is None if check.numbers else None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hpsearch.cli.options import CommandGroup, Format, OutputFormat
-from hpsearch.cli.output import Listing, answer, write_listing, write_properties, write_table
+from hpsearch.cli.output import Listing, write_line, write_listing, write_properties, write_table
 
 if TYPE_CHECKING:
     from hpsearch.data.columns import ColumnSummary
@@ -91,7 +91,7 @@ def show(
     item = _described(description) | {"columns": [asdict(column) for column in columns]}
     write_properties(_described_rows(description), item, form)
     if form is Format.TABLE and columns:
-        answer()
+        write_line()
         _write_columns(columns)
 
 
@@ -115,9 +115,9 @@ def fetch(
             f'SOURCE: must be a built-in name (got "{source}"): {remedy_for(source, BUILTIN_SOURCES)}'
         )
     if source == "mnist":
-        answer(f"mnist: in {fetch_mnist(os.environ)}")
+        write_line(f"mnist: in {fetch_mnist(os.environ)}")
     else:
-        answer(f"{source}: nothing to fetch, it comes with scikit-learn")
+        write_line(f"{source}: nothing to fetch, it comes with scikit-learn")
 
 
 def _write_columns(columns: "Sequence[ColumnSummary]") -> None:
@@ -149,7 +149,7 @@ def _write_columns(columns: "Sequence[ColumnSummary]") -> None:
         right=frozenset({"missing", "distinct"}),
     )
     if columns[0].rows == MOST_ROWS:
-        answer(f"Counted in the first {MOST_ROWS:,} rows.")
+        write_line(f"Counted in the first {MOST_ROWS:,} rows.")
 
 
 _MANY: Final = 12

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.analysis.formats import format_count, format_result, format_share
+from hpsearch.analysis.formats import format_result, format_share
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
-from hpsearch.cli.output import answer, write_json
-from hpsearch.study.messages import toml_text
+from hpsearch.cli.output import write_json, write_line
+from hpsearch.study.messages import format_count, toml_text
 from hpsearch.study.schema import MOST_SEED
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue
@@ -33,7 +33,7 @@ def diagnose(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A value in place of the file's, such as training.epochs=5; may be given again.",
+            help="A value in place of the file's, such as training.epochs=5; may be repeated.",
         ),
     ] = None,
     configuration: Annotated[
@@ -41,7 +41,7 @@ def diagnose(
         typer.Option(
             "--configuration",
             metavar="NAME|INDEX",
-            help="Which of the file's [[configurations]]: its name, or its place from 0.",
+            help="One of the file's [[configurations]], by its name or its position from 0.",
         ),
     ] = None,
     data: Annotated[
@@ -52,9 +52,7 @@ def diagnose(
         int | None,
         typer.Option("--seed", metavar="N", min=0, max=MOST_SEED, help="The seed, in place of the file's."),
     ] = None,
-    form: Annotated[
-        AnswerFormat, typer.Option("--format", help="How to write the answer.")
-    ] = AnswerFormat.TEXT,
+    form: Annotated[AnswerFormat, typer.Option("--format", help="Output format.")] = AnswerFormat.TEXT,
 ) -> None:
     """Train one configuration of a study file, ignoring [search], and report its fault.
 
@@ -125,16 +123,16 @@ def _setting(value: ParameterValue) -> str:
 def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: Question) -> None:
     """Write the verdict, its evidence, the remedy and the trained configuration to stdout."""
     first, *others = examination.verdict.findings
-    answer(f"{spec.name}: {_finding_words(first)}")
+    write_line(f"{spec.name}: {_finding_words(first)}")
     for name, value in evidence_facts(first):
-        answer(f"  {name} {value}")
-    answer(f"Remedy: {first.remedy}")
+        write_line(f"  {name} {value}")
+    write_line(f"Remedy: {first.remedy}")
     if first.suggested:
-        answer(f"Try it: {question.with_remedy(first.suggested)}")
+        write_line(f"Try it: {question.with_remedy(first.suggested)}")
     for other in others:
-        answer(f"Also found: {_finding_words(other)}: {other.remedy}")
+        write_line(f"Also found: {_finding_words(other)}: {other.remedy}")
     for line in _training_lines(examination):
-        answer(line)
+        write_line(line)
 
 
 def _finding_words(finding: Finding) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, final
 import typer
 
 from hpsearch.cli.options import CommandGroup, Format, Storage, TableFormat, complete_study_name, trial_number
-from hpsearch.cli.output import answer, say, write_json, write_properties, write_text
+from hpsearch.cli.output import write_json, write_line, write_message, write_properties, write_text
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def _write_exported(exported: "ExportedModel") -> None:
 
     model, path = exported.model, exported.path
     metric = model.spec.metric
-    answer(f"{model.spec.name}: trial {model.trial}: {check_sentence(exported.check)}")
-    answer(f"Model: {path} ({format_short_metric(metric)} {format_result(model.value, metric)})")
-    answer(f"Next: hpsearch model predict {shlex.quote(str(path))} new.csv")
+    write_line(f"{model.spec.name}: trial {model.trial}: {check_sentence(exported.check)}")
+    write_line(f"Model: {path} ({format_short_metric(metric)} {format_result(model.value, metric)})")
+    write_line(f"Next: hpsearch model predict {shlex.quote(str(path))} new.csv")
 
 
 @app.command()
@@ -141,11 +141,11 @@ def predict(
     predicted = predict_table(model, table, output=output, probabilities=probabilities, emit=write_text)
     if predicted.ignored:
         columns = "column is" if len(predicted.ignored) == 1 else "columns are"
-        say(
+        write_message(
             f"Ignored: {len(predicted.ignored)} {columns} no input of the model: {', '.join(predicted.ignored)}"
         )
     if output is not None:
-        answer(f"{output}: {predicted.rows:,} rows with predictions")
+        write_line(f"{output}: {predicted.rows:,} rows with predictions")
 
 
 @app.command()

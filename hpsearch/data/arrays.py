@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Array, RawData, check_lengths, checked_inputs
-from hpsearch.data.table import MISSING, features_of, not_a_number, target_index
+from hpsearch.data.numerals import MISSING
+from hpsearch.data.table import features_of, not_a_number, target_index
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
 from hpsearch.study.spec import Task

@@ -3,16 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from hpsearch.analysis.formats import (
-    format_count,
-    format_metric,
-    format_parameter,
-    format_result,
-    format_time,
-)
+from hpsearch.analysis.formats import format_metric, format_parameter, format_result, format_time
 from hpsearch.analysis.json_objects import moment_text, with_reasons
 from hpsearch.model.trained_model import TrainedModel
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import format_count, format_number
 from hpsearch.study.spec import fault_in_words
 
 _MOST_NAMES: Final = 12

@@ -198,7 +198,7 @@ class Causes:
         """Return the problems of `raw`, item by item if it is a list."""
         if not isinstance(raw, list):
             remedy = f"write [{toml_excerpt(raw)}]" if raw in self.known else ""
-            return violation(where, "must be a list of causes", raw, remedy)
+            return violation(where, "must be a list of verdicts", raw, remedy)
         return [p for i in range(len(raw)) for p in self._item_problems(f"{where}[{i}]", raw[: i + 1])]
 
     def value(self, raw: list[str]) -> tuple[Cause, ...]:
@@ -212,7 +212,7 @@ class Causes:
             # A cause of another kind is no misspelling.
             near = "" if item in list(Cause) else suggestion(item, self.known)
             remedy = near or f"known are {', '.join(self.known)}"
-            return violation(where, "must be a cause that diagnosis can find in a network", item, remedy)
+            return violation(where, "must be a verdict that diagnosis can find in a network", item, remedy)
         return violation(where, "must not be repeated", item, "keep one") if item in before else []
 
 

@@ -96,6 +96,6 @@ def check_data(study: StoredStudy, data: PreparedData) -> None:
     if data.fingerprint != study.fingerprint:
         raise FingerprintError(
             f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
-            f"(got {data.fingerprint} from {data.origin}): bring back the data that the study was created with, "
+            f"(got {data.fingerprint} from {data.origin}): restore the data that the study was created with, "
             "or create another study"
         )

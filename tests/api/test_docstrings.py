@@ -83,7 +83,7 @@ def test_the_examples_of_docstrings_are_true(name: str, lesson: hpsearch.Study) 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_public_name_has_a_docstring(name: str) -> None:
-    """Functions, classes, methods and properties say what they do in their first line."""
+    """Functions, classes, methods and properties have a first line that describes them."""
     assert (inspect.getdoc(DOCUMENTED[name]) or "").split("\n")[0].endswith((".", ":"))
 
 
