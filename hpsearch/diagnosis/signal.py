@@ -6,6 +6,7 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
+    RECENT_SAMPLES,
     better_learning_rate,
     finite_evidence,
     has_learned,
@@ -210,7 +211,8 @@ def is_near_chance(run: Sequence[Sample], facts: TrialFacts) -> bool:
 def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """Return True if validation is as good as training, and above chance: then labels are noisy, not shuffled.
 
-    If nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
+    Training is its last eighth, because a network that starts slowly answers much better at its end than on average. If
+    nine of ten training labels are shuffled and validation's are not, validation is answered better by far.
     """
     if not telemetry.epochs:
         return False
@@ -218,7 +220,7 @@ def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
     if last.validation_accuracy is None:
         return BETTER_SHARE * last.training_loss < last.validation_loss < KNOWN_SHARE * facts.chance_loss
     majority = facts.data.majority_share
-    recent = telemetry.samples[len(telemetry.samples) // 2 :]
+    recent = telemetry.samples[-max(RECENT_SAMPLES, len(telemetry.samples) // 8) :]
     trained = sum(sample.accuracy for sample in recent) / len(recent)
     known_from = majority + chance_deviation(majority, facts.data.validation_examples)
     beyond = BETTER_EXCESS * (trained - majority) + ROUNDED_ACCURACY

@@ -129,7 +129,7 @@ def test_missing_and_changed_arrays_are_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("HPSEARCH_DATA", str(tmp_path / "moved"))
     assert study.run(workers=1, progress=False).progress.complete == 2
     np.savez(tmp_path / "moved" / file.name, x=X + 1, y=Y)
-    with pytest.raises(FingerprintError, match="bring back the data"):
+    with pytest.raises(FingerprintError, match="restore the data"):
         study.run(3, workers=1, progress=False)
 
 

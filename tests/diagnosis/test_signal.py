@@ -248,6 +248,18 @@ def test_noisy_labels_are_not_shuffled_ones() -> None:
         assert (asked(labels_unrelated, measured, facts()) is None) is is_noise, accuracy
 
 
+def test_labels_of_a_slow_start_are_not_shuffled() -> None:
+    """A network that is near chance until step 300 and answers well in training and validation at last has a signal."""
+    early = unrelated(accuracy=0.2)
+    late = [
+        replace(early.samples[-1], step=400 + 25 * i, accuracy=0.75) for i in range(len(early.samples) // 4)
+    ]
+    slow = replace(
+        early, samples=[*early.samples, *late], epochs=[epoch(0, training=1.7, accuracy=0.79)], steps=900
+    )
+    assert asked(labels_unrelated, slow, facts()) is None
+
+
 def test_noisy_numbers_are_not_shuffled_ones() -> None:
     """In regression validation's loss says so: below chance's, and not far below training's."""
     for training, validation, is_noise in (
