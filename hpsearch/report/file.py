@@ -33,13 +33,13 @@ def _check_place(path: Path, where: str) -> None:
         raise HpsearchError(f"{where}: must be a file (got the device or pipe {path}): name another file")
 
 
-def write_page(page: str | bytes, path: Path) -> None:
+def write_page(page: str | bytes, path: Path, *, where: str = "report") -> None:
     """Write a page, or a figure, to `path`, whole or not at all. An existing file is replaced.
 
-    Raises HpsearchError if that is impossible.
+    Raises HpsearchError, about `where`, if that is impossible.
     """
-    _check_place(path, "report")
-    _write_beside(page, path, "report", replace=True)
+    _check_place(path, where)
+    _write_beside(page, path, where, replace=True)
 
 
 def _write_beside(page: str | bytes, path: Path, where: str, *, replace: bool) -> None:
