@@ -132,37 +132,65 @@ def heal(
     `first` is its diagnosis, if it is known; `arrays` are the data that a program passed in place of the source's. At
     most `most` remedies are tried, each by `train`. The strongest finding's comes first; the others' follow if it made
     the run worse, or would take back an earlier change.
+
+    A run that a fatal fault ended early has no result yet, so the remedy of that fault is tried too before the step
+    counts as worse: inputs that are scaled may need another learning rate.
     """
     if first is None:
         with listener.stage("Training"):
             first = train(study)
+    state = sure = _State(study=study, diagnosis=first, settings={})
     steps: list[HealingStep] = []
-    kept: dict[str, ParameterValue] = {}
-    tried = _Tried(spec=study.spec)
-    last = first
-    while last.verdict.cause is not Cause.HEALTHY and len(steps) < most:
-        settings = tried.next_of(last.verdict)
+    until = 0  # the steps that led to the sure state
+    tried = _Tried()
+    metric = study.spec.metric
+    while not state.is_healthy and len(steps) < most:
+        settings = tried.next_of(state.diagnosis.verdict)
         if settings is None:
             break
         with listener.stage(f"Training with {settings_words(settings)}"):
-            changed = _with_settings(study, settings, arrays)
+            changed = _with_settings(state.study, settings, arrays)
             after = train(changed)
-        is_kept = not _is_worse(after, last, metric=study.spec.metric)
-        tried.add(settings, study.spec, is_kept=is_kept)
+        is_worse = _is_worse(after, state.diagnosis, metric=metric)
+        tried.add(settings, state.study.spec, is_kept=not is_worse)
+        is_kept = not is_worse or (
+            _health(after) == _ENDED_EARLY and tried.next_of(after.verdict) is not None
+        )
         steps.append(
             HealingStep(
                 settings=settings,
-                before=last.verdict.primary,
+                before=state.diagnosis.verdict.primary,
                 after=after.verdict.primary,
-                value=result_of(after, study.spec.metric),
+                value=result_of(after, metric),
                 is_kept=is_kept,
             )
         )
         if is_kept:
-            study, last = changed, after
-            kept |= settings
-    reason = _reason(last.verdict, steps, most=most)
-    return Healing(study=study, first=first, last=last, steps=tuple(steps), settings=kept, reason=reason)
+            state = _State(study=changed, diagnosis=after, settings={**state.settings, **settings})
+            if not _is_worse(after, sure.diagnosis, metric=metric):
+                sure, until = state, len(steps)
+    return Healing(
+        study=sure.study,
+        first=first,
+        last=sure.diagnosis,
+        steps=(*steps[:until], *(replace(step, is_kept=False) for step in steps[until:])),
+        settings=sure.settings,
+        reason=_reason(sure.diagnosis.verdict, steps, most=most),
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _State:
+    """A configuration on the way, its diagnosis, and the settings that led to it."""
+
+    study: PreparedStudy
+    diagnosis: TrialDiagnosis
+    settings: Mapping[str, ParameterValue]
+
+    @property
+    def is_healthy(self) -> bool:
+        return self.diagnosis.verdict.cause is Cause.HEALTHY
 
 
 def settings_words(settings: Mapping[str, ParameterValue]) -> str:
@@ -204,7 +232,6 @@ class _Tried:
     Together with another setting, such as the reduction, a number means something else.
     """
 
-    spec: StudySpec
     values: dict[str, list[Any]] = field(default_factory=dict)
     lows: dict[str, float] = field(default_factory=dict)
     highs: dict[str, float] = field(default_factory=dict)

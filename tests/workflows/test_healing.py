@@ -142,6 +142,19 @@ def test_worse_means_a_worse_value_and_no_better_health(after: TrialDiagnosis, *
     assert step.is_kept is is_kept
 
 
+def test_a_step_that_ended_early_gets_another_remedy() -> None:
+    """Its result is not known, so the next remedy is tried on top; if that does not help, neither is kept."""
+    first = diagnosis({"data.scale": "standard"}, accuracy=0.5)
+    early = diagnosis({"learning_rate": 0.2}, accuracy=0.1, steps=9)
+    healed = heal(study(), train=script(first, early, HEALTHY))
+    assert [step.is_kept for step in healed.steps] == [True, True]
+    assert healed.settings == {"data.scale": "standard", "learning_rate": 0.2}
+    ill = heal(study(), train=script(first, early, diagnosis({}, accuracy=0.4)))
+    assert [step.is_kept for step in ill.steps] == [False, False]
+    assert ill.last is first
+    assert (ill.settings, ill.study.spec.data.scale) == ({}, "unit")
+
+
 def test_runs_that_ended_early_have_no_value_to_compare() -> None:
     """Two untrained networks are equally ill, whatever chance gave them."""
     early = diagnosis({"learning_rate": 0.2}, steps=5)
