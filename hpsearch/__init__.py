@@ -18,6 +18,7 @@ _MODULES = {
     "DataError": "hpsearch.errors",
     "Diagnosis": "hpsearch.api.diagnosis",
     "HpsearchError": "hpsearch.errors",
+    "Model": "hpsearch.api.models",
     "Progress": "hpsearch.storage.records",
     "Range": "hpsearch.study.spec",
     "StorageError": "hpsearch.errors",
@@ -34,6 +35,7 @@ _MODULES = {
     "errors": "hpsearch.errors",
     "get_all_study_names": "hpsearch.api.studies",
     "import_studies": "hpsearch.api.studies",
+    "load_model": "hpsearch.api.models",
     "load_study": "hpsearch.api.studies",
     "open_storage": "hpsearch.storage",
 }

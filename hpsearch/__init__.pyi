@@ -1,5 +1,6 @@
 from hpsearch import errors
 from hpsearch.api.diagnosis import Diagnosis, diagnose
+from hpsearch.api.models import Model, load_model
 from hpsearch.api.studies import (
     Study,
     create_study,
@@ -28,6 +29,7 @@ __all__ = [
     "DataError",
     "Diagnosis",
     "HpsearchError",
+    "Model",
     "Progress",
     "Range",
     "StorageError",
@@ -45,6 +47,7 @@ __all__ = [
     "errors",
     "get_all_study_names",
     "import_studies",
+    "load_model",
     "load_study",
     "open_storage",
 ]

@@ -53,7 +53,7 @@ INVALID_TEXT: Final = (b"\xed\xa0\x80", b"abc\xff", b"\xc3")
 
 
 def loosen(connection: sqlite3.Connection) -> None:
-    """Make every table again without types and rules, as whoever writes a hostile file would."""
+    """Make every table again without types and rules, as the author of a hostile file would."""
     for table in TABLES:
         columns = ", ".join(
             f'"{c.name}" INTEGER PRIMARY KEY' if c is _row_id(table) else f'"{c.name}"' for c in table.columns

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.verdict_summary import common_remedy, is_audited, wrong_stops
 from hpsearch.search.regions import (
     LARGEST_CHANCE,
@@ -24,7 +23,7 @@ from hpsearch.search.regions import (
     place,
     points,
 )
-from hpsearch.study.messages import format_number, key_path
+from hpsearch.study.messages import format_count, format_number, key_path
 from hpsearch.study.spec import DIAGNOSED_CAUSES, SHORT_NAMES, Dimension, Range, StudySpec
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause
@@ -57,9 +56,9 @@ def advice(
     if spec.configurations:
         return None
     wrong = {trial.number for trial in wrong_stops(trials, maximize=maximize)}
-    counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
-    has_more = len(counted) < len(trials)
-    trials = counted
+    format_count = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
+    has_more = len(format_count) < len(trials)
+    trials = format_count
     ranges = [dimension for dimension in spec.search if isinstance(dimension, Range)]
     ends = [end for dimension in ranges for end in dead_regions(dimension, trials)]
     if ends:

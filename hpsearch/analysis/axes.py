@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
-from hpsearch.analysis.formats import format_count, format_parameter, format_tick
+from hpsearch.analysis.formats import format_parameter, format_tick
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import Choices, Dimension, Range
 from hpsearch.trials import ParameterValue, Trial
 

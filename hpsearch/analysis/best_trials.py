@@ -10,7 +10,7 @@ import numpy as np
 
 from hpsearch.analysis.configurations import configuration_name
 from hpsearch.analysis.confirmation import (
-    Repeated,
+    SeedResults,
     confirmation,
     mean_words,
     ranked_trials,
@@ -51,7 +51,7 @@ def best_lines(
     ]
 
 
-def result_words(trial: Trial, confirmed: Repeated | None, metric: str) -> str:
+def result_words(trial: Trial, confirmed: SeedResults | None, metric: str) -> str:
     """Return `val acc 0.905`, or with fresh seeds `val acc 0.925 over 5 fresh seeds, 0.905 in the search`."""
     value = format_result(trial.value, metric) if confirmed is None else seeds_words(confirmed, metric)
     return f"{format_short_metric(metric)} {value}"

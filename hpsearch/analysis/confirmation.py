@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from hpsearch.analysis.configurations import ConfigurationRow, configuration_name, configuration_rows
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.intervals import (
     CONFIDENCE,
     Interval,
@@ -17,12 +17,13 @@ from hpsearch.analysis.intervals import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.storage.records import Evaluation, Part, StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.trials import ParameterValue, Trial, best_trials
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Repeated:
+class SeedResults:
     """One configuration over fresh seeds.
 
     `values` maps seeds to the metric, None if it is not a finite number; `mean` is None if any value is. `interval` is
@@ -54,13 +55,13 @@ def best_configurations(trials: Sequence[Trial], *, maximize: bool, count: int) 
     return chosen
 
 
-def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> Repeated:
+def seed_results(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metric: str) -> SeedResults:
     """Return the evaluations of `trial` on `part`, ranked first since there are no others."""
     mine = (one for one in evaluations if (one.number, one.part) == (trial.number, part))
     values = {one.seed: one.value(metric) for one in mine}
     finite = [value for value in values.values() if value is not None]
     is_whole = bool(finite) and len(finite) == len(values)
-    return Repeated(
+    return SeedResults(
         rank=1,
         number=trial.number,
         params=trial.params,
@@ -73,7 +74,7 @@ def repeat(trial: Trial, evaluations: Sequence[Evaluation], *, part: Part, metri
 
 def confirmation(
     trials: Sequence[Trial], evaluations: Sequence[Evaluation], *, metric: str, maximize: bool
-) -> list[Repeated]:
+) -> list[SeedResults]:
     """Return those of `trials` that were trained with fresh seeds, the best mean first, each compared with the best.
 
     A trial without a finite number for any seed comes last. The differences to the best are taken seed by seed, and
@@ -81,7 +82,7 @@ def confirmation(
     """
     trained = {one.number for one in evaluations if one.part == "validation"}
     found = [
-        repeat(trial, evaluations, part="validation", metric=metric)
+        seed_results(trial, evaluations, part="validation", metric=metric)
         for trial in trials
         if trial.number in trained
     ]
@@ -89,18 +90,18 @@ def confirmation(
     ranked = [replace(one, rank=rank) for rank, one in enumerate(found, start=1)]
     others = len(ranked) - 1
     return [
-        one if one.rank == 1 else replace(one, is_behind=_is_behind(ranked[0], one, comparisons=others))
+        one if one.rank == 1 else replace(one, is_behind=_is_worse(ranked[0], one, comparisons=others))
         for one in ranked
     ]
 
 
-def _order(one: Repeated, *, maximize: bool) -> tuple[int, float, int]:
+def _order(one: SeedResults, *, maximize: bool) -> tuple[int, float, int]:
     if one.mean is None:
         return one.broken or 1, 0.0, one.number
     return 0, -one.mean if maximize else one.mean, one.number
 
 
-def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | None:
+def _is_worse(best: SeedResults, other: SeedResults, *, comparisons: int) -> bool | None:
     """Return whether `other` differs from `best` beyond the variation of seeds; None if they share fewer than two."""
     if best.mean is None:
         return None
@@ -113,7 +114,7 @@ def _is_behind(best: Repeated, other: Repeated, *, comparisons: int) -> bool | N
     return None if span is None else not span[0] <= 0 <= span[1]
 
 
-def sentence(found: Sequence[Repeated]) -> str:
+def sentence(found: Sequence[SeedResults]) -> str:
     """Return a sentence: whether the best of `found`, the first, is separable from the others."""
     best, others = found[0], found[1:]
     if best.mean is None:
@@ -186,20 +187,20 @@ def rival_of(
     return None if best.value in values else best
 
 
-def seeds_words(one: Repeated, metric: str) -> str:
+def seeds_words(one: SeedResults, metric: str) -> str:
     """Return `0.925 over 5 fresh seeds, 0.905 in the search`."""
     over = " fresh seeds" if one.mean is None else f" over {format_count(len(one.values), 'fresh seed')}"
     return f"{mean_words(one, metric)}{over}, {format_result(one.in_search, metric)} in the search"
 
 
-def mean_words(one: Repeated, metric: str) -> str:
+def mean_words(one: SeedResults, metric: str) -> str:
     """Return the mean over fresh seeds, or the number of seeds without a finite result."""
     if one.mean is None:
         return f"no number with {one.broken} of {len(one.values)}"
     return format_result(one.mean, metric)
 
 
-def interval_words(one: Repeated, metric: str) -> str:
+def interval_words(one: SeedResults, metric: str) -> str:
     """Return `0.961 to 0.985`; empty if there is no interval."""
     if one.interval is None:
         return ""

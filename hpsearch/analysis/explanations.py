@@ -70,10 +70,23 @@ _EXTERNAL: Final[Mapping[Cause, TrialState]] = {
 }
 """The causes that diagnosis does not find -> the state of their trials."""
 
+_WIDE: Final = (
+    "If minibatches have fewer than 64 examples, losses, outputs and units are measured on 256 training examples "
+    "instead."
+)
+
+_EXPLAINS: Final = (
+    "It is the verdict only of a trial that has another serious problem, or whose loss after 200 steps is above 80 % "
+    "of the first one or of that of guessing."
+)
+
 _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
     Cause.NONFINITE_INPUT: (
         "an input is NaN or infinite",
-        "Before the first step. The readers of hpsearch refuse such data, so this guards other sources.",
+        (
+            "Before the first step. The readers of hpsearch refuse such data, so this guards other sources. "
+            + _EXPLAINS
+        ),
         "fill or drop those inputs",
     ),
     Cause.LOG_ZERO: (
@@ -98,7 +111,7 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "A number becomes NaN or infinite after the first step, or the loss is above 1,000 times the "
             "first one (and above 1,000) in two measured steps in a row. Networks with LeakyReLU or batch "
             "normalization can recover from such a loss: they get the verdict after ten measured steps and "
-            "the end of an epoch, with 85 % confidence."
+            "the end of an epoch, with 85 % confidence. " + _WIDE
         ),
         "a lower learning rate",
     ),
@@ -106,86 +119,103 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "the outputs, or the weights with the loss, grow towards divergence; or the first pass overflows",
         (
             "In two measured steps in a row, the largest output of a classifier is above 100,000, or the "
-            "weights have grown tenfold and the loss is 30 times the first one and that of guessing. Networks"
-            " with LeakyReLU or batch normalization are exempt, because they can recover. A first pass that "
-            "is not finite counts for all."
+            "weights have grown tenfold and the loss is above 30 times the first one and that of guessing. "
+            "Networks with LeakyReLU or batch normalization are exempt, because they can recover. A first "
+            "pass that is not finite counts for all. " + _WIDE
         ),
         "a lower learning rate; at the first pass smaller inputs and initial weights",
     ),
     Cause.DEAD_RELU_TOTAL: (
         "the units of a ReLU layer and their gradients became silent",
         (
-            "In ten measured steps in a row, and for 1,000 examples, at least 85 % of a layer's units fire "
-            "for no example of the minibatch, and at last 98 %; or the first layer's gradient is exactly 0 in"
-            " three measured steps in a row. The first step was normal, and the loss has not halved."
+            "In ten measured steps in a row, and for 1,000 examples or all, at least 85 % of a layer's units "
+            "fire for no example of the minibatch, and at last 98 %; or the first layer's gradient is exactly "
+            "0 in three measured steps in a row, each of 100 examples or more. The first step was normal, and "
+            "the loss is above half of the first one or of that of guessing. " + _WIDE
         ),
-        "a lower learning rate",
+        "a lower learning rate; wider layers if one has fewer than 8 units",
     ),
     Cause.DEAD_RELU_PARTIAL: (
         (
-            "at least a quarter of a ReLU layer is silent while the rest still learns, or 85 % is silent and "
-            "the rest learns little"
+            "at least 85 % of a ReLU layer is silent and the rest learns little, or a quarter is and the rest "
+            "learns nothing"
         ),
         (
-            "In twenty measured steps in a row, and for 2,000 examples, at least 85 % of a layer's units fire"
-            " for no example, and the loss has not halved. Or, with 60 % confidence, which stops no trial: 25"
-            " % of the units have not fired for 1,000 examples, more than at the first step, and the loss has"
-            " not fallen to a tenth."
+            "In twenty measured steps in a row, over 50 steps or more and for 2,000 examples or all, at least "
+            "85 % of a layer's units fire for no example, the loss is above 90 % of the first one or of that "
+            "of guessing, and validation is not above chance. Or, with 80 % confidence, which stops no trial: "
+            "25 % of the units, and 10 % more than at the first step, have not fired for 1,000 examples or in "
+            "ten measured steps, and the loss is above 95 % of the first one or of that of guessing (above 30 "
+            "% if it is 85 % of the units). " + _WIDE
         ),
-        "a lower learning rate",
+        "a lower learning rate; wider layers if one has fewer than 8 units",
     ),
     Cause.BORN_DEAD: (
         "a ReLU, ELU, SELU, GELU or SiLU layer is silent from the first step",
         (
-            "As `dead_relu_total`, but the layer is silent, or the first layer's gradient is 0, at the very "
-            "first step."
+            "As `dead_relu_total`, but at the very first step at least 85 % of a layer is silent, or the "
+            "first layer's gradient is 0. " + _WIDE
         ),
-        '`model.initializer = "he"`; wider layers if they have fewer than 8 units',
+        (
+            '`model.initializer = "he"`, or batch normalization if that is set; wider layers if one has fewer '
+            "than 8 units"
+        ),
     ),
     Cause.SYMMETRIC_INIT: (
         "all initial weights are 0 or nearly 0, and units that start equal stay equal",
         (
             "Before the first step: the scale of `model.initializer` is at most 1e-6, and there is a hidden "
-            "layer."
+            "layer. " + _EXPLAINS
         ),
         'random weights: `model.initializer = "he"` or `"xavier"`',
     ),
     Cause.SATURATED: (
         "most of a sigmoid or tanh layer is in the flat part of the activation, and little is learned",
         (
-            "In three measured steps in a row, more than half of a layer's activations have an input beyond 5"
-            " (sigmoid) or 2.5 (tanh), and the loss is above a fifth of the first one and of that of "
-            "guessing."
+            "In three measured steps in a row, more than half of a layer's activations have an input beyond 5 "
+            "(sigmoid) or 2.5 (tanh), and the loss is above 60 % of the first one or of that of guessing "
+            "(above 20 % if 95 % of the activations are so). " + _WIDE
         ),
-        'a lower learning rate; if so from the first step, `model.initializer = "xavier"`',
+        (
+            'a lower learning rate; if so from the first step, `model.initializer = "xavier"` or another '
+            "activation"
+        ),
     ),
     Cause.NEG_PLATEAU: (
         "an ELU, SELU, GELU or SiLU layer is far on its negative side, so its gradient vanishes",
         (
-            "In ten measured steps in a row, and for 1,000 examples, at least 85 % of a layer's units are "
-            "positive for no example of the minibatch. The first step was normal, and the loss has not "
-            "halved."
+            "In ten measured steps in a row, and for 1,000 examples or all, at least 85 % of a layer's units "
+            "are positive for no example of the minibatch. The first step was normal, and the loss is above "
+            "half of the first one or of that of guessing. " + _WIDE
         ),
-        "a lower learning rate",
+        "a lower learning rate; wider layers if one has fewer than 8 units",
     ),
     Cause.VANISHING_GRAD: (
         "the signal or its gradient vanishes in a deep network from the first step",
         (
             "With two hidden layers or more: at the first step the first layer's gradient is below a "
             "thousandth of the last one's, or the outputs of any two examples differ by less than 0.001, and "
-            "after 25 steps the loss has fallen by less than 5 %. Or, with 70 % confidence: the gradient is "
-            "below a thirtieth, and after 200 steps the outputs differ by less than 0.25 and the loss is that"
-            " of guessing."
+            "after 15 steps the loss is above 95 % of the first one or of that of guessing. Or, with 70 % "
+            "confidence: the gradient is below 3 %, after 200 steps the outputs differ by less than 0.25, the "
+            "loss is near that of guessing, and at least half of each layer's units fire. " + _WIDE
         ),
-        '`model.activation = "relu"` with a fitting initializer',
+        (
+            'random weights with `model.initializer = "he"` and `model.activation = "relu"`; if both are set, '
+            "batch normalization, then fewer and wider layers"
+        ),
     ),
     Cause.EXPLODING_GRAD: (
         "the signal or its gradient explodes in a deep network in the first step",
         (
             "With two hidden layers or more: at the first step the first layer's gradient is above 70 times "
-            "the last one's, or the loss is above 20 times that of guessing, and the loss has not halved."
+            "the last one's, or the loss is above 20 times that of guessing (for numbers: 20 times the "
+            "largest target's square). The loss is still above half of the first one or of that of guessing. "
+            + _WIDE
         ),
-        "a fitting initializer",
+        (
+            'random weights with `model.initializer = "he"` and `model.activation = "relu"`; if both are set, '
+            "batch normalization, then fewer and wider layers"
+        ),
     ),
     Cause.LR_TOO_LOW: (
         (
@@ -194,82 +224,96 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         ),
         (
             "After 50 steps, or half of the trial if that is shorter: at the present pace all steps together "
-            "lower the loss by less than a tenth, it has not fallen by more so far, and at least half of each"
-            " layer's units fire. Or, with 60 % confidence in the last tenth of a trial: longer steps would "
-            "have lowered the loss faster, and it is above 30 % of that of guessing."
+            "lower the loss by less than a tenth, or move each layer by less than a tenth of its weights. The "
+            "loss has not fallen by a tenth so far and is not clearly below that of guessing, and at least "
+            "half of each layer's units fire. Or, with 80 % confidence in the last tenth of a trial: longer "
+            "steps would have lowered the loss faster, it still falls in a straight line, and it is above "
+            "half of the first one or of that of guessing. " + _WIDE
         ),
         "a higher learning rate",
     ),
     Cause.LR_TOO_HIGH: (
         "the steps overshoot: the loss stays high and jumps",
         (
-            "With 70 % confidence after 150 steps and four epochs: most measured steps are longer than the "
-            "best ones, the training loss rose in at least a third of the epochs, and it is above an eighth "
-            "of the first one and of that of guessing."
+            "With 70 % confidence after 150 steps and four epochs: at least half of the measured steps are "
+            "1.5 times as long as the best ones or longer, the training loss rose in at least a third of the "
+            "epochs, and it is above an eighth of the first one or of that of guessing."
         ),
         "a lower learning rate",
     ),
     Cause.INPUT_UNSCALED: (
         "the inputs are large: a root mean square above 5",
-        "Before the first step, from the training part after `data.scale`.",
+        ("Before the first step, from the training part after `data.scale`. " + _EXPLAINS),
         '`data.scale = "standard"`',
     ),
     Cause.INPUT_DEGENERATE: (
         (
-            "nearly all inputs are 0, as after an integer division of pictures, or all examples have the same"
-            " inputs"
+            "nearly all inputs are 0, as after an integer division of pictures, or all examples have the same "
+            "inputs"
         ),
         (
             "Before the first step: all inputs are 0, or they are 0 and 1 with less than 2 % ones, or no "
-            "input differs between examples."
+            "input differs between examples. " + _EXPLAINS
         ),
         "floating-point division; check how the inputs are read",
     ),
     Cause.LABELS_UNRELATED: (
         "the steps are sound, but one minibatch does not help the next, as if labels were shuffled",
         (
-            "With 80 % confidence after 200 steps: in the steps 75 to 300 the loss is that of guessing "
+            "With 75 % confidence after 200 steps: in the steps 75 to 300 the loss is near that of guessing "
             "although each step lowers the loss of its own minibatch, and the output layer's gradients have "
-            "no common direction, neither from minibatch to minibatch nor from example to example. Validation"
-            " is not better than chance."
+            "no common direction, neither from minibatch to minibatch nor from example to example. Validation "
+            "is at chance, or much better than training, as if only the training labels were shuffled. "
+            + _WIDE
         ),
         "examples and labels that belong together",
     ),
     Cause.VAL_MISALIGNED: (
-        "validation stays at chance while training improves",
+        "validation stays at chance while training learns what its examples share",
         (
             "In no epoch is validation better than guessing, while training accuracy is 30 points above the "
-            "share of the most frequent class (for numbers: training explains 30 % of the variance)."
+            "share of the most frequent class (for numbers: training explains 30 % of the variance). Training "
+            "learns more than single examples: its gradients agree from minibatch to minibatch, or both "
+            "losses were far apart as soon as it learned. There are enough validation examples to rule out "
+            "bad luck."
         ),
         "validation examples and labels that belong together",
     ),
     Cause.COLLAPSED_OUTPUT: (
         "the network predicts nearly always the same, although its units are active",
         (
-            "With 70 % confidence after 200 steps: in five measured steps in a row at least 95 % of the "
-            "predictions are one class, no more of them are right than the share of the most frequent class, "
-            "and at least half of each layer's units fire."
+            "With 85 % confidence after 200 steps: in five measured steps in a row, and for 500 examples or "
+            "all, at least 95 % of the predictions are one class (more if other classes are rare), no more of "
+            "them are right than the share of the most frequent class, and at least half of each layer's "
+            "units fire. The loss is above half of the first one or of that of guessing, and validation is "
+            "not above chance. If one class has 90 % of the examples, the loss does not matter. " + _WIDE
         ),
-        "balanced classes, or another learning rate",
+        "balanced classes; if they are balanced, another learning rate",
     ),
     Cause.WRONG_LOSS_PAIR: (
         "classes are learned by squared error, or the loss does not fit the output",
-        "Before the first step, from `model.loss` and `model.output`.",
+        (
+            "Before the first step, from `model.loss` and `model.output`. It is the verdict even of a trial "
+            "that does well."
+        ),
         '`model.loss = "cross_entropy"`, `model.output = "auto"`',
     ),
     Cause.OUTPUT_RANGE: (
         "some targets are outside the range of the output activation",
-        'Before the first step, for numbers: for example a negative target with `model.output = "relu"`.',
-        '`model.output = "identity"`',
+        (
+            'Before the first step, for numbers: for example a negative target with `model.output = "relu"`. '
+            "It is the verdict even of a trial that does well."
+        ),
+        '`model.output = "identity"`, or scaled targets',
     ),
     Cause.WD_DOMINATES: (
         "weight decay outweighs the data: it shrinks the weights to nothing, or makes them oscillate",
         (
-            "The weights are below a third of the initial ones; or at the first step weight decay pulls twice"
-            " as hard as the data, and the output layer's step is longer than its weights. The loss is above "
-            "a tenth of the first one and of that of guessing."
+            "The weights are below a third of the initial ones (a fifth if the loss has fallen by a tenth); "
+            "or at the first step weight decay pulls twice as hard as the data, and the output layer's step "
+            "is longer than its weights. The loss is above a fifth of the first one or of that of guessing."
         ),
-        "a hundredth of the weight decay",
+        "a tenth of the weight decay, or less",
     ),
     Cause.TRAIN_EVAL_SHIFT: (
         (
@@ -283,27 +327,48 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "validation got worse for three epochs while training still improved",
         (
             "With 80 % confidence: after the best epoch, the validation loss is 15 % above its best in three "
-            "epochs in a row (and above it by 5 % of the loss of guessing), while the training loss fell by 5"
-            " %."
+            "epochs in a row (and above it by 5 % of the loss of guessing), while the training loss fell by 5 "
+            "%. The validation accuracy has fallen too, or the validation loss is above half of that of "
+            "guessing."
         ),
         "fewer epochs",
     ),
     Cause.PLATEAU: (
         "the loss is flat at a high level, and a layer is very narrow",
         (
-            "With 60 % confidence after eight epochs: the training loss changed by less than 5 % and is above"
-            " a fifth of that of guessing; the narrowest hidden layer has fewer units than 3 or than half the"
-            " classes."
+            "With 85 % confidence after eight epochs: the training loss changed by less than 5 % from four "
+            "epochs to the next four, and is above a fifth of that of guessing; the validation loss is less "
+            "than twice as high. The narrowest hidden layer has fewer units than 3 or than half the classes."
         ),
         "wider layers",
     ),
     Cause.GRAD_REDUCTION_SUM: (
         "gradients are summed over the minibatch, which multiplies the learning rate by its size",
         (
-            'Before the first step: `training.reduction` is "sum". It counts only in a trial that has another'
-            " problem."
+            'Before the first step: `training.reduction` is "sum", and a minibatch has several examples. It '
+            "is the verdict only of a trial that has another serious problem, since it is a choice."
         ),
-        '`training.reduction = "mean"`',
+        '`training.reduction = "mean"`, with a learning rate that keeps the steps',
+    ),
+    Cause.TARGETS_UNSCALED: (
+        (
+            "the targets of a regression are in the thousands or below a thousandth, far from the outputs of "
+            "a new network"
+        ),
+        (
+            "Before the first step, for numbers: the root mean square of the targets is above 1,000 or below "
+            "0.001. " + _EXPLAINS
+        ),
+        "targets less their mean, divided by their deviation",
+    ),
+    Cause.DEAD_INPUT_COLUMN: (
+        "outliers squeeze a column of inputs to nearly one number, or a column is constant",
+        (
+            "Before the first step, for tables, from the training part after `data.scale`: nine of ten "
+            "numbers of a column differ by less than a thousandth of the columns' usual deviation, or all are "
+            "equal. It is a note next to another verdict, and never the verdict itself."
+        ),
+        "clipped outliers; columns that vary",
     ),
     Cause.HEALTHY: (
         "no fault was found",
@@ -320,8 +385,15 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
     ),
     Cause.OUTRANKED: (
         "other trials were better after as many epochs",
-        "One of Optuna's pruners, `pruning.rank`, compares the trials after each epoch.",
-        'nothing is wrong with it; `pruning.rank = "none"` trains all trials to the end',
+        (
+            "One of Optuna's pruners, `pruning.rank`, compares the trials after each epoch. If diagnosis "
+            "found a fault in the trial until then, its evidence and remedy are kept: `hpsearch trial show` "
+            "prints them."
+        ),
+        (
+            'that of the fault that diagnosis found, if any; `pruning.rank = "none"` trains all trials to the '
+            "end"
+        ),
     ),
     Cause.WORKER_LOST: (
         "worker after worker was lost while it trained this trial",

@@ -42,13 +42,6 @@ def format_short_metric(metric: str) -> str:
     return {"validation_accuracy": "val acc", "validation_loss": "val loss"}.get(metric, metric)
 
 
-def format_count(count: int, noun: str = "") -> str:
-    """Return `1,234`, or with a noun `1,234 trials`, `1 trial`, `no trials`."""
-    if not noun:
-        return f"{count:,}"
-    return f"{count or 'no':{',' if count else ''}} {noun}{'' if count == 1 else 's'}"
-
-
 def format_share(part: float, whole: float) -> str:
     """Return `part` of `whole` in percent: `0 %`, `below 1 %`, `37 %`; for a `whole` of 0, `0 %`."""
     percent = 100 * part / whole if whole else 0.0

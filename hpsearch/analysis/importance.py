@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.search.ranking import is_dead, last_value
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import Trial, TrialState
 

@@ -8,9 +8,10 @@ from statistics import fmean
 from typing import Final, final
 
 from hpsearch.analysis.configurations import configuration_rows
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.intervals import metric_bounds, students_quantile, wilson_interval, within
 from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial
 
 _LEAST_STEP: Final = 1e-6
@@ -41,7 +42,7 @@ def noise_floor(snapshot: Snapshot, best: float | None) -> NoiseFloor | None:
 def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     """Return the band of seeds: the pooled deviation within configurations, times Student's quantile."""
     metric = snapshot.study.spec.metric
-    again = _again(snapshot)
+    again = _repeated_results(snapshot)
     listed = [row.values for row in configuration_rows(snapshot.study, snapshot.trials)]
     repeated = [values for values in (*again, *listed) if len(values) > 1]
     freedom = sum(len(values) - 1 for values in repeated)
@@ -63,7 +64,7 @@ def _measured(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     )
 
 
-def _again(snapshot: Snapshot) -> Sequence[Sequence[float]]:
+def _repeated_results(snapshot: Snapshot) -> Sequence[Sequence[float]]:
     """Return the results of configurations that were trained again, grouped by configuration."""
     metric = snapshot.study.spec.metric
     groups: dict[int, list[float]] = {}

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from hpsearch.analysis.formats import format_count, format_share
+from hpsearch.analysis.formats import format_share
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
-from hpsearch.study.messages import format_number, toml_text
+from hpsearch.study.messages import format_count, format_number, toml_text
 from hpsearch.training.evaluation import evaluate
 from hpsearch.training.measurements import SILENT_EXAMPLES
 from hpsearch.training.recording import Recording
@@ -66,7 +66,7 @@ def nonfinite_sentence(recording: Recording) -> str:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerUnits:
-    """The units of one hidden layer (counted from 1), `deaths` by unit: the step of the last firing, -1 for never.
+    """The units of one hidden layer (format_count from 1), `deaths` by unit: the step of the last firing, -1 for never.
 
     `never_positive` is the share of units that are positive for none of the `held_back` validation examples at the end.
     """

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.analysis.axes import learning_rate_of
-from hpsearch.analysis.formats import format_count
 from hpsearch.storage.records import Progress
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import Dimension, Range
 from hpsearch.trials import Fate, Trial
 

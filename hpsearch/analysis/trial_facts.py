@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from hpsearch.analysis.formats import format_parameter, format_result, format_time
+from hpsearch.analysis.formats import format_parameter, format_result, format_share, format_time
 from hpsearch.storage.records import Foreign
 from hpsearch.study.messages import format_number
 from hpsearch.trials import FIXED, OTHERS, Fate, ParameterValue, Trial, TrialState
-from hpsearch.verdicts import Cause, Finding
+from hpsearch.verdicts import DIAGNOSED, Cause, Finding
 
 OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
 """Verdicts unrelated to any step of the optimizer."""
@@ -30,8 +30,13 @@ def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:
 
 
 def evidence_facts(finding: Finding) -> list[tuple[str, str]]:
-    """Return the evidence, numbers with four digits."""
-    return [(name, format_number(value, digits=4)) for name, value in finding.evidence.items()]
+    """Return the evidence, numbers with four digits; `also found` names the diagnosis of an outranked trial."""
+    return [
+        ("also found", f"{name.removeprefix(DIAGNOSED)}, confidence {format_share(value, 1)}")
+        if name.startswith(DIAGNOSED)
+        else (name, format_number(value, digits=4))
+        for name, value in finding.evidence.items()
+    ]
 
 
 def suggested_facts(finding: Finding) -> list[tuple[str, str]]:

@@ -15,10 +15,13 @@ from hpsearch.analysis.trial_facts import OUTSIDE
 from hpsearch.study.messages import format_number
 from hpsearch.study.spec import Dimension, Range
 from hpsearch.trials import Fate, Trial, TrialState, best_trials
-from hpsearch.verdicts import AUDITED_AT, Cause, Finding
+from hpsearch.verdicts import AUDITED_AT, Cause, Finding, diagnosed_cause
 
 BEST_OF: Final = 10
 """The best tenth, as its divisor."""
+
+RANK_EVIDENCE: Final = ("value", "epochs")
+"""The evidence of every outranked trial; the rest belongs to its diagnosis, which differs from trial to trial."""
 
 
 @final
@@ -79,13 +82,15 @@ class VerdictRow:
     """One verdict: its number of trials, their place in the search space, cost, evidence, and the remedy.
 
     `ended` counts the trials that were not stopped: those diagnosed at their end, and audited ones. It is empty if all
-    were stopped. `epochs` are the epochs that the trials began.
+    were stopped. `also` counts the faults that diagnosis found in outranked trials. `epochs` are the epochs that the
+    trials began.
     """
 
     cause: Cause
     fate: Fate
     trials: int
     ended: str
+    also: str
     span: str
     epochs: int
     evidence: str
@@ -131,6 +136,7 @@ def _row(cause: Cause, trials: Sequence[Trial], dimension: str | None) -> Verdic
         fate=Counter(trial.fate for trial in trials).most_common(1)[0][0],
         trials=len(trials),
         ended=_ended(trials),
+        also=_also(findings),
         span=_span(trials, dimension),
         epochs=sum(trial.epochs for trial in trials),
         evidence=_evidence(findings),
@@ -144,6 +150,14 @@ def _ended(trials: Sequence[Trial]) -> str:
     audited = sum(is_audited(trial) for trial in complete)
     counts = (("audited", audited), ("complete", len(complete) - audited))
     return ", ".join(f"{count:,} {name}" for name, count in counts if count)
+
+
+def _also(findings: Sequence[Finding]) -> str:
+    """Return `of them 2 also dead_relu_total, 1 also overfit`: the faults of outranked trials, most frequent first."""
+    counts = Counter(cause for finding in findings if (cause := diagnosed_cause(finding)) is not None)
+    ordered = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
+    words = ", ".join(f"{count:,} also {cause}" for cause, count in ordered)
+    return f"of them {words}" if words else ""
 
 
 def _span(trials: Sequence[Trial], dimension: str | None) -> str:
@@ -172,7 +186,12 @@ def _remedy(trials: Sequence[Trial], dimension: str | None) -> str:
 def _evidence(findings: Sequence[Finding]) -> str:
     """Return the median of each statistic and of the first step: `dead_share 0.98, from step 132`."""
     names = list(
-        dict.fromkeys(name for finding in findings for name in finding.evidence if name != AUDITED_AT)
+        dict.fromkeys(
+            name
+            for finding in findings
+            for name in finding.evidence
+            if name != AUDITED_AT and (finding.cause is not Cause.OUTRANKED or name in RANK_EVIDENCE)
+        )
     )
     columns: Mapping[str, list[float]] = {
         name: [finding.evidence[name] for finding in findings if name in finding.evidence] for name in names

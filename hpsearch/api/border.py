@@ -55,7 +55,7 @@ def drained_on_interrupt(what: str) -> Iterator[StopRequest]:
         raise KeyboardInterrupt(f"{what} was stopped at once") from None
     finally:
         signal.signal(signal.SIGINT, before)
-    if stop.is_asked:
+    if stop.is_requested:
         raise KeyboardInterrupt(
             f"{what} was stopped; its results so far are stored: call it again to continue"
         )

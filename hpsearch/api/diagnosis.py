@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast, final, overload
 
-from hpsearch.analysis.formats import format_count, format_share
+from hpsearch.analysis.formats import format_share
 from hpsearch.analysis.trial_facts import cause_words
 from hpsearch.api.border import public
 from hpsearch.api.data import Data, study_data
@@ -17,6 +17,7 @@ from hpsearch.api.trials import RecordedTraining, TrialVerdict, verdict_of
 from hpsearch.data.arrays import ArrayValues
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.study.files import with_examples
+from hpsearch.study.messages import format_count
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
@@ -115,7 +116,7 @@ def _diagnosis(draft: Draft, configuration: str | None) -> Diagnosis:
 
 @final
 class Diagnosis:
-    """What is wrong with one configuration, with its evidence and remedy, and its training from the inside.
+    """The diagnosis of one configuration: its verdict with evidence and remedy, and its training step by step.
 
     >>> diagnosis = hpsearch.diagnose("digits", learning_rate=1e-6)
     >>> diagnosis
@@ -165,12 +166,12 @@ class Diagnosis:
 
     @property
     def cause(self) -> Cause:
-        """What is wrong, in a word; `healthy` if nothing is."""
+        """The name of the verdict, such as `lr_too_low`; `healthy` if nothing is wrong."""
         return self.verdict.cause
 
     @property
     def confidence(self) -> float:
-        """How sure that is, in 0..1."""
+        """The confidence in the verdict, in 0..1."""
         return self.verdict.confidence
 
     @property
@@ -180,12 +181,12 @@ class Diagnosis:
 
     @property
     def evidence(self) -> Mapping[str, float]:
-        """What it is concluded from: statistics and their values."""
+        """The statistics that support the verdict, with their values."""
         return self.verdict.evidence
 
     @property
     def remedy(self) -> str:
-        """What to do about it, in a sentence."""
+        """The suggested change, as a sentence."""
         return self.verdict.remedy
 
     @property
@@ -210,7 +211,7 @@ class Diagnosis:
 
     @property
     def training(self) -> RecordedTraining:
-        """The same training, recorded at every step: it is trained once more when this is first read.
+        """The same training, recorded at every step: the first access trains it again.
 
         >>> hpsearch.diagnose("digits", learning_rate=30.0).training.figure_names[:3]
         ('accuracy', 'loss', 'output-weights')

@@ -1,4 +1,4 @@
-"""What notebooks show of studies, trials and verdicts: HTML without scripts, and pictures as SVG.
+"""Cards of studies, trials and verdicts for notebooks: HTML without scripts, and pictures as SVG.
 
 The functions take records and return the HTML of `_repr_html_`. All texts are escaped by the templates.
 """
@@ -13,7 +13,7 @@ from hpsearch.analysis.advice import advice
 from hpsearch.analysis.axes import SECOND_STRIDE, Axis, axis_of, coordinate, ticks_between
 from hpsearch.analysis.best_trials import best_table, leading_trials, value_words
 from hpsearch.analysis.explanations import EXPLANATIONS
-from hpsearch.analysis.formats import format_count, format_share, format_short_metric
+from hpsearch.analysis.formats import format_share, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_sentence
 from hpsearch.analysis.trial_facts import (
@@ -26,6 +26,7 @@ from hpsearch.api.pace import count_words
 from hpsearch.report.palette import DARK, STAR
 from hpsearch.report.parts import piece
 from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate, Trial
 from hpsearch.verdicts import Finding
 

@@ -38,7 +38,7 @@ def sentences_in_notebook(name: str) -> Iterator[Notify]:
 
     def show(line: str) -> None:
         nonlocal shown
-        lines[1:] = [line]  # the first line stays: it tells how much there is to do
+        lines[1:] = [line]  # the first line stays: it has the amount of work
         card = ProgressCard(progress_card(name, lines=lines), "; ".join((f"{name}: {lines[0]}", *lines[1:])))
         if shown is None:
             shown = _displayed(card)
@@ -56,7 +56,7 @@ def _displayed(card: "ProgressCard") -> Any:
 @final
 @dataclass(frozen=True, slots=True)
 class ProgressCard:
-    """What IPython displays: HTML, or text in front ends without HTML."""
+    """A card for IPython: HTML, or text in front ends without HTML."""
 
     html: str
     text: str
@@ -114,7 +114,7 @@ class NotebookProgress:
     def _announce(self) -> None:
         """Show that a request to stop has arrived, which the main thread may do much later."""
         while not self._left.wait(0.05):
-            if self.stop.is_asked:
+            if self.stop.is_requested:
                 self._update()
                 return
 
@@ -132,7 +132,7 @@ class NotebookProgress:
             words = "starting workers"
             return ProgressCard(progress_card(name, lines=[words]), f"{name}: {words}")
         lines = [self._speed(progress), best_words(self.study, progress)]
-        if self.stop.is_asked and not progress.is_done:
+        if self.stop.is_requested and not progress.is_done:
             lines.append("stopped; the same call continues from here" if self._left.is_set() else _STOPPING)
         shown = [line for line in lines if line]
         html = progress_card(name, lines=shown, progress=progress, notes=self.notes[-_MOST_NOTES:])
@@ -142,4 +142,4 @@ class NotebookProgress:
         now_s = time.monotonic()
         if self._left.is_set():
             return f"after {format_duration(now_s - self._began_s)}"
-        return speed_words(progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked)
+        return speed_words(progress, self._pace, now_s=now_s, is_stopping=self.stop.is_requested)

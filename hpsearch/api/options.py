@@ -32,7 +32,7 @@ Value: TypeAlias = ParameterValue | Sequence[int] | Mapping[str, float]
 """A value of a key: a number, a text, a flag, a list of widths, or an initializer with its scale."""
 
 SearchSpace: TypeAlias = Mapping[str, Range | Choices]
-"""What a study searches: `{"learning_rate": Range(1e-5, 1, log=True), "model.hidden": Choices([[32], [64]])}`."""
+"""The search space of a study: `{"learning_rate": Range(1e-5, 1, log=True), "model.hidden": Choices([[32], [64]])}`."""
 
 
 class DataOptions(TypedDict, total=False):

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.analysis.formats import format_count, format_duration, format_result, format_short_metric
+from hpsearch.analysis.formats import format_duration, format_result, format_short_metric
 from hpsearch.analysis.study_state import fate_rows
 from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate
 
 

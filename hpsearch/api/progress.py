@@ -8,14 +8,14 @@ from typing import TypeAlias
 
 from hpsearch.api.border import LOGGER
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.listener import SILENT, Listener, Notify, Show, ignore
+from hpsearch.worker.shutdown import StopRequest, do_nothing
+from hpsearch.workflows.listener import SILENT, Listener, Notify, Show
 
 ProgressOption: TypeAlias = bool | Callable[[Progress], None]
 """True shows progress if there is a terminal or a notebook; a function gets the progress about twice a second."""
 
 Watch: TypeAlias = Callable[[StoredStudy, StopRequest, Sequence[str]], AbstractContextManager[Show]]
-"""What a renderer is: see `Listener.watch`."""
+"""The type of a renderer: see `Listener.watch`."""
 
 _WARNING = "Warning: "
 
@@ -28,7 +28,7 @@ def listener_of(progress: ProgressOption) -> Listener:
 @contextmanager
 def sentence_listener(name: str, *, progress: bool) -> Iterator[Listener]:
     """Yield the listener of a call on the study `name` that reports in sentences. The last ones are shown."""
-    with _sentence_renderer(name) if progress else nullcontext(ignore) as show:
+    with _sentence_renderer(name) if progress else nullcontext(do_nothing) as show:
 
         def log_and_show(line: str) -> None:
             log(line)
@@ -46,7 +46,7 @@ def _sentence_renderer(name: str) -> AbstractContextManager[Notify]:
         from hpsearch.api.terminal_progress import sentences_in_terminal
 
         return sentences_in_terminal(name)
-    return nullcontext(ignore)
+    return nullcontext(do_nothing)
 
 
 def log(line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 from hpsearch.analysis.best_trials import leading_trials
-from hpsearch.analysis.confirmation import Repeated
+from hpsearch.analysis.confirmation import SeedResults
 from hpsearch.analysis.formats import format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
@@ -37,7 +37,7 @@ from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec, full_
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
-from hpsearch.workflows.default_storage import is_unmade
+from hpsearch.workflows.default_storage import is_missing
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
 from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
@@ -206,7 +206,7 @@ def get_all_study_names(storage: str | None = None) -> list[str]:
     ['lesson']
     """
     url = url_of(storage)
-    if is_unmade(url):
+    if is_missing(url):
         return []
     with open_store(url, foreign=True) as store:
         return [listed.name for listed in store.studies.listing()]
@@ -285,7 +285,7 @@ class Study:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What `create_study` found wrong with the data or the fixed values, ahead of any training.
+        """Problems that `create_study` found in the data or the fixed values, before any training.
 
         >>> study.warnings
         ()
@@ -307,7 +307,7 @@ class Study:
 
     @property
     def metric(self) -> str:
-        """The name of what is searched for, such as `validation_accuracy`.
+        """The name of the metric, such as `validation_accuracy`.
 
         >>> study.metric
         'validation_accuracy'
@@ -566,7 +566,7 @@ class Study:
         )
 
     @public
-    def confirm(self, best: int = 5, *, seeds: int = 5, progress: bool = True) -> list[Repeated]:
+    def confirm(self, best: int = 5, *, seeds: int = 5, progress: bool = True) -> list[SeedResults]:
         """Train the best configurations again with fresh seeds, and return their results, the best mean first.
 
         Stored results are not trained again, so after an interruption the same call continues.
@@ -589,7 +589,7 @@ class Study:
         return list(done.found)
 
     @public
-    def test(self, trial: int | None = None, *, seeds: int = 5, progress: bool = True) -> Repeated:
+    def test(self, trial: int | None = None, *, seeds: int = 5, progress: bool = True) -> SeedResults:
         """Open the sealed test part, once, for one configuration, and return its result there over fresh seeds.
 
         `trial` is its number, by default that of the best one. The opening is recorded permanently; later calls return
@@ -729,7 +729,7 @@ class Study:
             listener=listener_of(progress=False),
         )
         if renewed is not None and renewed.error is not None:
-            log(f'Warning: the report of "{self.name}" is older than the study: {renewed.error}')
+            log(f'Warning: the report of "{self.name}" is outdated: {renewed.error}')
 
 
 @final

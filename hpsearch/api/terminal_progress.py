@@ -18,8 +18,8 @@ from rich.text import Text
 from hpsearch.api.pace import Pace, count_words, run_facts
 from hpsearch.api.terminal_text import folded, printable, printable_cell
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.listener import Notify, Show, ignore
+from hpsearch.worker.shutdown import StopRequest, do_nothing
+from hpsearch.workflows.listener import Notify, Show
 
 _LINE_EVERY_S: Final = 10.0
 _LINE_EVERY_SHARE: Final = 0.1
@@ -52,13 +52,13 @@ def sentences_in_terminal(name: str) -> Iterator[Notify]:
 class Display:
     """Shows a study's progress until its context exits, and the pool's notes as they arrive.
 
-    After a request to stop, it prints the consequences at once. `say` prints a line if stderr is no terminal.
+    After a request to stop, it prints the consequences at once. `write` prints a line if stderr is no terminal.
     """
 
     study: StoredStudy
     stop: StopRequest
     notes: Sequence[str] = ()
-    say: Notify = ignore
+    write: Notify = do_nothing
     _console: Console = field(default_factory=stderr)
     _live: Live | None = None
     _pace: Pace = field(default_factory=Pace)
@@ -76,7 +76,7 @@ class Display:
             )
             self._live.start()
         else:
-            self._say("Starting workers")
+            self._write("Starting workers")
         self.watch = threading.Thread(target=self._announce, name="announce", daemon=True)
         self.watch.start()
         return self
@@ -94,17 +94,17 @@ class Display:
         """Show the current progress of the study."""
         now_s = time.monotonic()
         self._pace.see(progress, now_s)
-        self._say_notes()
+        self._write_notes()
         if self._live is not None:
             self._live.update(self._picture(progress, now_s))
         elif self._is_line_due(progress, now_s):
             self._line_share, self._line_at_s = _share(progress), now_s
-            self._say(
+            self._write(
                 "; ".join(
                     (
                         count_words(progress),
                         *run_facts(
-                            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked
+                            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_requested
                         ),
                     )
                 )
@@ -116,22 +116,22 @@ class Display:
         These are the notes, and once that a request to stop has arrived.
         """
         while not self._left.wait(0.05):
-            self._say_notes()
-            if self.stop.is_asked:
-                self._say(_STOPPING)
+            self._write_notes()
+            if self.stop.is_requested:
+                self._write(_STOPPING)
                 return
 
-    def _say_notes(self) -> None:
+    def _write_notes(self) -> None:
         with self._saying:
             for note in self.notes[self._noted :]:
-                self._say(note)
+                self._write(note)
                 self._noted += 1
 
-    def _say(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         if self._live is not None:
             self._console.print(Text(folded(printable(line), self._console.width)), soft_wrap=True)
         else:
-            self.say(line)
+            self.write(line)
 
     def _is_line_due(self, progress: Progress, now_s: float) -> bool:
         """Return True every 10 % of the budget, every 10 s, and at the end."""
@@ -144,7 +144,7 @@ class Display:
 
     def _picture(self, progress: Progress, now_s: float) -> RenderableType:
         first, *rest = run_facts(
-            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_asked
+            self.study, progress, self._pace, now_s=now_s, is_stopping=self.stop.is_requested
         )
         numbers = f"{count_words(progress)}; {first}"
         # The bar shrinks for the numbers, the last of which is the time that is left; then they move off its line.

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, final
 from hpsearch.api.access import DatabaseAccess
 from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_choice
+from hpsearch.api.models import Model
 from hpsearch.api.options import Value
 from hpsearch.api.progress import listener_of
 from hpsearch.errors import HpsearchError
+from hpsearch.model.fitting import fit_again
+from hpsearch.model.trained_model import TrainedOn
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.spec import full_name
 from hpsearch.training.recording import Recording
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialVerdict:
-    """Why a trial ended, or what is wrong with it: the strongest finding of its diagnosis.
+    """The verdict on a trial: the strongest finding of its diagnosis.
 
     `cause` is a word such as `healthy` or `diverged_lr`; `evidence` maps statistics to their values; `first_step` is
     the optimizer step (from 0) at which the cause began; `confidence` is in 0..1; `remedy` is a sentence, and
@@ -103,7 +106,7 @@ class RecordedTraining:
 
     @property
     def verdict(self) -> TrialVerdict:
-        """The meaning of what was measured."""
+        """The verdict from the telemetry."""
         return verdict_of(self._finding)
 
     @property
@@ -130,7 +133,7 @@ class RecordedTraining:
 
     @public
     def figure(self, name: str = "loss") -> go.Figure:
-        """Return a figure of the inside of the network, such as `loss`, `firing` or `weight-gradients`.
+        """Return a figure of the network's internals, such as `loss`, `firing` or `weight-gradients`.
 
         >>> training = study.best_trial.replay().original
         >>> training.figure("weight-gradients").layout.height > 0
@@ -207,7 +210,7 @@ class StudyTrial:
 
     @property
     def verdict(self) -> TrialVerdict | None:
-        """Why it ended so; None if there is no verdict yet, or another Optuna client ran the trial."""
+        """The reason for the end; None if there is no verdict yet, or another Optuna client ran the trial."""
         return None if self._trial.finding is None else verdict_of(self._trial.finding)
 
     @property
@@ -237,7 +240,7 @@ class StudyTrial:
 
     @property
     def duration(self) -> timedelta | None:
-        """How long it took, as in Optuna; None if it has not ended.
+        """The time that it took, as in Optuna; None if it has not ended.
 
         >>> study.best_trial.duration.total_seconds() > 0
         True
@@ -312,7 +315,7 @@ class StudyTrial:
     def replay(
         self, settings: Mapping[str, Value] | None = None, *, epochs: int | None = None
     ) -> TrialReplay:
-        """Train the trial again, check it against the stored results, and return it from the inside.
+        """Train the trial again, check it against the stored results, and return the recording.
 
         With `settings`, such as `{"learning_rate": 0.01}`, train it with these too.
 
@@ -325,6 +328,30 @@ class StudyTrial:
         stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
         return TrialReplay(made, url=self._access.url)
+
+    @public
+    def model(
+        self,
+        *,
+        on: TrainedOn = "training",
+        allow_pruned: bool = False,
+        allow_difference: bool = False,
+    ) -> Model:
+        """Train the trial again, check it bit for bit against the stored results, and return its model.
+
+        With `on="all"` it is then trained on training and validation part together, and the model has those weights.
+        With `allow_pruned` a pruned trial has the model of its last whole epoch. With `allow_difference` the training
+        may differ from the stored one, as on a machine with another BLAS; `Model.verified` is then False.
+
+        >>> model = study.best_trial.model()
+        >>> model.verified, model.value == study.best_value
+        (True, True)
+
+        Raises HpsearchError if the trial is not complete, or its training differs.
+        """
+        stored = read_trial(self._access.store, self._study.name, self.number)
+        fitted = fit_again(stored, on=on, allow_pruned=allow_pruned, allow_difference=allow_difference)
+        return Model(fitted.model)
 
 
 @final
@@ -358,7 +385,7 @@ class TrialReplay:
 
     @property
     def identical(self) -> bool | None:
-        """True if all stored numbers came out again, bit for bit; None if nothing is stored to compare with."""
+        """True if the replay reproduced all stored numbers, bit for bit; None if nothing is stored to compare with."""
         check = self._replay.check
         return check.difference is None if check.numbers else None
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from hpsearch.cli.options import Storage
-from hpsearch.cli.output import answer, say
+from hpsearch.cli.output import write_line, write_message
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress", "werkzeug")
@@ -18,10 +18,11 @@ EXTRA: Final = ("optuna_dashboard", "prometheus_client", "waitress", "werkzeug")
 def dashboard(
     *,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to bind; 0.0.0.0 is all.")
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="The address to listen on; 0.0.0.0 listens on all."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes any that is free.")
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 selects a free port.")
     ] = 8080,
     token: Annotated[
         str | None,
@@ -29,12 +30,15 @@ def dashboard(
             "--token",
             metavar="T",
             envvar="HPSEARCH_TOKEN",
-            help="The token that visitors need. Prefer the variable: other users can see command lines.",
+            help="The token that requests must have. Prefer the variable: other users can see command lines.",
         ),
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="N", min=1, max=256, help="Requests that are served at once.")
+        int,
+        typer.Option(
+            "--threads", metavar="N", min=1, max=256, help="Number of requests served at the same time."
+        ),
     ] = 8,
     allow_host: Annotated[
         list[str] | None,
@@ -67,7 +71,7 @@ def dashboard(
         allowed_hosts=tuple(allow_host or ()),
         artifacts=artifacts,
     )
-    raise typer.Exit(serve(chosen, _tell))
+    raise typer.Exit(serve(chosen, _write_address))
 
 
 def check_extra(what: str = "dashboard") -> None:
@@ -98,7 +102,7 @@ def dashboard_command(url: str) -> str:
     return f"{command} (install it first: {install_command('dashboard')})" if is_missing else command
 
 
-def _tell(address: str) -> None:
+def _write_address(address: str) -> None:
     """Write the dashboard's address to stdout for programs, and further lines for people."""
-    answer(address, at_once=True)  # programs read it from a pipe
-    say(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")
+    write_line(address, at_once=True)  # programs read it from a pipe
+    write_message(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")

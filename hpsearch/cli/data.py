@@ -1,15 +1,18 @@
 """`hpsearch data`: data sources and their contents."""
 
+import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hpsearch.cli.options import CommandGroup, Format, OutputFormat
-from hpsearch.cli.output import Listing, answer, write_listing, write_properties
+from hpsearch.cli.output import Listing, write_line, write_listing, write_properties, write_table
 
 if TYPE_CHECKING:
+    from hpsearch.data.columns import ColumnSummary
     from hpsearch.data.description import Description
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List, inspect and download data.")
@@ -52,19 +55,44 @@ def show(
             "--target", metavar="NAME", help="The column of a table to predict.  [default: the last]"
         ),
     ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--drop", metavar="NAME", help="A column of a table to leave out. Repeat it for several."
+        ),
+    ] = None,
     form: OutputFormat = Format.TABLE,
 ) -> None:
-    """Read a data source and show its contents.
+    """Read a data source and show its contents: of a table also its columns, even if it has problems.
 
-    Example: hpsearch data show digits
+    Example: hpsearch data show ship.csv --target survived --drop name
     """
     import os
 
+    from hpsearch.data.columns import columns_of
     from hpsearch.data.description import describe
     from hpsearch.data.sources import load
+    from hpsearch.data.table import TableReading
+    from hpsearch.errors import DataError
 
-    description = describe(load(source, target=target, environment=os.environ))
-    write_properties(_described_rows(description), _described(description), form)
+    reading = TableReading(drop=tuple(drop) if drop else None)
+    try:
+        description = describe(load(source, target=target, reading=reading, environment=os.environ))
+    except DataError as error:
+        with contextlib.suppress(DataError):  # the first error is the one to show
+            columns = columns_of(source, target=target, reading=reading)
+            if form is Format.TABLE:
+                _write_columns(columns)
+            elif columns:
+                item = {"problem": str(error), "columns": [asdict(column) for column in columns]}
+                write_properties([], item, form)
+        raise
+    columns = columns_of(source, target=target, reading=reading)
+    item = _described(description) | {"columns": [asdict(column) for column in columns]}
+    write_properties(_described_rows(description), item, form)
+    if form is Format.TABLE and columns:
+        write_line()
+        _write_columns(columns)
 
 
 @app.command()
@@ -87,9 +115,41 @@ def fetch(
             f'SOURCE: must be a built-in name (got "{source}"): {remedy_for(source, BUILTIN_SOURCES)}'
         )
     if source == "mnist":
-        answer(f"mnist: in {fetch_mnist(os.environ)}")
+        write_line(f"mnist: in {fetch_mnist(os.environ)}")
     else:
-        answer(f"{source}: nothing to fetch, it comes with scikit-learn")
+        write_line(f"{source}: nothing to fetch, it comes with scikit-learn")
+
+
+def _write_columns(columns: "Sequence[ColumnSummary]") -> None:
+    """Write the columns of a table to stdout for people; nothing if there are none."""
+    from hpsearch.data.columns import MOST_ROWS
+    from hpsearch.study.messages import format_number
+
+    def values(column: "ColumnSummary") -> str:
+        if column.minimum is None or column.maximum is None:
+            return ", ".join(column.top)
+        low, high = format_number(column.minimum, digits=4), format_number(column.maximum, digits=4)
+        return low if column.kind == "constant" else f"{low} to {high}"
+
+    if not columns:
+        return
+    write_table(
+        ("column", "kind", "missing", "distinct", "values", "use"),
+        [
+            (
+                column.name,
+                column.kind,
+                f"{column.missing:,}" if column.missing else "",
+                "over 1,000" if column.distinct is None else f"{column.distinct:,}",
+                values(column),
+                column.use,
+            )
+            for column in columns
+        ],
+        right=frozenset({"missing", "distinct"}),
+    )
+    if columns[0].rows == MOST_ROWS:
+        write_line(f"Counted in the first {MOST_ROWS:,} rows.")
 
 
 _MANY: Final = 12
@@ -124,6 +184,7 @@ def _described_rows(description: "Description") -> list[tuple[str, str]]:
         ("missing inputs", f"{description.missing:,}"),
         ("sealed for testing", f"{description.sealed:,}"),
         ("origin", description.origin),
+        *(("note", note) for note in description.notes),
     ]
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.analysis.formats import format_count, format_result, format_share, format_short_metric
+from hpsearch.analysis.formats import format_result, format_share, format_short_metric
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
-from hpsearch.cli.output import answer, write_json, write_table
+from hpsearch.cli.output import write_json, write_line, write_table
 from hpsearch.errors import UsageError
+from hpsearch.study.messages import format_count
 from hpsearch.study.schema import MOST_SEED
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue
@@ -33,7 +34,7 @@ def diagnose(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A value in place of the file's, such as training.epochs=5; may be given again.",
+            help="A value in place of the file's, such as training.epochs=5; may be repeated.",
         ),
     ] = None,
     configuration: Annotated[
@@ -41,7 +42,7 @@ def diagnose(
         typer.Option(
             "--configuration",
             metavar="NAME|INDEX",
-            help="Which of the file's [[configurations]]: its name, or its place from 0.",
+            help="One of the file's [[configurations]], by its name or its position from 0.",
         ),
     ] = None,
     data: Annotated[
@@ -64,9 +65,7 @@ def diagnose(
             help="Where --fix writes the healed study file.  [default: FILE-healed.toml in the current folder]",
         ),
     ] = None,
-    form: Annotated[
-        AnswerFormat, typer.Option("--format", help="How to write the answer.")
-    ] = AnswerFormat.TEXT,
+    form: Annotated[AnswerFormat, typer.Option("--format", help="Output format.")] = AnswerFormat.TEXT,
 ) -> None:
     """Train one configuration of a study file, ignoring [search], and report its fault.
 
@@ -155,16 +154,16 @@ class Question:
 def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: Question) -> None:
     """Write the verdict, its evidence, the remedy and the trained configuration to stdout."""
     first, *others = examination.verdict.findings
-    answer(f"{spec.name}: {_finding_words(first)}")
+    write_line(f"{spec.name}: {_finding_words(first)}")
     for name, value in evidence_facts(first):
-        answer(f"  {name} {value}")
-    answer(f"Remedy: {first.remedy}")
+        write_line(f"  {name} {value}")
+    write_line(f"Remedy: {first.remedy}")
     if first.suggested:
-        answer(f"Try it: {question.with_remedy(first.suggested)}")
+        write_line(f"Try it: {question.with_remedy(first.suggested)}")
     for other in others:
-        answer(f"Also found: {_finding_words(other)}: {other.remedy}")
+        write_line(f"Also found: {_finding_words(other)}: {other.remedy}")
     for line in _training_lines(examination):
-        answer(line)
+        write_line(line)
 
 
 def write_fix(fixed: "Fix", question: Question) -> None:
@@ -178,17 +177,17 @@ def write_fix(fixed: "Fix", question: Question) -> None:
     for number, step in enumerate(healing.steps, start=1):
         change = settings_words(step.settings) + ("" if step.is_kept else " (worse: not kept)")
         rows.append(_step_row(str(number), change, step.after, format_result(step.value, metric)))
-    answer(f"{healing.study.spec.name}: {_tried_words(len(healing.steps))}")
-    answer()
+    write_line(f"{healing.study.spec.name}: {_tried_words(len(healing.steps))}")
+    write_line()
     heads = ("step", "change", "verdict", "confidence", format_short_metric(metric))
     write_table(heads, rows, right=frozenset({"step", "confidence", heads[-1]}))
-    answer()
-    answer(healing.reason)
+    write_line()
+    write_line(healing.reason)
     if fixed.written is not None:
         anew = "" if fixed.written.keeps_text else ", with every key and without the comments of the original"
-        answer(f"Healed study file: {fixed.written.path}{anew}")
+        write_line(f"Healed study file: {fixed.written.path}{anew}")
     elif healing.settings:
-        answer(f"Continue from there: {question.with_remedy(healing.settings)}")
+        write_line(f"Continue from there: {question.with_remedy(healing.settings)}")
 
 
 def _tried_words(count: int) -> str:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Final
 
 import hpsearch
-from hpsearch.cli.output import discard_stdout, output_error, say
+from hpsearch.cli.output import discard_stdout, output_error, write_message
 from hpsearch.errors import HpsearchError, UsageError, mask
 from hpsearch.worker import shutdown
 from hpsearch.worker.shutdown import StopNowError
@@ -39,10 +39,10 @@ def exit_code_of(error: BaseException) -> int:
         case KeyboardInterrupt():
             return INTERRUPTED
         case StopNowError():
-            say(str(error))
+            write_message(str(error))
             return INTERRUPTED
         case HpsearchError():
-            say(f"Error: {error}")
+            write_message(f"Error: {error}")
             return WRONG_USAGE if isinstance(error, UsageError) else USER_ERROR
         case Exception():
             return _failed(error)
@@ -56,14 +56,14 @@ def forget_databases() -> None:
         faults.used.clear()
 
 
-def flushed(code: int) -> int:
+def flush_stdout(code: int) -> int:
     """Flush stdout, and ignore that it is no longer read (`| head`)."""
     try:
         sys.stdout.flush()
     except OSError as error:
         discard_stdout()
         if not isinstance(error, BrokenPipeError):
-            say(f"Error: {output_error(error)}")
+            write_message(f"Error: {output_error(error)}")
             return code or USER_ERROR
     return code
 
@@ -72,7 +72,7 @@ def _failed(error: Exception) -> int:
     """Report an unforeseen error, and return the exit code."""
     if (damage := _damage(error)) is None:
         return _crashed(error)
-    say(f"Error: {damage}")
+    write_message(f"Error: {damage}")
     return USER_ERROR
 
 
@@ -97,7 +97,7 @@ def _crashed(error: Exception) -> int:
     except OSError as unwritable:
         where = f"the crash file could not be written ({unwritable.strerror})"
     what = mask(f"{type(error).__name__}: {error}".partition("\n")[0])
-    say(f"Error: this is a fault of hpsearch ({what}): {where}")
+    write_message(f"Error: this is a bug in hpsearch ({what}): {where}")
     return OUR_FAULT
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch.cli.options import Format, OutputFormat
-from hpsearch.cli.output import Listing, answer, write_csv, write_json, write_listing, write_table
+from hpsearch.cli.output import Listing, write_csv, write_json, write_line, write_listing, write_table
 from hpsearch.trials import Fate
 from hpsearch.verdicts import Cause
 
@@ -64,19 +64,19 @@ def _write(explained: "Explained") -> None:
     from hpsearch.analysis.explanations import Explanation
 
     if not isinstance(explained, Explanation):
-        answer(f'Fate "{explained.fate}": {explained.meaning}.')
+        write_line(f'Fate "{explained.fate}": {explained.meaning}.')
         if explained.verdicts:
-            answer()
+            write_line()
             write_table(
                 ("verdict", "meaning"), [(one.cause.value, one.meaning) for one in explained.verdicts]
             )
         return
-    answer(f"Verdict {explained.cause}: {explained.meaning}.")
-    answer(f"Detected: {explained.detection}")
-    answer(f"Stops a trial: {explained.stops}.")
-    answer(f"Fate: {_fates(explained)}.")
+    write_line(f"Verdict {explained.cause}: {explained.meaning}.")
+    write_line(f"Detected: {explained.detection}")
+    write_line(f"Stops a trial: {explained.stops}.")
+    write_line(f"Fate: {_fates(explained)}.")
     if explained.remedy:
-        answer(f"Remedy: {explained.remedy}.")
+        write_line(f"Remedy: {explained.remedy}.")
 
 
 def _fates(explained: "Explanation") -> str:

@@ -13,6 +13,7 @@ from hpsearch.cli import (
     data,
     diagnose,
     explain,
+    model,
     report,
     reproduce,
     storage,
@@ -20,9 +21,9 @@ from hpsearch.cli import (
     trial,
     worker,
 )
-from hpsearch.cli.exit import DONE, exit_code_of, flushed, forget_databases
+from hpsearch.cli.exit import DONE, exit_code_of, flush_stdout, forget_databases
 from hpsearch.cli.options import CommandGroup
-from hpsearch.cli.output import answer, make_output_safe
+from hpsearch.cli.output import make_output_safe, write_line
 from hpsearch.worker.shutdown import END_WITHIN_S, DrainWatch, StopRequest
 
 app = typer.Typer(
@@ -38,7 +39,7 @@ app = typer.Typer(
 @app.command()
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where to write them; made if it does not exist.")
+        Path, typer.Argument(metavar="FOLDER", help="The folder to write to; created if it does not exist.")
     ] = Path("studies"),
 ) -> None:
     """Copy the example study files to a folder, to read, run and change them.
@@ -51,12 +52,13 @@ def init(
 
     examples = write_examples(folder)
     kept = f", {examples.kept} existed and are unchanged" if examples.kept else ""
-    answer(f"{folder}: {examples.written} study files written{kept}")
-    answer(f"Next: hpsearch study run {shlex.quote(str(folder / 'digits.toml'))}")
+    write_line(f"{folder}: {examples.written} study files written{kept}")
+    write_line(f"Next: hpsearch study run {shlex.quote(str(folder / 'digits.toml'))}")
 
 
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
+app.add_typer(model.app, name="model")
 app.add_typer(worker.app, name="worker")
 app.command(name="diagnose")(diagnose.diagnose)
 app.command(name="explain")(explain.explain)
@@ -69,7 +71,7 @@ app.add_typer(storage.app, name="storage")
 
 def _show_version(asked: bool) -> None:
     if asked:
-        answer(f"hpsearch {hpsearch.__version__}")
+        write_line(f"hpsearch {hpsearch.__version__}")
         raise typer.Exit
 
 
@@ -90,7 +92,7 @@ def run() -> None:
     make_output_safe()
     # A command always ends within 10 s of Ctrl-C.
     with DrainWatch(StopRequest(), within_s=END_WITHIN_S):
-        code = flushed(_run())
+        code = flush_stdout(_run())
     sys.exit(code)
 
 

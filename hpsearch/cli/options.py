@@ -88,7 +88,7 @@ Storage: TypeAlias = Annotated[
     str,
     typer.Option("--storage", metavar="URL", envvar=list(STORAGE_VARIABLES), help="The database."),
 ]
-OutputFormat: TypeAlias = Annotated[Format, typer.Option("--format", help="How to write the listing.")]
+OutputFormat: TypeAlias = Annotated[Format, typer.Option("--format", help="Output format of the listing.")]
 StudyName: TypeAlias = Annotated[
     str,
     typer.Argument(metavar="NAME", help="A stored study.", autocompletion=complete_study_name),
@@ -100,7 +100,7 @@ NewName: TypeAlias = Annotated[
 Trials: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        "--trials", metavar="N", min=1, max=MOST_TRIALS, help="The budget: how many trials are to finish."
+        "--trials", metavar="N", min=1, max=MOST_TRIALS, help="The budget: the number of trials to finish."
     ),
 ]
 Rows: TypeAlias = Annotated[
@@ -120,7 +120,7 @@ Priority: TypeAlias = Annotated[
         metavar="N",
         min=-MOST_INTEGER,
         max=MOST_INTEGER,
-        help="Workers without a study of their own serve higher ones first; it begins with 0.",
+        help="Workers without --study train studies of higher priority first. New studies have priority 0.",
     ),
 ]
 

@@ -243,7 +243,7 @@ def _lenient(stream: Any) -> Any:
     return io.TextIOWrapper(io.BufferedWriter(file), encoding=stream.encoding, line_buffering=True)
 
 
-def answer(text: str = "", *, at_once: bool = False) -> None:
+def write_line(text: str = "", *, at_once: bool = False) -> None:
     """Write a line of the result to stdout, folded between words in a terminal.
 
     Raises HpsearchError if stdout cannot take it. Output that is no longer read (`| head`) is dropped, and the command
@@ -252,9 +252,14 @@ def answer(text: str = "", *, at_once: bool = False) -> None:
     _write(_fitted(text, sys.stdout), at_once=at_once)
 
 
-def _write(text: str, *, at_once: bool = False) -> None:
+def write_text(text: str) -> None:
+    """Write text to stdout as it is, such as a part of a file, with the errors of `answer`."""
+    _write(text, end="")
+
+
+def _write(text: str, *, end: str = "\n", at_once: bool = False) -> None:
     try:
-        print(text, flush=at_once)  # noqa: T201 # this is what stdout is for
+        print(text, end=end, flush=at_once)  # noqa: T201 # this is what stdout is for
     except BrokenPipeError:
         discard_stdout()
     except OSError as error:
@@ -273,7 +278,7 @@ def output_error(error: OSError) -> HpsearchError:
     )
 
 
-def say(text: str) -> None:
+def write_message(text: str) -> None:
     """Write a line for people to stderr, folded between words in a terminal."""
     print(_fitted(text, sys.stderr), file=sys.stderr, flush=True)  # noqa: T201 # this is what stderr is for
 
@@ -306,5 +311,5 @@ def ask(question: str, *, refusal: str, lines: Sequence[str] = ()) -> None:
     if not sys.stdin.isatty():
         raise UsageError(f"{refusal}: there is no terminal to confirm. Add --yes.")
     for line in lines:
-        say(line)
+        write_message(line)
     typer.confirm(question, abort=True, err=True)

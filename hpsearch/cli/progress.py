@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from hpsearch.api.terminal_progress import Display, stderr
-from hpsearch.cli.output import say
+from hpsearch.cli.output import write_message
 from hpsearch.storage.records import StoredStudy
 from hpsearch.worker.shutdown import StopRequest, do_nothing, stop_on_signals
 from hpsearch.workflows.listener import Listener, Show
@@ -25,11 +25,11 @@ def busy(what: str) -> Iterator[None]:
 
 @contextmanager
 def _watch(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> Iterator[Show]:
-    with Display(study, stop, notes=notes, say=say) as display:
+    with Display(study, stop, notes=notes, write=write_message) as display:
         yield display.show
 
 
-TERMINAL: Final = Listener(notify=say, stage=busy, watch=_watch)
+TERMINAL: Final = Listener(notify=write_message, stage=busy, watch=_watch)
 """Progress on stderr."""
 
 

@@ -10,7 +10,7 @@ import typer
 
 from hpsearch.cli.dashboard import EXTRA, check_extra
 from hpsearch.cli.options import Storage, StudyName, complete_study_name
-from hpsearch.cli.output import answer, say
+from hpsearch.cli.output import write_line, write_message
 from hpsearch.errors import UsageError
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
@@ -48,7 +48,7 @@ def report(
         typer.Option(
             "--compare",
             metavar="NAME",
-            help="Another study of the same metric to compare with; may be given again.",
+            help="Another study of the same metric to compare with; may be repeated.",
             autocompletion=complete_study_name,
         ),
     ] = None,
@@ -91,16 +91,16 @@ def report(
     with open_store(storage, foreign=True) as store:
         # Only studies of ours have the data for publishing.
         snapshot, request = request_report(
-            store, name, trials=numbers, compare=compare or (), ours=publish, notify=say
+            store, name, trials=numbers, compare=compare or (), ours=publish, notify=write_message
         )
     path = output or default_report_path(storage, name)
     if figure is None:
-        answer(str(write_report(snapshot, path, request)))
+        write_line(str(write_report(snapshot, path, request)))
         if publish:
             _publish(storage, snapshot)
         return
     path = output or path.with_name(f"{path.stem}-{figure}.{form}")
-    answer(str(write_figure(snapshot, figure, form.value, path, request)))
+    write_line(str(write_figure(snapshot, figure, form.value, path, request)))
 
 
 def _check_publish(figure: str | None) -> None:
@@ -110,14 +110,14 @@ def _check_publish(figure: str | None) -> None:
 
 
 def _publish(url: str, snapshot: "Snapshot") -> None:
-    from hpsearch.analysis.formats import format_count
     from hpsearch.cli.progress import busy
     from hpsearch.dashboard.publishing import publish
+    from hpsearch.study.messages import format_count
 
     with busy("Publishing figures and notes"):
         done = publish(url, snapshot)
     others = f"{done.unchanged:,} were there already, {done.users:,} of users are kept"
-    answer(
+    write_line(
         f"Published: {format_count(done.figures, 'figure')}, {format_count(done.notes, 'note')} ({others})."
     )
 
@@ -142,7 +142,7 @@ def renew_report(store: "Store", name: str, *, url: str, before: str | None = No
         except (HpsearchError, OSError) as failed:
             error = str(failed)
     if error is not None:
-        say(f'Warning: what is shown of "{name}" is older than the study: {error}')
+        write_message(f'Warning: the report of "{name}" is outdated: {error}')
 
 
 def _renew_published(store: "Store", study: "StoredStudy", url: str) -> None:
@@ -159,10 +159,12 @@ def _renew_published(store: "Store", study: "StoredStudy", url: str) -> None:
         return
     if any(find_spec(name) is None for name in EXTRA):
         command = f"hpsearch report {shlex.quote(study.spec.name)} --publish"
-        say(f"Warning: the notes for Optuna's dashboard are older than the study: {command} renews them")
+        write_message(
+            f"Warning: the notes for Optuna's dashboard are older than the study: {command} renews them"
+        )
         return
     from hpsearch.dashboard.publishing import publish
     from hpsearch.workflows.snapshot import take_snapshot
 
-    publish(url, take_snapshot(store, study, notify=say))
-    say("Published again: figures and notes for Optuna's own dashboard")
+    publish(url, take_snapshot(store, study, notify=write_message))
+    write_message("Published again: figures and notes for Optuna's own dashboard")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, final
 import typer
 
 from hpsearch.cli.options import MOST_INTEGER, MOST_WORKERS, Format, OutputFormat
-from hpsearch.cli.output import Listing, say, write_listing
+from hpsearch.cli.output import Listing, write_listing, write_message
 
 if TYPE_CHECKING:
     from hpsearch.reproduction.claims import Judged, Measured
@@ -49,7 +49,7 @@ def reproduce(
         bool,
         typer.Option(
             "--full/--quick",
-            help="All seeds, and 300 epochs, which takes far longer. Or what a few minutes on two cores allow.",
+            help="All seeds and 300 epochs, which takes far longer, or what two cores finish in minutes.",
         ),
     ] = False,
     seed: Annotated[
@@ -79,10 +79,10 @@ def reproduce(
     Example: hpsearch reproduce relu-learning-rates
     """
     from hpsearch.cli.progress import TERMINAL
-    from hpsearch.workflows.reproduction import asked_studies, run, write_reproduction
+    from hpsearch.workflows.reproduction import run, select_studies, write_reproduction
 
     page = output or FOLDER.with_suffix(".html")
-    studies = asked_studies(names or [], is_full=is_full)
+    studies = select_studies(names or [], is_full=is_full)
     shown = run(
         studies,
         size="full" if is_full else "quick",
@@ -95,7 +95,7 @@ def reproduce(
     )
     write_listing(_listing(shown), form)
     write_reproduction(shown, page)
-    say(f"Page: {page}")
+    write_message(f"Page: {page}")
 
 
 def _listing(shown: "Reproduction") -> Listing:

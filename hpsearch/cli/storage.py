@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpsearch.cli.options import CommandGroup, Format, OutputFormat, Storage
-from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
+from hpsearch.cli.output import write_csv, write_json, write_line, write_message, write_table
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.storage.health import Health
-    from hpsearch.storage.transfer import Copied
+    from hpsearch.storage.transfer import CopiedStudy
     from hpsearch.storage.upgrade import LocalTimes
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="The database itself.")
@@ -39,9 +39,9 @@ def check(
     """
     from dataclasses import asdict
 
-    from hpsearch.analysis.formats import format_count
     from hpsearch.errors import StorageError
     from hpsearch.storage.health import check as measured
+    from hpsearch.study.messages import format_count
 
     health = measured(storage, full=full)
     match form:
@@ -62,7 +62,7 @@ def check(
 @app.command()
 def upgrade(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it also while workers are at work.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Upgrade even if workers are running.")] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Upgrade the tables of an older hpsearch or Optuna to the schema of this version. Their data is kept.
@@ -73,24 +73,24 @@ def upgrade(
     """
     from hpsearch.storage.upgrade import upgrade as upgraded
 
-    done = upgraded(storage, beside_workers=yes)
+    done = upgraded(storage, allow_workers=yes)
     for owner, before, after in (
         ("Optuna", done.before.optuna, done.after.optuna),
         ("hpsearch", done.before.hpsearch, done.after.hpsearch),
     ):
         if before is None:
-            answer(f"Tables of {owner}: none yet")
+            write_line(f"Tables of {owner}: none yet")
         elif before == after:
             newer = (
-                ", newer than this hpsearch and fit for it"
+                ", newer than this hpsearch but compatible with it"
                 if owner == "hpsearch" and done.after.only_adds
                 else ""
             )
-            answer(f"Tables of {owner}: version {after}{newer}, nothing to do")
+            write_line(f"Tables of {owner}: version {after}{newer}, nothing to do")
         else:
-            answer(f"Tables of {owner}: version {after} now (it was {before})")
+            write_line(f"Tables of {owner}: version {after} now (it was {before})")
     if done.local_times is not None:
-        say(f"Times: {_local_times(done.local_times)}.")
+        write_message(f"Times: {_local_times(done.local_times)}.")
 
 
 @app.command()
@@ -102,7 +102,7 @@ def copy(
     ],
     study: Annotated[
         list[str] | None,
-        typer.Option("--study", metavar="NAME", help="Copy this study; may be given several times."),
+        typer.Option("--study", metavar="NAME", help="Copy this study; may be repeated."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Copy the studies of other Optuna clients too.")
@@ -120,11 +120,11 @@ def copy(
     """
     from hpsearch.workflows.transfer import copy_database
 
-    done: list[Copied] = []
+    done: list[CopiedStudy] = []
 
-    def tell(copied: "Copied") -> None:
+    def report_copied(copied: "CopiedStudy") -> None:
         done.append(copied)
-        answer(_copied(copied))
+        write_line(_copied(copied))
 
     try:
         copy_database(
@@ -133,15 +133,15 @@ def copy(
             names=study or (),
             everything=everything,
             include_running=include_running,
-            copied=tell,
+            copied=report_copied,
         )
     finally:
         if any(copied.in_whole_seconds for copied in done):
-            say("MySQL and MariaDB keep when trials began and ended to the second.")
+            write_message("MySQL and MariaDB store the times of trials in whole seconds.")
 
 
-def _copied(copied: "Copied") -> str:
-    from hpsearch.analysis.formats import format_count
+def _copied(copied: "CopiedStudy") -> str:
+    from hpsearch.study.messages import format_count
 
     returned = f" ({copied.returned:,} that ran wait there)" if copied.returned else ""
     trials = format_count(copied.trials, "trial")
@@ -172,7 +172,7 @@ def _rows(health: "Health") -> list[tuple[str, str]]:
 
 def _local_times(times: "LocalTimes") -> str:
     """Return the warning about trials from the time when Optuna did not write times in UTC."""
-    from hpsearch.analysis.formats import format_count
+    from hpsearch.study.messages import format_count
 
     trials = format_count(times.trials, "trial")
     return (
@@ -188,7 +188,8 @@ def _whole_ms(seconds: float) -> int:
 
 def _forecast_rows(health: "Health") -> list[tuple[str, str]]:
     """Return the cost of the budgets that are left."""
-    from hpsearch.analysis.formats import format_count, format_duration
+    from hpsearch.analysis.formats import format_duration
+    from hpsearch.study.messages import format_count
 
     left = health.outlook
     if left is None:

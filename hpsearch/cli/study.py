@@ -24,12 +24,12 @@ from hpsearch.cli.options import (
     complete_study_name,
     trial_number,
 )
-from hpsearch.cli.output import answer, say, write_csv, write_json, write_listing
+from hpsearch.cli.output import write_csv, write_json, write_line, write_listing, write_message
 from hpsearch.trials import Fate, TrialState
-from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:
-    from hpsearch.storage.transfer import Copied
+    from hpsearch.storage.transfer import CopiedStudy
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
 
@@ -47,7 +47,7 @@ def create(
     name: NewName = None,
     trials: Trials = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run, and store nothing.")
+        bool, typer.Option("--dry-run", help="Print the plan without storing or running anything.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -67,7 +67,7 @@ def create(
     from hpsearch.cli.report import renew_report
 
     stored = studies.create(storage, file, name=name, trials=trials, listener=TERMINAL)
-    answer(stored.sentence)
+    write_line(stored.sentence)
     if not stored.is_new and trials is not None:
         with open_store(storage) as store:
             renew_report(store, stored.study.spec.name, url=storage)
@@ -104,7 +104,7 @@ def run(
             metavar="N",
             min=1,
             max=100,
-            help="Narrow and run again, until so many rounds are run.",
+            help="Run this many rounds, and narrow the search space after each.",
         ),
     ] = 1,
     report: Annotated[
@@ -123,10 +123,10 @@ def run(
     Example: hpsearch study run digits --workers 2
     """
     from hpsearch.cli.study_follow_up import run_all_rounds, run_study
-    from hpsearch.workflows.run import RunOptions, found_target
+    from hpsearch.workflows.run import RunOptions, resolve_target
 
     options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
-    study = found_target(study, storage)
+    study = resolve_target(study, storage)
     if rounds > 1:
         raise typer.Exit(run_all_rounds(study, options, rounds=rounds))
     raise typer.Exit(run_study(study, options))
@@ -141,8 +141,8 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
     from hpsearch.cli.study_rendering import studies_listing
     from hpsearch.storage.store import open_store
 
-    if is_unmade(storage):
-        say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
+    if is_missing(storage):
+        write_message(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
@@ -155,7 +155,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
 
     Example: hpsearch study show digits
     """
-    from hpsearch.cli.study_follow_up import tell_if_opened
+    from hpsearch.cli.study_follow_up import report_opening
     from hpsearch.cli.study_rendering import write_foreign_overview, write_overview, write_parent
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.json_objects import study_summary
@@ -173,7 +173,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
                 return
             write_overview(study, progress, found, evaluations)
             write_parent(store, study)
-            tell_if_opened(store, study, answer)
+            report_opening(store, study, write_line)
             return
         shown = study_summary(store, study)
     if form is Format.JSON:
@@ -200,7 +200,7 @@ def best(
     Example: hpsearch study best digits --count 10 --format csv
     """
     from hpsearch.analysis.best_trials import leading_trials
-    from hpsearch.cli.study_follow_up import tell_if_opened
+    from hpsearch.cli.study_follow_up import report_opening
     from hpsearch.cli.study_rendering import best_listing, write_best
     from hpsearch.storage.store import open_store
 
@@ -209,12 +209,12 @@ def best(
         store.queue.sweep(study)
         found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
-        tell_if_opened(store, study, say)
+        report_opening(store, study, write_message)
     if form is Format.TABLE and ranked:
         write_best(study, found, evaluations, count)
-        answer()
+        write_line()
     if not ranked:
-        say(f'No trial of "{name}" is complete with a finite result yet.')
+        write_message(f'No trial of "{name}" is complete with a finite result yet.')
     if ranked or form is not Format.TABLE:
         write_listing(best_listing(ranked, study, evaluations), form)
 
@@ -239,7 +239,7 @@ def configurations(
         rows = configuration_rows(study, store.trials.all(study))
     if not rows:
         best = f"hpsearch study best {shlex.quote(name)}"
-        say(
+        write_message(
             f'Study "{name}" has a search space, not a list of [[configurations]]. List its best trials: {best}'
         )
     if rows or form is not Format.TABLE:
@@ -252,15 +252,19 @@ def trials(
     *,
     state: Annotated[
         list[TrialState] | None,
-        typer.Option("--state", help="Only trials in this state of Optuna's; may be given again."),
+        typer.Option("--state", help="Only trials in this state of Optuna's; may be repeated."),
     ] = None,
     fate: Annotated[
-        list[Fate] | None, typer.Option("--fate", help="Only trials of this fate; may be given again.")
+        list[Fate] | None, typer.Option("--fate", help="Only trials of this fate; may be repeated.")
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", metavar="N", min=1, max=MOST_INTEGER, help="At most so many, the first by number."
+            "--limit",
+            metavar="N",
+            min=1,
+            max=MOST_INTEGER,
+            help="List at most this many, the lowest numbers first.",
         ),
     ] = None,
     form: OutputFormat = Format.TABLE,
@@ -390,7 +394,7 @@ def confirm(
         if confirmed.is_complete:
             write_confirmation(confirmed, form)
         else:
-            say("Stopped: the same command continues from here")
+            write_message("Stopped. Run the same command again to continue.")
         renew_report(store, name, url=storage)
     if not confirmed.is_complete:
         raise typer.Exit(INTERRUPTED)
@@ -413,9 +417,7 @@ def open_test_part(
         int, typer.Option("--seeds", metavar="N", min=2, max=MOST_SEEDS, help="How many fresh seeds.")
     ] = 5,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    form: Annotated[
-        AnswerFormat, typer.Option("--format", help="How to write the answer.")
-    ] = AnswerFormat.TEXT,
+    form: Annotated[AnswerFormat, typer.Option("--format", help="Output format.")] = AnswerFormat.TEXT,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Open the sealed test part, once, and print the result of one configuration there over fresh seeds.
@@ -440,7 +442,7 @@ def open_test_part(
             write_test(tested, tested.found, form)
         else:
             command = sealed_test.opened_command(tested.study, tested.opened.number, tested.seeds)
-            say(f"Stopped before the result: {command} finishes it")
+            write_message(f"Stopped before the result: {command} finishes it")
         renew_report(store, name, url=storage)
     if tested.found is None:
         raise typer.Exit(INTERRUPTED)
@@ -519,7 +521,7 @@ def rename(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAG
 
     with open_store(storage, foreign=True) as store:
         studies.rename(store, name, new)
-        answer(f'Study "{name}": renamed to "{new}"')
+        write_line(f'Study "{name}": renamed to "{new}"')
         renew_report(store, new, url=storage, before=name)
 
 
@@ -529,13 +531,13 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
 
     Example: hpsearch study copy digits digits-before
     """
-    from hpsearch.analysis.formats import format_count
     from hpsearch.storage.store import open_store
+    from hpsearch.study.messages import format_count
     from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
         trials = format_count(studies.copy(store, name, new), "trial")
-    answer(f'Study "{name}": copied to "{new}" with {trials}')
+    write_line(f'Study "{name}": copied to "{new}" with {trials}')
 
 
 @app.command()
@@ -557,9 +559,9 @@ def export(
     from hpsearch.workflows.transfer import export_study
 
     made = export_study(storage, name, output, include_running=include_running)
-    answer(_copied(made, str(output)))
+    write_line(_copied(made, str(output)))
     if made.faults:
-        say(
+        write_message(
             f"Warning: `study import` of hpsearch {hpsearch.__version__} will refuse {output} as it is:\n"
             + "\n".join(f"  {fault}" for fault in made.faults)
         )
@@ -571,7 +573,7 @@ def import_studies(
     *,
     study: Annotated[
         list[str] | None,
-        typer.Option("--study", metavar="NAME", help="Only this one; may be given again."),
+        typer.Option("--study", metavar="NAME", help="Only this one; may be repeated."),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -586,12 +588,12 @@ def import_studies(
 
     shown = parse_address(storage).shown
     transfer.import_studies(
-        file, storage, names=study or (), imported=lambda made: answer(_copied(made, shown))
+        file, storage, names=study or (), imported=lambda made: write_line(_copied(made, shown))
     )
 
 
-def _copied(made: "Copied", where: str) -> str:
-    from hpsearch.analysis.formats import format_count
+def _copied(made: "CopiedStudy", where: str) -> str:
+    from hpsearch.study.messages import format_count
 
     returned = f" ({made.returned:,} that ran wait there)" if made.returned else ""
     return f'Study "{made.name}": {format_count(made.trials, "trial")}{returned} in {where}, and read back'

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.analysis.confirmation import (
-    Repeated,
+    SeedResults,
     interval_words,
     mean_words,
     sentence,
 )
 from hpsearch.analysis.formats import (
-    format_count,
     format_parameter,
     format_parameters,
     format_result,
@@ -25,7 +24,15 @@ from hpsearch.analysis.study_state import state_sentence
 from hpsearch.cli.dashboard import dashboard_command
 from hpsearch.cli.exit import DONE, INTERRUPTED
 from hpsearch.cli.options import AnswerFormat, Format
-from hpsearch.cli.output import Listing, answer, ask, say, write_json, write_listing, write_table
+from hpsearch.cli.output import (
+    Listing,
+    ask,
+    write_json,
+    write_line,
+    write_listing,
+    write_message,
+    write_table,
+)
 from hpsearch.cli.progress import TERMINAL, busy, until_stopped
 from hpsearch.cli.report import renew_report
 from hpsearch.cli.study_rendering import write_advice, write_best, write_fates
@@ -33,13 +40,13 @@ from hpsearch.errors import HpsearchError
 from hpsearch.search.narrowing import Proposal, Revision
 from hpsearch.storage.records import StoredStudy, Unsealing
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import format_count, format_number
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import ParameterValue, Trial
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows import report
 from hpsearch.workflows.confirmation import Confirmation
-from hpsearch.workflows.json_objects import opened_object, repeated_object
+from hpsearch.workflows.json_objects import opened_object, seed_results_object
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, round_name
 from hpsearch.workflows.run import NextRound, Rounds, RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import SealedTest, measured_on_test
@@ -49,17 +56,17 @@ def write_confirmation(confirmed: Confirmation, form: Format) -> None:
     """Write the results of the best configurations over fresh seeds to stdout."""
     write_listing(confirmation_listing(confirmed.found, confirmed.study), form)
     if form is Format.TABLE:
-        answer()
-        answer(sentence(confirmed.found))
+        write_line()
+        write_line(sentence(confirmed.found))
 
 
-def confirmation_listing(found: Sequence[Repeated], study: StoredStudy) -> Listing:
+def confirmation_listing(found: Sequence[SeedResults], study: StoredStudy) -> Listing:
     """Return configurations over fresh seeds, the best mean first."""
     metric = study.spec.metric
     searched = [dimension.name for dimension in study.spec.search]
     short = format_short_metric(metric)
     return Listing(
-        objects=[repeated_object(one) for one in found],
+        objects=[seed_results_object(one) for one in found],
         heads=(
             "rank",
             "trial",
@@ -94,10 +101,10 @@ def opened_words(study: StoredStudy, opened: Unsealing, *, has_result: bool) -> 
     )
 
 
-def tell_if_opened(store: Store, study: StoredStudy, tell: Callable[[str], None]) -> None:
-    """Report the opening of the test part to `tell`, if it was opened."""
+def report_opening(store: Store, study: StoredStudy, write: Callable[[str], None]) -> None:
+    """Report the opening of the test part to `write`, if it was opened."""
     if (opened := store.evaluations.unsealing(study)) is not None:
-        tell(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations.all(study)))))
+        write(opened_words(study, opened, has_result=bool(measured_on_test(store.evaluations.all(study)))))
 
 
 def approve(study: StoredStudy, chosen: Trial) -> None:
@@ -110,21 +117,23 @@ def approve(study: StoredStudy, chosen: Trial) -> None:
     )
 
 
-def write_test(tested: SealedTest, found: Repeated, form: AnswerFormat) -> None:
+def write_test(tested: SealedTest, found: SeedResults, form: AnswerFormat) -> None:
     """Write the chosen configuration's result on the test part, and the opening, to stdout."""
     study = tested.study
     if form is AnswerFormat.JSON:
         shown = {
-            key: value for key, value in repeated_object(found).items() if key not in ("rank", "is_behind")
+            key: value
+            for key, value in seed_results_object(found).items()
+            if key not in ("rank", "is_behind")
         }
         write_json(shown | {"test": opened_object(tested.opened)})
         return
-    answer(f"Trial {tested.trial.number} | {format_parameters(tested.trial.params, study.spec.search)}")
-    answer(result_sentence(found, study.spec.metric))
-    answer(opened_words(study, tested.opened, has_result=True))
+    write_line(f"Trial {tested.trial.number} | {format_parameters(tested.trial.params, study.spec.search)}")
+    write_line(result_sentence(found, study.spec.metric))
+    write_line(opened_words(study, tested.opened, has_result=True))
 
 
-def result_sentence(found: Repeated, metric: str) -> str:
+def result_sentence(found: SeedResults, metric: str) -> str:
     """Return the sentence on a configuration's result on the test part."""
     kind = "accuracy" if metric == "validation_accuracy" else "loss"
     span = interval_words(found, metric)
@@ -137,7 +146,7 @@ def result_sentence(found: Repeated, metric: str) -> str:
 
 _RIGHT: Final = frozenset({"before", "after"})
 _MANY: Final = 12
-"""Maximum number of trials that are listed; more are only counted."""
+"""Maximum number of trials that are listed; more are only format_count."""
 
 
 def write_narrowing(narrowing: Narrowing, form: Format) -> None:
@@ -153,22 +162,24 @@ def write_follow_up(
 ) -> None:
     """Report the follow-up created in the database `where`, or that it existed, and the next steps."""
     if not made.is_new:
-        _tell_stored(narrowing.study, made, trials, tell=answer if form is Format.TABLE else say)
+        _report_stored(
+            narrowing.study, made, trials, write=write_line if form is Format.TABLE else write_message
+        )
     elif form is Format.TABLE:
-        answer()
+        write_line()
         write_created(made, where)
-        answer(f"Run it with: hpsearch study run {shlex.quote(made.study.spec.name)}")
+        write_line(f"Run it with: hpsearch study run {shlex.quote(made.study.spec.name)}")
 
 
 def write_proposal(narrowing: Narrowing) -> None:
     """Write the old and new bounds, with reasons, and the trials inside them, to stdout."""
     study, proposal = narrowing.study, narrowing.proposal
-    answer(f"{study.spec.name}: by the best {len(proposal.best)} trials: {_listed(proposal.best)}")
-    answer()
+    write_line(f"{study.spec.name}: by the best {len(proposal.best)} trials: {_listed(proposal.best)}")
+    write_line()
     write_listing(proposal_listing(proposal), Format.TABLE)
-    answer()
+    write_line()
     count = format_count(len(proposal.inside), "trial")
-    answer(f"Inside the new space: {count}{f': {_listed(proposal.inside)}' if proposal.inside else ''}")
+    write_line(f"Inside the new space: {count}{f': {_listed(proposal.inside)}' if proposal.inside else ''}")
 
 
 def proposal_listing(proposal: Proposal) -> Listing:
@@ -194,45 +205,45 @@ def write_created(made: FollowUp, where: str) -> None:
     """Write the follow-up created in the database `where` to stdout, with notes about its numbers."""
     study, warm = made.study, made.warm
     budget = format_count(study.spec.trials, "trial")
-    answer(f'Study "{study.spec.name}": created with a budget of {budget} in {where}')
-    answer(
+    write_line(f'Study "{study.spec.name}": created with a budget of {budget} in {where}')
+    write_line(
         f"It keeps the seed {study.spec.seed}, and so the split: results compare. Its trials are numbered from 0, "
         "with the weights of these numbers."
     )
     if warm:
         first = "best configuration" if warm == 1 else f"best {warm:,} configurations"
         are, count = ("is", "counts") if warm == 1 else ("are", "count")
-        answer(f"The {first} inside {are} trained again first, and {count} against its budget.")
+        write_line(f"The {first} inside {are} trained again first, and {count} against its budget.")
 
 
-def _tell_stored(
-    study: StoredStudy, made: FollowUp, trials: int | None, *, tell: Callable[[str], None]
+def _report_stored(
+    study: StoredStudy, made: FollowUp, trials: int | None, *, write: Callable[[str], None]
 ) -> None:
-    """Report to `tell` that the follow-up was stored already and is unchanged, its progress, and the next step."""
+    """Report to `write` that the follow-up was stored already and is unchanged, its progress, and the next step."""
     stored, progress = made.study, made.progress
     name, parent = shlex.quote(stored.spec.name), shlex.quote(study.spec.name)
-    tell("")
+    write("")
     budget = format_count(stored.spec.trials, "trial")
-    tell(f'Study "{stored.spec.name}": is stored already, with a budget of {budget}; nothing was changed')
-    tell(f"{stored.spec.name}: {state_sentence(progress)}")
+    write(f'Study "{stored.spec.name}": is stored already, with a budget of {budget}; nothing was changed')
+    write(f"{stored.spec.name}: {state_sentence(progress)}")
     if trials is not None and trials != stored.spec.trials:
-        tell(f"Change its budget with: hpsearch study edit {name} --trials {trials}")
+        write(f"Change its budget with: hpsearch study edit {name} --trials {trials}")
     if progress.is_done:
-        tell(f"Narrow it in turn with: hpsearch study narrow {name}")
+        write(f"Narrow it in turn with: hpsearch study narrow {name}")
     else:
-        tell(f"Run it with: hpsearch study run {name}")
-    tell(f"Create another follow-up with: hpsearch study narrow {parent} --name OTHER --yes")
+        write(f"Run it with: hpsearch study run {name}")
+    write(f"Create another follow-up with: hpsearch study narrow {parent} --name OTHER --yes")
 
 
 def write_remedy(narrowing: Narrowing, name: str | None) -> None:
     """Write the command that creates the follow-up, under `name` or that of the next round, to stdout."""
     study = narrowing.study
-    answer()
+    write_line()
     if narrowing.proposal.changes:
         own = f" --name {shlex.quote(name)}" if name and name != round_name(study.spec.name) else ""
-        answer(f"Create it with: hpsearch study narrow {shlex.quote(study.spec.name)}{own} --yes")
+        write_line(f"Create it with: hpsearch study narrow {shlex.quote(study.spec.name)}{own} --yes")
     else:
-        answer("Nothing to narrow: the trials suggest no other ranges.")
+        write_line("Nothing to narrow: the trials suggest no other ranges.")
 
 
 def _write_for_programs(proposal: Proposal, form: Format) -> None:
@@ -295,19 +306,19 @@ def run_study(target: str, options: RunOptions) -> int:
     Raises HpsearchError if the study stopped before its budget was spent.
     """
     stop = StopRequest()
-    with until_stopped(last=_say_stopped) as listener:
+    with until_stopped(last=_write_stopped) as listener:
         done = run(target, options, stop=stop, listener=listener)
         conclude(done.snapshot, url=options.url, output=options.report)
     if done.problem is None:
         return DONE
-    if stop.is_asked:
-        _say_stopped()
+    if stop.is_requested:
+        _write_stopped()
         return INTERRUPTED
     raise HpsearchError(done.problem)
 
 
-def _say_stopped() -> None:
-    say("Stopped: the same command continues from here")
+def _write_stopped() -> None:
+    write_message("Stopped. Run the same command again to continue.")
 
 
 def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
@@ -324,20 +335,20 @@ def conclude(snapshot: Snapshot, *, url: str, output: Path | None) -> None:
     if output is not None:
         with open_store(url, foreign=True) as store:
             renew_report(store, study.spec.name, url=url)
-    answer(f"Report: {path}")
-    answer(f"Dashboard: {dashboard_command(url)}")
+    write_line(f"Report: {path}")
+    write_line(f"Dashboard: {dashboard_command(url)}")
 
 
 def _write_results(snapshot: Snapshot) -> None:
     """Write the best, the fates and the advice to stdout."""
     study = snapshot.study
-    answer(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
-    answer()
+    write_line(f"{study.spec.name}: {state_sentence(snapshot.progress)}")
+    write_line()
     write_best(study, snapshot.trials, snapshot.evaluations)
-    answer()
+    write_line()
     write_fates(snapshot.progress)
     write_advice(study, snapshot.trials, snapshot.evaluations)
-    answer()
+    write_line()
 
 
 def run_all_rounds(target: str, options: RunOptions, *, rounds: int) -> int:
@@ -359,20 +370,20 @@ def run_all_rounds(target: str, options: RunOptions, *, rounds: int) -> int:
 
 def _write_next(following: NextRound) -> None:
     """Write the table of bounds of the next round to stdout, and whether it was created."""
-    answer()
+    write_line()
     if following.narrowing is None and following.study is None:
-        answer(f"No further round: {following.reason}")
+        write_line(f"No further round: {following.reason}")
         return
     if following.narrowing is not None and _is_proposed(following):
         write_proposal(following.narrowing)
     elif following.study is not None:  # its parent continued after its creation
         write_listing_of(following.parent.spec.search, following.study.spec.search)
-    answer()
+    write_line()
     if following.study is None:
-        answer(f"No further round: {following.reason}")
+        write_line(f"No further round: {following.reason}")
     elif following.created is not None:
         write_created(following.created, following.where)
-        answer()
+        write_line()
 
 
 def _is_proposed(following: NextRound) -> bool:
@@ -383,14 +394,14 @@ def _is_proposed(following: NextRound) -> bool:
 
 def _write_best_of_rounds(rounds: Rounds) -> None:
     """Write the best configurations over all rounds to stdout, each once, though a later round trained it again."""
-    answer()
+    write_line()
     if not rounds.best:
-        answer("No trial is complete with a finite result: there is no best of all rounds.")
+        write_line("No trial is complete with a finite result: there is no best of all rounds.")
         return
-    answer(f"The best of {format_count(len(rounds.names), 'round')}:")
+    write_line(f"The best of {format_count(len(rounds.names), 'round')}:")
     for rank, (study, trial) in enumerate(rounds.best, start=1):
         result = f"{format_short_metric(rounds.metric)} {format_result(trial.value, rounds.metric)}"
         params = format_parameters(trial.params, study.spec.search)
-        answer(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
-    answer()
-    answer(f"How much of that is luck: hpsearch study confirm {shlex.quote(rounds.best[0][0].spec.name)}")
+        write_line(f"Best-{rank} ({result}, {study.spec.name} trial {trial.number}) | {params}")
+    write_line()
+    write_line(f"How much of that is luck: hpsearch study confirm {shlex.quote(rounds.best[0][0].spec.name)}")

@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import (
@@ -26,9 +26,8 @@ from hpsearch.analysis.configurations import (
     row_heads,
     row_object,
 )
-from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, repeat
+from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, seed_results
 from hpsearch.analysis.formats import (
-    format_count,
     format_parameter,
     format_result,
     format_share,
@@ -48,15 +47,15 @@ from hpsearch.analysis.study_state import (
 from hpsearch.analysis.trial_facts import given_in_advance, verdict_words
 from hpsearch.analysis.verdict_summary import Audit, audit_of
 from hpsearch.cli.options import Format
-from hpsearch.cli.output import Listing, answer, ask, say, write_listing, write_table
-from hpsearch.storage.foreign_trials import described, remedy
+from hpsearch.cli.output import Listing, ask, write_line, write_listing, write_message, write_table
+from hpsearch.storage.foreign_trials import description, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.messages import format_size
+from hpsearch.study.messages import format_count, format_size
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
-from hpsearch.workflows.json_objects import GONE, best_objects, existing, parent_name
+from hpsearch.workflows.json_objects import DELETED, best_objects, null_if_deleted, parent_name
 from hpsearch.workflows.studies import Deletion, DryRun, Edited
 
 
@@ -64,28 +63,28 @@ def write_overview(
     study: StoredStudy, progress: Progress, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()
 ) -> None:
     """Write the study's progress, fates, ledger, advice and audit to stdout."""
-    answer(f"{study.spec.name}: {state_sentence(progress)}")
+    write_line(f"{study.spec.name}: {state_sentence(progress)}")
     for foreign in progress.foreign:
-        words = described(foreign)
-        answer(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
+        words = description(foreign)
+        write_line(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
     if study.spec.data.fault is not None:
-        answer(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
+        write_line(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
     _write_best(study, trials, evaluations)
     if rows := configuration_rows(study, trials):
-        answer()
+        write_line()
         write_listing(configurations_listing(rows, study), Format.TABLE)
-    answer()
+    write_line()
     write_fates(progress)
     if decades := fates_by_decade(study.spec.search, trials):
-        answer()
+        write_line()
         write_decades(decades)
-    answer()
+    write_line()
     write_ledger(progress)
     write_advice(study, trials, evaluations)
     audit = audit_of(trials, maximize=study.maximize)
     if audit.audited or study.spec.pruning.audit:
-        answer()
-        answer(audit_words(audit))
+        write_line()
+        write_line(audit_words(audit))
 
 
 def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation]) -> None:
@@ -95,24 +94,24 @@ def _write_best(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequen
         found = next(iter(confirmation([trial], evaluations, metric=metric, maximize=maximize)), None)
         word = "Best so far" if found is None else "Best"
         params = setting_words(trial, study.spec)
-        answer(f"{word}: trial {trial.number} ({result_words(trial, found, metric)}) | {params}")
+        write_line(f"{word}: trial {trial.number} ({result_words(trial, found, metric)}) | {params}")
     if rival := rival_words(trials, study, evaluations=evaluations):
-        answer(rival)
+        write_line(rival)
 
 
 def write_foreign_overview(study: StoredStudy, progress: Progress, trials: Sequence[Trial]) -> None:
     """Write the known facts about a study that another Optuna client made to stdout."""
     best = leading_trials(trials, study, count=len(trials))
-    answer(f"{study.name}: {state_sentence(progress)}")
-    answer(f"Objective{'s' if has_several_objectives(study) else ''}: {objectives_words(study)}.")
+    write_line(f"{study.name}: {state_sentence(progress)}")
+    write_line(f"Objective{'s' if has_several_objectives(study) else ''}: {objectives_words(study)}.")
     if best and has_several_objectives(study):
         numbers = ", ".join(str(trial.number) for trial in best[:_FRONT_SHOWN])
         more = f" and {len(best) - _FRONT_SHOWN} more" if len(best) > _FRONT_SHOWN else ""
-        answer(f"On the Pareto front, beaten by no other in all objectives: trials {numbers}{more}.")
+        write_line(f"On the Pareto front, beaten by no other in all objectives: trials {numbers}{more}.")
     elif best:
         params = setting_words(best[0], study.spec)
-        answer(f"Best so far: trial {best[0].number} ({value_words(best[0], study)}) | {params}")
-    answer()
+        write_line(f"Best so far: trial {best[0].number} ({value_words(best[0], study)}) | {params}")
+    write_line()
     rows = fate_rows(progress)
     cells = [(row.fate.value, f"{row.trials:,}") for row in rows]
     write_table(("fate", "trials"), cells, right=frozenset({"trials"}))
@@ -139,8 +138,8 @@ def write_decades(decades: Sequence[Decade]) -> None:
 def write_advice(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()) -> None:
     """Write the advice from the trials to stdout, below an empty line; nothing if there is none."""
     if advised := advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
-        answer()
-        answer(f"Advice: {advised}.")
+        write_line()
+        write_line(f"Advice: {advised}.")
 
 
 def audit_words(audit: Audit) -> str:
@@ -177,13 +176,13 @@ def write_best(
     study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation], count: int = 5
 ) -> None:
     """Write the best configurations to stdout, or the fates of the trials if there is none."""
-    for line in best_lines(trials, study, count, evaluations=evaluations) or why_nothing(trials):
-        answer(line)
+    for line in best_lines(trials, study, count, evaluations=evaluations) or no_best_words(trials):
+        write_line(line)
     if rival := rival_words(trials, study, evaluations=evaluations):
-        answer(rival)
+        write_line(rival)
 
 
-def why_nothing(trials: Sequence[Trial]) -> list[str]:
+def no_best_words(trials: Sequence[Trial]) -> list[str]:
     """Return the fates of the trials if none is complete with a finite result."""
     ended = [trial for trial in trials if trial.state.is_final]
     if not ended:
@@ -201,25 +200,25 @@ def why_nothing(trials: Sequence[Trial]) -> list[str]:
 def write_edited(edited: Edited) -> None:
     """Write the changes and the progress of the study to stdout."""
     _write_sentences(edited)
-    answer(f"{edited.study.spec.name}: {state_sentence(edited.progress)}")
+    write_line(f"{edited.study.spec.name}: {state_sentence(edited.progress)}")
 
 
 def write_paused(edited: Edited) -> None:
     """Write that the study was paused, and how to resume it, to stdout."""
     write_stopped(edited)
-    answer(f"Go on with: hpsearch study resume {shlex.quote(edited.study.spec.name)}")
+    write_line(f"Go on with: hpsearch study resume {shlex.quote(edited.study.spec.name)}")
 
 
 def write_stopped(edited: Edited) -> None:
     """Write that the study takes no more trials to stdout."""
     _write_sentences(edited)
     if edited.progress.running:
-        answer(f"In training, and going on to their end: {edited.progress.running:,}")
+        write_line(f"Still in training, until they end: {edited.progress.running:,}")
 
 
 def _write_sentences(edited: Edited) -> None:
     for sentence in edited.sentences:
-        answer(sentence)
+        write_line(sentence)
 
 
 def user() -> str:
@@ -233,19 +232,22 @@ def user() -> str:
 def approve_deletion(deletion: Deletion) -> None:
     """Return after a yes. Raises UsageError if there is no terminal, and Abort after a no."""
     in_training = f", {deletion.running} of them in training," if deletion.running else ""
-    ask(f"Delete the {_what(deletion)}{in_training} permanently?", refusal=f'Not deleting "{deletion.name}"')
+    ask(
+        f"Delete the {_deletion_words(deletion)}{in_training} permanently?",
+        refusal=f'Not deleting "{deletion.name}"',
+    )
 
 
 def write_deletion(deletion: Deletion) -> None:
     """Write the deleted study and the trials that were in training to stdout."""
-    answer(f"Deleted the {_what(deletion)}.")
+    write_line(f"Deleted the {_deletion_words(deletion)}.")
     if deletion.running:
-        say(f"Warning: {_in_training(deletion)}: their work is lost")
+        write_message(f"Warning: {_in_training(deletion)}: their work is lost")
     if deletion.data_file is not None:
-        say(f"Its data stays: {deletion.data_file}; delete the file if no other database needs it")
+        write_message(f"Its data stays: {deletion.data_file}; delete the file if no other database needs it")
 
 
-def _what(deletion: Deletion) -> str:
+def _deletion_words(deletion: Deletion) -> str:
     return f'study "{deletion.name}" with {format_count(deletion.trials, "trial")} in {deletion.where}'
 
 
@@ -271,7 +273,7 @@ def studies_listing(studies: Sequence[Listed]) -> Listing:
     heads = ("study", "state", "finished", "failed", "running", "best", "metric", "priority", "created")
     return Listing(
         objects=[
-            _study_object(one) | {"parent": existing(parent)}
+            _study_object(one) | {"parent": null_if_deleted(parent)}
             for one, parent in zip(studies, parents, strict=True)
         ],
         heads=(*heads, *(["follows up"] if family else []), *(["note"] if noted else [])),
@@ -288,7 +290,7 @@ def _parent(listed: Listed, names: Mapping[str, str]) -> str | None:
     """Return the name of the study that this one follows up, None if there is none."""
     if listed.study is None or listed.study.parent is None:
         return None
-    return names.get(listed.study.parent, GONE)
+    return names.get(listed.study.parent, DELETED)
 
 
 def _study_object(listed: Listed) -> dict[str, Any]:
@@ -362,7 +364,7 @@ def _verdict_cell(trial: Trial) -> str:
 def best_listing(trials: Sequence[Trial], study: StoredStudy, evaluations: Sequence[Evaluation]) -> Listing:
     """Return trials in the given order, with their results over fresh seeds if any were trained."""
     metric, plain = study.spec.metric, trials_listing(trials, study)
-    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    found = [seed_results(trial, evaluations, part="validation", metric=metric) for trial in trials]
     if not any(one.values for one in found):
         return plain
     cells = [mean_words(one, metric) if one.values else "" for one in found]
@@ -424,14 +426,14 @@ def configurations_listing(rows: Sequence[ConfigurationRow], study: StoredStudy)
 def write_parent(store: Store, study: StoredStudy) -> None:
     """Write the study that this one follows up to stdout, below an empty line; nothing if there is none."""
     if study.parent is not None:
-        answer()
-        answer(f"Follows up: {parent_name(study, store.studies.all())}")
+        write_line()
+        write_line(f"Follows up: {parent_name(study, store.studies.all())}")
 
 
 def write_plan(dry_run: DryRun) -> None:
     """Write the workers and rows that the study would run on this machine to stdout."""
     for name, value in _lines(dry_run):
-        answer(f"{name:<22}{value}")
+        write_line(f"{name:<22}{value}")
 
 
 def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
@@ -445,6 +447,7 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
         "parameters",
         f"{planned.parameters} per network, {planned.inputs} inputs, {planned.outputs} outputs",
     )
+    yield "task", _task(study)
     yield "metric", spec.metric
     yield "data", data.origin
     if spec.data.fault is not None:
@@ -453,12 +456,27 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
     for line in planned.configurations:
         yield "configuration", line
     if not planned.configurations:
-        for line in planned.search or ("nothing: every trial is the same but for its seed",):
+        for line in planned.search or ("nothing: trials differ only in their seeds",):
             yield "search", line
     yield "sampler", planned.sampler
     yield "pruning", planned.pruning
     yield "workers here", f"{dry_run.workers}, each with a cohort of {format_count(dry_run.rows, 'row')}"
     yield "memory of a cohort", format_size(dry_run.bytes_per_row * dry_run.rows)
+
+
+def _task(study: PreparedStudy) -> str:
+    """Return the task, with the first classes and their examples in the training part."""
+    data = study.data
+    if data.task == "regression":
+        return "regression" if data.outputs == 1 else f"regression, {data.outputs} numbers"
+    counts = list(zip(data.classes, data.class_counts, strict=True))
+    shown = ", ".join(f"{name} ({count:,})" for name, count in counts[:_SHOWN_CLASSES])
+    more = "" if len(counts) <= _SHOWN_CLASSES else f" and {len(counts) - _SHOWN_CLASSES:,} more"
+    return f"classification, {len(counts):,} classes: {shown}{more}"
+
+
+_SHOWN_CLASSES: Final = 12
+"""Classes that the plan of a study names."""
 
 
 def _examples(study: PreparedStudy) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hpsearch.analysis.formats import (
-    format_count,
     format_parameters,
     format_result,
     format_share,
@@ -34,8 +33,9 @@ from hpsearch.cli.options import (
     complete_study_name,
     trial_number,
 )
-from hpsearch.cli.output import answer, say, write_csv, write_json, write_table
+from hpsearch.cli.output import write_csv, write_json, write_line, write_message, write_table
 from hpsearch.storage.records import Attempt, Progress, StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.study.schema import MOST_EPOCHS
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
@@ -82,7 +82,7 @@ def show(
         stored = store.studies.get_any(study)
         store.queue.sweep(stored)
         found, attempts = store.trials.get(stored, number), store.trials.attempts(stored, number)
-        series = read_series(store, stored, [number], notify=say) if form is Format.TABLE else {}
+        series = read_series(store, stored, [number], notify=write_message) if form is Format.TABLE else {}
     if form is Format.TABLE:
         write_trial(found, stored, attempts)
         write_curves(found, stored, series.get(number, {}))
@@ -104,7 +104,7 @@ def replay(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Also train it with this in place of its own value; may be given again.",
+            help="Also train it with this in place of its own value; may be repeated.",
         ),
     ] = None,
     output: Annotated[
@@ -128,7 +128,7 @@ def replay(
             metavar="UNIT",
             min=0,
             max=MOST_INTEGER,
-            help="A unit of the first hidden layer to draw; may be given again.  [default: ten, evenly spread]",
+            help="A unit of the first hidden layer to draw; may be repeated.  [default: ten, evenly spread]",
         ),
     ] = None,
     form: Annotated[
@@ -158,7 +158,7 @@ def replay(
     if output is not None:
         check_report_path(output, where="--output")
     with open_store(storage, foreign=True) as store:
-        stored = read_trial(store, study, number, notify=say)
+        stored = read_trial(store, study, number, notify=write_message)
     made = replay_trial(stored, request, listener=TERMINAL)
     page = write_replay_page(made, output, storage, listener=TERMINAL)
     if form is TableFormat.JSON:
@@ -175,7 +175,7 @@ def enqueue(
     *,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A value that is searched; may be given again."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A value that is searched; may be repeated."),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -206,7 +206,7 @@ def fail(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_ST
 
     with open_store(storage, foreign=True) as store:
         changed = trials.fail(store, study, number)
-        answer(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
+        write_line(f'Study "{study}": trial {number} {"has failed" if changed else "had failed before"}')
         renew_report(store, study, url=storage)
 
 
@@ -230,14 +230,14 @@ def retry(study: StudyOfTrial, number: TrialNumber, storage: Storage = DEFAULT_S
 def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -> None:
     """Write all stored facts about a trial to stdout."""
     end = end_words(trial) if study.foreign is None else trial.state.value
-    answer(f"{study.spec.name}: trial {trial.number}: {end}")
-    answer()
+    write_line(f"{study.spec.name}: trial {trial.number}: {end}")
+    write_line()
     write_table(("property", "value"), list(_properties(trial, study)))
     if trial.finding is not None:
-        answer()
+        write_line()
         _write_finding(trial.finding)
     if attempts:
-        answer()
+        write_line()
         _write_attempts(attempts)
 
 
@@ -259,12 +259,12 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
 
 def _write_finding(finding: Finding) -> None:
     sure = format_share(finding.confidence, 1)
-    answer(f"Verdict: {cause_words(finding)}, confidence {sure}")
+    write_line(f"Verdict: {cause_words(finding)}, confidence {sure}")
     for name, value in evidence_facts(finding):
-        answer(f"  {name} {value}")
-    answer(f"Remedy: {finding.remedy}")
+        write_line(f"  {name} {value}")
+    write_line(f"Remedy: {finding.remedy}")
     for name, suggested in suggested_facts(finding):
-        answer(f"  {name} = {suggested}")
+        write_line(f"  {name} = {suggested}")
 
 
 def _write_attempts(attempts: Sequence[Attempt]) -> None:
@@ -291,7 +291,7 @@ def write_enqueued(enqueued: "Enqueued") -> None:
     study = enqueued.study
     rest = f"; {', '.join(enqueued.sampled)} will be sampled" if enqueued.sampled else ""
     params = format_parameters(enqueued.params, study.spec.search)
-    answer(f'Study "{study.spec.name}": trial {enqueued.number} waits with {params}{rest}')
+    write_line(f'Study "{study.spec.name}": trial {enqueued.number} waits with {params}{rest}')
     if enqueued.grid is not None:
         _write_grid_hint(study, enqueued.grid)
     _write_budget_hint(study, enqueued.progress)
@@ -301,7 +301,7 @@ def write_retried(retried: "RetriedTrial") -> None:
     """Write the trial that waits, and the budget that lets it run, to stdout."""
     waits = "already waits" if retried.waited else "waits"
     place = "" if retried.number == retried.original else f" in place of trial {retried.original}"
-    answer(f'Study "{retried.study.spec.name}": trial {retried.number} {waits}{place}')
+    write_line(f'Study "{retried.study.spec.name}": trial {retried.number} {waits}{place}')
     _write_budget_hint(retried.study, retried.progress)
 
 
@@ -310,7 +310,7 @@ def _write_budget_hint(study: StoredStudy, progress: Progress) -> None:
     name = study.spec.name
     if progress.is_done and progress.waiting:
         more = progress.finished + progress.waiting  # other clients may have finished more than the budget
-        answer(
+        write_line(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "
             f"`hpsearch study edit {shlex.quote(name)} --trials {more}` lets it run"
         )
@@ -321,7 +321,7 @@ def _write_grid_hint(study: StoredStudy, grid: "Grid") -> None:
     points, given = grid.points, grid.given
     if study.spec.trials < points + given:
         budget = format_count(study.spec.trials, "trial")
-        answer(
+        write_line(
             f"The grid has {format_count(points, 'point')}, and {given} of the {budget} "
             f"{'is' if given == 1 else 'are'} not of it: "
             f"`hpsearch study edit {shlex.quote(study.spec.name)} --trials {points + given}` trains all"
@@ -333,22 +333,22 @@ def write_replay(replay: "Replay", page: Path) -> None:
     from hpsearch.analysis.replay import check_sentence, finding_words, nonfinite_sentence, settings_words
 
     stored = replay.stored
-    answer(f"{stored.study.spec.name}: trial {stored.trial.number}: {check_sentence(replay.check)}")
-    answer()
+    write_line(f"{stored.study.spec.name}: trial {stored.trial.number}: {check_sentence(replay.check)}")
+    write_line()
     heads = ["property", "original"]
     columns = [dict(_run_properties(replay.original))]
     if replay.altered is not None:
         heads.append(settings_words(replay.settings))
         columns.append(dict(_run_properties(replay.altered)))
     write_table(heads, [[name, *(column.get(name, "") for column in columns)] for name in columns[0]])
-    answer()
+    write_line()
     for head, run in zip(heads[1:], (replay.original, replay.altered), strict=False):
         if run is not None:
-            answer(f"{head}: {finding_words(run.verdict.primary)}")
-            answer(f"Remedy: {run.verdict.primary.remedy}")
+            write_line(f"{head}: {finding_words(run.verdict.primary)}")
+            write_line(f"Remedy: {run.verdict.primary.remedy}")
             if nonfinite := nonfinite_sentence(run.recording):
-                answer(nonfinite)
-    answer(f"Page: {page}")
+                write_line(nonfinite)
+    write_line(f"Page: {page}")
 
 
 def _run_properties(run: "RecordedRun") -> Iterator[tuple[str, str]]:

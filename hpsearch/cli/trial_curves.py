@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from hpsearch.analysis.formats import format_metric
-from hpsearch.cli.output import answer, terminal_width
+from hpsearch.cli.output import terminal_width, write_line
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Series
@@ -38,13 +38,13 @@ def write_curves(trial: Trial, study: StoredStudy, series: Series) -> None:
     }
     for name, curve in curves.items():
         if len(curve) > 1:
-            answer()
-            answer(f"{format_metric(name)} by {study.unit}")
-            for line in plot(curve, is_braille=_takes_braille(), width=terminal_width()):
-                answer(line)
+            write_line()
+            write_line(f"{format_metric(name)} by {study.unit}")
+            for line in plot(curve, is_braille=_supports_braille(), width=terminal_width()):
+                write_line(line)
 
 
-def _takes_braille() -> bool:
+def _supports_braille() -> bool:
     """Return True if stdout can take Braille."""
     try:
         chr(_BRAILLE).encode(sys.stdout.encoding or "ascii")
@@ -64,7 +64,7 @@ def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> l
     has_marks = len(finite) < len(curve)
     room = max(len(high_label), len(low_label), len(_NOT_FINITE) if has_marks else 0)
     columns = max(min(_COLUMNS, width - room - len(_AXIS)), _FEWEST_COLUMNS)
-    rows = _drawn(curve, finite, columns, is_braille=is_braille) if finite else []
+    rows = _drawing(curve, finite, columns, is_braille=is_braille) if finite else []
     labels = [high_label, *[""] * (_ROWS - 2), low_label] if finite else []
     lines = [f"{label:>{room}}{_AXIS}{row}".rstrip() for label, row in zip(labels, rows, strict=True)]
     first, last = min(curve), max(curve)
@@ -77,14 +77,16 @@ def plot(curve: Mapping[int, float], *, is_braille: bool, width: int = 120) -> l
     return [*lines, f"{'':>{room}}  {begin}{f'{last:,}':>{columns - len(begin)}}"]
 
 
-def _drawn(
+def _drawing(
     curve: Mapping[int, float], finite: Mapping[int, float], columns: int, *, is_braille: bool
 ) -> list[str]:
     """Return the rows of the drawing, each `columns` wide."""
     wide, high = (2, 4) if is_braille else (1, 1)
     places, levels = _places(curve, columns * wide), _levels(finite, _ROWS * high)
     dots = {
-        dot for part in _stretches(curve) for dot in _line([(places[epoch], levels[epoch]) for epoch in part])
+        dot
+        for part in _finite_runs(curve)
+        for dot in _line([(places[epoch], levels[epoch]) for epoch in part])
     }
     return [_row(row, dots, columns, is_braille=is_braille) for row in range(_ROWS)]
 
@@ -106,7 +108,7 @@ def _marks(curve: Mapping[int, float], columns: int) -> list[str]:
     return row
 
 
-def _stretches(curve: Mapping[int, float]) -> list[list[int]]:
+def _finite_runs(curve: Mapping[int, float]) -> list[list[int]]:
     """Return the epochs in stretches of finite values, which lines may connect."""
     stretches: list[list[int]] = [[]]
     for epoch in sorted(curve):

@@ -15,8 +15,8 @@ from hpsearch.cli.options import (
     complete_study_name,
     complete_worker,
 )
-from hpsearch.cli.output import Listing, answer, say, write_listing
-from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_unmade
+from hpsearch.cli.output import Listing, write_line, write_listing, write_message
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:
     from hpsearch.storage.records import WorkerRecord
@@ -64,10 +64,11 @@ def start(
     """
     from hpsearch.worker.loop import LEASE_S
     from hpsearch.worker.service import ServiceOptions, work
+    from hpsearch.worker.shutdown import do_nothing
 
     options = ServiceOptions(
         url=storage,
-        notify=say if parent is None else _tell_nobody,
+        notify=write_message if parent is None else do_nothing,  # the parent shows the progress
         study=study,
         exit_when_idle=exit_when_idle,
         rows=cohort,
@@ -86,8 +87,8 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
     """
     from hpsearch.storage.store import open_store
 
-    if is_unmade(storage):
-        say(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
+    if is_missing(storage):
+        write_message(f"There is no database yet: `hpsearch study create FILE` makes {storage}")
         write_listing(_workers_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
@@ -114,11 +115,7 @@ def stop(
     from hpsearch.workflows.workers import stop_worker
 
     with open_store(storage, foreign=True) as store:
-        stop_worker(store, worker, wait=wait, notify=answer)
-
-
-def _tell_nobody(_: str) -> None:
-    """Print nothing: the parent process shows the progress."""
+        stop_worker(store, worker, wait=wait, notify=write_line)
 
 
 def _workers_listing(workers: Sequence["WorkerRecord"]) -> Listing:

@@ -102,7 +102,7 @@ class Routes:
             return refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This page can only be read.", allowed)
         except HpsearchError as error:
             status, headers = _status_of(error)
-            return _explained(status, str(error), headers)
+            return _error_response(status, str(error), headers)
         return response
 
     def _stock_response(self, request: Request) -> Response:
@@ -114,19 +114,21 @@ class Routes:
             return refusal(status, str(error), headers)
         if response.status_code == HTTPStatus.NOT_FOUND and response.mimetype == "text/html":
             response.close()
-            return _explained(HTTPStatus.NOT_FOUND, f"No page of this server has the path {request.path}")
+            return _error_response(
+                HTTPStatus.NOT_FOUND, f"No page of this server has the path {request.path}"
+            )
         return response
 
     def _home(self, request: Request) -> Response:
         return redirect(links.HOME, HTTPStatus.SEE_OTHER)
 
     def _reports(self, request: Request) -> Response:
-        return _shown(request, reports_page(self._live.store.studies.listing()))
+        return _page_response(request, reports_page(self._live.store.studies.listing()))
 
     def _report(self, request: Request, name: str) -> Response:
         view = self._live.by_name(name)
         tag = self._tag(view)
-        response = _tagged(tag)
+        response = _cacheable_response(tag)
         # A HEAD request only checks for changes, so nothing is drawn for it.
         if request.method != "HEAD" and not request.if_none_match.contains_weak(tag):
             response.set_data(report_page(view, tag))
@@ -143,7 +145,7 @@ class Routes:
         study, store = view.snapshot.study, self._live.store
         trial, attempts = store.trials.get(study, trial_number), store.trials.attempts(study, trial_number)
         can_replay = not self._read_only and study.foreign is None
-        return _shown(request, trial_page(view.snapshot, trial, attempts, can_replay=can_replay))
+        return _page_response(request, trial_page(view.snapshot, trial, attempts, can_replay=can_replay))
 
     def _replay(self, request: Request, name: str, number: str) -> Response:
         """Train a trial again if the request is a POST, and show the result."""
@@ -152,18 +154,18 @@ class Routes:
         if not is_read(request):
             if self._replays.submit(stored):
                 return redirect(links.replay_link(name, trial_number), HTTPStatus.SEE_OTHER)
-            return _explained(
+            return _error_response(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The queue of replays is full: try again in a minute."
             )
         replay = self._replays.get(stored.study.key, trial_number)
         if replay is None:
             return redirect(links.trial_link(name, trial_number), HTTPStatus.SEE_OTHER)
         if not replay.done():
-            return _shown(request, replay_pending_page(stored.study, trial_number))
+            return _page_response(request, replay_pending_page(stored.study, trial_number))
         return Response(replay.result(), headers=_PRIVATE, mimetype="text/html")
 
     def _workers(self, request: Request) -> Response:
-        return _shown(request, workers_page(self._live.store.workers.all()))
+        return _page_response(request, workers_page(self._live.store.workers.all()))
 
     def _health(self, request: Request) -> Response:
         try:
@@ -176,7 +178,7 @@ class Routes:
         return Response(metrics_text(self._live.store), headers=_NO_STORE, content_type=CONTENT_TYPE)
 
     def _plotly_script(self, request: Request) -> Response:
-        response = _tagged(self._plotly_tag, mimetype="text/javascript")
+        response = _cacheable_response(self._plotly_tag, mimetype="text/javascript")
         response.set_data(self._plotly)
         return response.make_conditional(request)
 
@@ -216,20 +218,20 @@ def _number(digits: str) -> int:
     return number
 
 
-def _shown(request: Request, page: Page) -> Response:
-    response = _tagged(page.tag)
+def _page_response(request: Request, page: Page) -> Response:
+    response = _cacheable_response(page.tag)
     response.set_data(page.html)
     return response.make_conditional(request)
 
 
-def _tagged(tag: str, *, mimetype: str = "text/html") -> Response:
+def _cacheable_response(tag: str, *, mimetype: str = "text/html") -> Response:
     """Return an empty response that a browser keeps until the tag of its version changes."""
     response = Response(headers=_PRIVATE, mimetype=mimetype)
     response.set_etag(tag)
     return response
 
 
-def _explained(status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> Response:
+def _error_response(status: HTTPStatus, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return a page of ours that explains why the requested one is not shown."""
     return Response(error_page(status, message), status, headers, mimetype="text/html")
 

@@ -106,15 +106,15 @@ class _Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.is_asked = False
+        self.is_requested = False
 
     @property
     def exit_code(self) -> int:
         """130 after Ctrl-C; 0 after SIGTERM, which stops services."""
         return INTERRUPTED if self.signal == signal.SIGINT else 0
 
-    def ask(self) -> None:
-        self.is_asked = True
+    def request(self) -> None:
+        self.is_requested = True
 
     def listen(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,7 +122,7 @@ class _Stop:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        self.ask()
+        self.request()
         raise KeyboardInterrupt
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Array, RawData, check_lengths, checked_inputs
-from hpsearch.data.table import MISSING, features_of, not_a_number, target_index
+from hpsearch.data.numerals import MISSING
+from hpsearch.data.table import features_of, not_a_number, target_index
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
 from hpsearch.study.spec import Task
@@ -92,6 +93,46 @@ def read_arrays(data: ArrayData, *, target: str | None = None, task: Task = "aut
     if raw is None or problems:
         raise _error(problems)
     return raw
+
+
+def read_inputs(x: ArrayValues, *, features: Sequence[str], inputs: int) -> Array:
+    """Return raw inputs (N, `inputs`) for a model, checked as `read_arrays` checks those of a study.
+
+    A data frame has the columns `features` among others, in any order; without names all its columns are inputs.
+    Raises DataError, which lists every problem.
+    """
+    problems: list[str] = []
+    matrix = _frame_inputs(x, features, problems) if _is_frame(x) else None
+    if not _is_frame(x):
+        examples = _attempt(lambda: _array(x, "X"), problems)
+        matrix = None if examples is None else _numeric(examples, problems)
+    if matrix is None or problems:
+        raise _error(problems, where="predict")
+    flat = matrix.reshape(len(matrix), -1)
+    if flat.shape[1] != inputs:
+        one = (
+            ": pass [X] for a single row" if matrix.shape == (inputs,) else ": pass the columns of the study"
+        )
+        raise DataError(f"predict: X: must have {inputs} inputs per row (got shape {matrix.shape}){one}")
+    return flat
+
+
+def _frame_inputs(frame: DataFrame, features: Sequence[str], problems: list[str]) -> Array | None:
+    """Return the columns `features` of a frame, or all if there are no names, as numbers."""
+    names, columns = _names(frame), _columns(frame)
+    problems += [
+        f'X: must have one column "{name}" (got {names.count(name)}): add or rename it'
+        for name in dict.fromkeys(features)
+        if names.count(name) != features.count(name)
+    ]
+    if problems:
+        return None
+    # A name that several inputs share means them in the order of the study.
+    found = {name: [i for i, own in enumerate(names) if own == name] for name in features}
+    places = [found[name].pop(0) for name in features] or range(len(names))
+    return _matrix(
+        [columns[place] for place in places], [f'X: column "{names[place]}"' for place in places], problems
+    )
 
 
 def _of_pair(x: ArrayValues, y: ArrayValues, task: Task, problems: list[str]) -> RawData | None:
@@ -280,13 +321,13 @@ def _attempt(action: Callable[[], _Found], problems: list[str]) -> _Found | None
         return None
 
 
-def _error(problems: Sequence[str]) -> DataError:
+def _error(problems: Sequence[str], *, where: str = "data") -> DataError:
     if len(problems) == 1:
-        return DataError(f"data: {problems[0]}")
+        return DataError(f"{where}: {problems[0]}")
     shown = [f"  {problem}" for problem in problems[:_MOST_PROBLEMS]]
     more = len(problems) - len(shown)
     return DataError(
-        "\n".join([f"data: {len(problems)} problems", *shown, *[f"  and {more} more"][: more > 0]])
+        "\n".join([f"{where}: {len(problems)} problems", *shown, *[f"  and {more} more"][: more > 0]])
     )
 
 

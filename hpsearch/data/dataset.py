@@ -29,7 +29,7 @@ class RawData:
 
     `inputs` has N examples along its first axis. `targets` (N,) or (N, O) are numbers or text. `where` names the source
     in messages. `labels` are the names of the classes 0, 1, ... if the source has names. `task` is the source's own.
-    `sealed` is a test part that the source keeps apart.
+    `sealed` is a test part that the source keeps apart. `notes` are sentences about decisions that a user should check.
     """
 
     inputs: Array
@@ -41,6 +41,7 @@ class RawData:
     task: Task = "auto"
     is_image: bool = False
     sealed: SourceExamples | None = None
+    notes: tuple[str, ...] = ()
 
 
 @final
@@ -51,7 +52,7 @@ class Dataset:
     `inputs` (N, I) are uint8 if the source has bytes, else float64. `targets` are (N,) int64 indices into `classes`, or
     (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are the names of the inputs, or
     empty. Features of an image share one scale. `origin` describes the data's source. `sealed` is the test part that
-    the source itself keeps apart, or None.
+    the source itself keeps apart, or None. `notes` are sentences about decisions that a user should check.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Dataset:
     is_image: bool
     origin: str
     sealed: SourceExamples | None = None
+    notes: tuple[str, ...] = ()
 
 
 def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
@@ -89,6 +91,7 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
         sealed=None
         if sealed_inputs is None
         else SourceExamples(inputs=sealed_inputs, targets=targets.values[count:]),
+        notes=(*raw.notes, *targets.notes),
     )
 
 

@@ -19,7 +19,8 @@ class Description:
 
     `classes` maps names to numbers of examples, and is empty in regression, which predicts `outputs` numbers.
     `minimum`, `maximum` and `mean` are over all inputs that are not missing, and NaN if all are. `sealed` is the size
-    of the test part that the source keeps apart, and not counted elsewhere.
+    of the test part that the source keeps apart, and not counted elsewhere. `notes` are sentences about how the source
+    was read.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Description:
     missing: int
     sealed: int
     origin: str
+    notes: tuple[str, ...] = ()
 
 
 def describe(dataset: Dataset) -> Description:
@@ -56,6 +58,7 @@ def describe(dataset: Dataset) -> Description:
         missing=_missing(dataset),
         sealed=0 if dataset.sealed is None else len(dataset.sealed.targets),
         origin=dataset.origin,
+        notes=dataset.notes,
     )
 
 

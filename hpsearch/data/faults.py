@@ -18,6 +18,9 @@ from hpsearch.study.spec import Fault
 FAULT_STREAM: Final = int.from_bytes(b"falt")
 """Keeps the shuffling of targets apart from every other stream of the same seed."""
 
+INPUT_FAULTS: Final = frozenset({"constant_inputs", "integer_division", "byte_product"})
+"""Faults of inputs; the others are of targets."""
+
 _BYTES: Final = 256
 
 
@@ -26,12 +29,12 @@ def with_wrong_inputs(dataset: Dataset, fault: Fault | None) -> Dataset:
 
     Raises DataError if the inputs are not the whole numbers or bytes that it needs.
     """
-    if fault is None or fault.name in ("labels_shuffled", "validation_labels_shuffled"):
+    if fault is None or fault.name not in INPUT_FAULTS:
         return dataset
     first, sealed = dataset.inputs[:1], dataset.sealed
     if sealed is not None:
-        sealed = replace(sealed, inputs=_wrong(sealed.inputs, fault, first=first, where=dataset.origin))
-    inputs = _wrong(dataset.inputs, fault, first=first, where=dataset.origin)
+        sealed = replace(sealed, inputs=apply_fault(sealed.inputs, fault, first=first, where=dataset.origin))
+    inputs = apply_fault(dataset.inputs, fault, first=first, where=dataset.origin)
     return replace(dataset, inputs=inputs, sealed=sealed)
 
 
@@ -65,8 +68,8 @@ def _shuffled(targets: Array, rows: Indices, seed: int) -> Array:
     return shuffled
 
 
-def _wrong(inputs: Array, fault: Fault, *, first: Array, where: str) -> Array:
-    """Return `inputs` (N, I) after `fault`; `first` (1, I) are those of the source's first example."""
+def apply_fault(inputs: Array, fault: Fault, *, first: Array, where: str) -> Array:
+    """Return `inputs` (N, I) after a fault of inputs; `first` (1, I) are those of the source's first example."""
     if fault.name == "constant_inputs":
         return np.broadcast_to(first, inputs.shape)
     if fault.number is None:

@@ -117,6 +117,9 @@ def read_folder(folder: Path) -> RawData:
         targets=training.targets,
         where=str(folder),
         origin=f"IDX files in {folder}",
+        task="classification"
+        if training.targets.dtype == np.uint8
+        else "auto",  # bytes are labels, however many
         is_image=training.inputs.dtype == np.uint8 or training.inputs.ndim > 2,
         sealed=_part(folder, "t10k"),
     )

@@ -30,7 +30,7 @@ def check_size(size_bytes: int, where: str) -> None:
     room = process_memory_bytes()
     if size_bytes > room:
         raise DataError(
-            f"{where}: must fit into the memory that is here, {format_size(room)} (got {format_size(size_bytes)}):"
+            f"{where}: must fit into the available memory, {format_size(room)} (got {format_size(size_bytes)}):"
             " take fewer rows or columns, or check the file"
         )
 

@@ -6,7 +6,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -16,8 +16,20 @@ from hpsearch.data.dataset import Array, RawData
 from hpsearch.data.memory import check_size
 from hpsearch.errors import DataError
 
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError)
-"""The exceptions of a damaged archive, besides ValueError and its like."""
+ARCHIVE_ERRORS: Final = (
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,  # an unknown compression
+    RuntimeError,  # an encrypted archive
+    SyntaxError,  # a header that is no dictionary
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+)
+"""The exceptions of a damaged archive."""
 
 
 def read_npz(path: Path) -> RawData:
@@ -44,7 +56,7 @@ def read_npz(path: Path) -> RawData:
 
 def _read_arrays(path: Path) -> tuple[Array, Array, tuple[str, ...]]:
     try:
-        _check_claims(path)
+        check_claims(path, ("x", "y", "features"))
         with np.load(path, allow_pickle=False) as archive:
             missing = {"x", "y"} - set(archive.files)
             if missing:
@@ -54,16 +66,7 @@ def _read_arrays(path: Path) -> tuple[Array, Array, tuple[str, ...]]:
                 )
             inputs = archive["x"]
             return inputs, archive["y"], _features(archive, width=math.prod(inputs.shape[1:]))
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-        *_BROKEN,
-    ) as error:
-        # the last three: an encrypted archive, an unknown compression, a header that is no dictionary
+    except ARCHIVE_ERRORS as error:
         raise DataError(
             f'{path}: x and y must be whole arrays of numbers or text (got "{error}"): write the file again'
         ) from error
@@ -81,10 +84,14 @@ def _features(archive: Mapping[str, Array], *, width: int) -> tuple[str, ...]:
     return tuple(names.tolist()) if names is not None and is_named else ()
 
 
-def _check_claims(path: Path) -> None:
-    """Raise DataError or ValueError for an array of another size than its head declares, or larger than memory."""
+def check_claims(path: Path, names: Collection[str] | None = None) -> None:
+    """Raise DataError or ValueError for an array of another size than its head declares, or larger than memory.
+
+    `names` are the arrays that are checked, by default all.
+    """
     with zipfile.ZipFile(path) as archive:
-        for name in {"x.npy", "y.npy", "features.npy"} & set(archive.namelist()):
+        found = archive.namelist()
+        for name in found if names is None else {f"{name}.npy" for name in names} & set(found):
             info = archive.getinfo(name)
             with archive.open(info) as file:
                 head = _head_of(file)

@@ -1,7 +1,7 @@
 """Data as a worker trains on it: split, scaled, in the study's precision, and named by a fingerprint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -11,8 +11,10 @@ from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
 from hpsearch.data.fingerprint import fingerprint
+from hpsearch.data.preprocessing import AS_PREPARED, Preprocessing, preprocessing_of
 from hpsearch.data.sources import load
 from hpsearch.data.split import Split, split
+from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.spec import DataSpec, KnownTask, Precision
 
@@ -36,7 +38,8 @@ class PreparedData:
 
     `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
-    empty in regression. `test` is sealed: only `study test` reads it.
+    empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
+    those of the parts. `notes` are sentences about how the source was read, which a user should check.
     """
 
     task: KnownTask
@@ -49,6 +52,8 @@ class PreparedData:
     test: Fold | None
     fingerprint: str
     origin: str
+    preprocessing: Preprocessing = AS_PREPARED
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -62,7 +67,8 @@ def prepare(
     fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for data that cannot
     be read, or does not fit `spec`.
     """
-    source = load(spec.source, target=spec.target, task=spec.task, environment=environment)
+    reading = TableReading(header=spec.header, drop=spec.drop)
+    source = load(spec.source, target=spec.target, task=spec.task, reading=reading, environment=environment)
     return prepare_dataset(source, spec, seed=seed, precision=precision)
 
 
@@ -90,7 +96,23 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         test=test,
         fingerprint=fingerprint(dataset, parts, scaling, stratify=spec.stratify),
         origin=dataset.origin,
+        preprocessing=preprocessing_of(source, scaling, fault=spec.fault),
+        notes=dataset.notes,
     )
+
+
+def joined_parts(data: PreparedData) -> PreparedData:
+    """Return `data` with the examples of the validation part in the training part too, after its own.
+
+    The preprocessing stays as it was fitted, and so does the validation part, which then measures nothing.
+    """
+    parts = (data.training, data.validation)
+    joined = Fold(
+        inputs=np.concatenate([part.inputs for part in parts]),
+        targets=np.concatenate([part.targets for part in parts]),
+    )
+    counts = np.bincount(joined.targets, minlength=len(data.classes)).tolist() if data.classes else ()
+    return replace(data, training=joined, class_counts=tuple(counts))
 
 
 def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:

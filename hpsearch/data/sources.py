@@ -13,6 +13,7 @@ from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
 from hpsearch.data.stored_arrays import find_stored, is_stored
+from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, TEXT_SUFFIXES
@@ -102,19 +103,25 @@ CATALOGUE: Final = (
 
 
 def load(
-    source: str, *, target: str | None = None, task: Task = "auto", environment: Mapping[str, str]
+    source: str,
+    *,
+    target: str | None = None,
+    task: Task = "auto",
+    reading: TableReading | None = None,
+    environment: Mapping[str, str],
 ) -> Dataset:
     """Return the data set that `source` names.
 
     `source` is a built-in name, or the path of a file that ends in one of PATH_SUFFIXES or of a folder of IDX files; a
-    leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of
-    a table. `environment` holds the process's environment variables, of which HPSEARCH_DATA, HPSEARCH_MNIST, HOME,
-    XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that cannot be used.
+    leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of a table, and
+    `reading` decides about its header and columns. `environment` holds the process's environment variables, of which
+    HPSEARCH_DATA, HPSEARCH_MNIST, HOME, XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that
+    cannot be used.
     """
     try:
         if source not in BUILTIN_SOURCES:
             source = _expanded(source, environment)
-        raw = _read(source, target, environment)
+        raw = _read(source, target, task, reading or TableReading(), environment)
     except MemoryError as error:
         raise DataError(f"{source}: must fit into memory (got more): take fewer rows or columns") from error
     except OSError as error:
@@ -130,11 +137,19 @@ def _expanded(source: str, environment: Mapping[str, str]) -> str:
     return find_stored(source, environment) if is_stored(source) else source
 
 
-def _read(source: str, target: str | None, environment: Mapping[str, str]) -> RawData:
+def _read(
+    source: str, target: str | None, task: Task, reading: TableReading, environment: Mapping[str, str]
+) -> RawData:
     path = Path(source)
-    if target is not None and not source.lower().endswith(_TABLES):
+    if not source.lower().endswith(_TABLES):
+        for key, name in (("target", target), ("drop", (reading.drop or (None,))[0])):
+            if name is not None:
+                raise DataError(
+                    f'data.{key}: only columns of tables have names (got "{name}" for {source}): leave it out'
+                )
+    if reading.header in ("yes", "no") and not source.lower().endswith(_TEXT):
         raise DataError(
-            f'data.target: only columns of tables have names (got "{target}" for {source}): leave it out'
+            f'data.header: only tables in text have a line for it (got "{reading.header}" for {source}): leave it out'
         )
     if source == "mnist":
         return read_mnist(environment)
@@ -142,10 +157,10 @@ def _read(source: str, target: str | None, environment: Mapping[str, str]) -> Ra
         return read_bundled(source)
     if not path.exists():
         raise _not_found(source)
-    return _read_path(path, target)
+    return _read_path(path, target, task, reading)
 
 
-def _read_path(path: Path, target: str | None) -> RawData:
+def _read_path(path: Path, target: str | None, task: Task, reading: TableReading) -> RawData:
     if path.is_dir():
         return read_folder(path)
     name = path.name.lower()
@@ -161,8 +176,8 @@ def _read_path(path: Path, target: str | None) -> RawData:
     if name.endswith(".npz"):
         return read_npz(path)
     if name.endswith(".parquet"):
-        return read_parquet(path, target=target)
-    return read_csv(path, target=target)
+        return read_parquet(path, target=target, task=task, drop=reading.drop)
+    return read_csv(path, target=target, task=task, reading=reading)
 
 
 def _not_found(source: str) -> DataError:

@@ -9,20 +9,21 @@ from markupsafe import Markup
 
 from hpsearch.analysis.best_trials import rival_words
 from hpsearch.analysis.confirmation import (
-    Repeated,
+    SeedResults,
     best_of,
     confirmation,
     interval_words,
     mean_words,
-    repeat,
+    seed_results,
     sentence,
     unconfirmed_words,
 )
-from hpsearch.analysis.formats import format_count, format_metric, format_result, format_time
+from hpsearch.analysis.formats import format_metric, format_result, format_time
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.parts import piece
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.messages import format_count
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES
 from hpsearch.study.spec import Choices, Configuration, SamplerSpec, StudySpec, configure, full_name
 from hpsearch.study.writer import specification_text, value_text
@@ -51,7 +52,7 @@ class BestCard:
     `untrainable` is the reason if the trial cannot be trained again, else empty; if it cannot, `study_file` is empty
     and there are no commands.
 
-    `repeated` are the configurations trained with fresh seeds, the best mean first; `sure` is the conclusion from them.
+    `repeated` are the configurations trained with fresh seeds, the best mean first; `certainty` concludes from them.
     `test` is the state of the sealed test part.
     """
 
@@ -61,8 +62,8 @@ class BestCard:
     study_file: str
     json: str
     commands: tuple[Command, ...]
-    repeated: tuple[Repeated, ...]
-    sure: str
+    repeated: tuple[SeedResults, ...]
+    certainty: str
     test: str
     untrainable: str = ""
 
@@ -88,12 +89,12 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         if why is None
         else f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}.",
         repeated=tuple(repeated),
-        sure=_sure(snapshot, repeated),
+        certainty=_certainty_sentence(snapshot, repeated),
         test=_test_words(snapshot),
     )
 
 
-def _sure(snapshot: Snapshot, repeated: Sequence[Repeated]) -> str:
+def _certainty_sentence(snapshot: Snapshot, repeated: Sequence[SeedResults]) -> str:
     if not repeated:
         return unconfirmed_words(snapshot.study, snapshot.trials)
     rival = rival_words(snapshot.trials, snapshot.study, evaluations=snapshot.evaluations)
@@ -165,7 +166,7 @@ def _test_words(snapshot: Snapshot) -> str:
     chosen = next((trial for trial in snapshot.trials if trial.number == unsealing.number), None)
     if chosen is None:
         return f"The test part was {opened}, but that trial no longer exists."
-    found = repeat(chosen, snapshot.evaluations, part="test", metric=spec.metric)
+    found = seed_results(chosen, snapshot.evaluations, part="test", metric=spec.metric)
     return f"The test part was {opened}: {_test_result(found, spec.metric)}."
 
 
@@ -180,7 +181,7 @@ def _unopened_words(spec: StudySpec) -> str:
     return f"The test part is sealed. `hpsearch study test {name}` opens it, once, after the search."
 
 
-def _test_result(found: Repeated, metric: str) -> str:
+def _test_result(found: SeedResults, metric: str) -> str:
     if not found.values:
         return "no result was stored"
     noun = "accuracy" if metric == "validation_accuracy" else "loss"
@@ -223,7 +224,7 @@ def _pairs(card: BestCard, metric: str) -> list[tuple[str, str]]:
     ]
 
 
-def _repeated_cells(one: Repeated, metric: str) -> tuple[str, ...]:
+def _repeated_cells(one: SeedResults, metric: str) -> tuple[str, ...]:
     return (
         piece("parts.html", "trial", one.number),
         format_result(one.in_search, metric),

@@ -48,7 +48,7 @@ def find_exhibit(shown: Sequence[Exhibit], name: str) -> Exhibit:
     found: dict[str, Exhibit] = {exhibit.name: exhibit for exhibit in shown}
     for exhibit in shown:
         for panel in exhibit.panels:
-            found.setdefault(panel.name, _alone(exhibit, panel))
+            found.setdefault(panel.name, _exhibit_of_panel(exhibit, panel))
     if name not in found:
         guess = nearest(name, list(found))
         hint = f'; did you mean "{guess}"?' if guess else ""
@@ -59,7 +59,7 @@ def find_exhibit(shown: Sequence[Exhibit], name: str) -> Exhibit:
     return found[name]
 
 
-def _alone(exhibit: Exhibit, panel: Panel) -> Exhibit:
+def _exhibit_of_panel(exhibit: Exhibit, panel: Panel) -> Exhibit:
     return Exhibit(name=panel.name, title=exhibit.title, caption=exhibit.caption, panels=(panel,))
 
 

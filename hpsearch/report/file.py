@@ -13,7 +13,7 @@ def check_report_path(path: Path, *, where: str = "report") -> None:
     Only writing shows whether a folder is writable, so a file is created next to `path` and removed again.
     """
     _check_place(path, where)
-    _write_beside("", path, where, replace=False)
+    _write_atomic("", path, where, replace=False)
 
 
 def _check_place(path: Path, where: str) -> None:
@@ -34,15 +34,15 @@ def _check_place(path: Path, where: str) -> None:
 
 
 def write_page(page: str | bytes, path: Path, *, where: str = "report") -> None:
-    """Write a page, or a figure, to `path`, whole or not at all. An existing file is replaced.
+    """Write a page, or another file, to `path`, whole or not at all. An existing file is replaced.
 
     Raises HpsearchError, about `where`, if that is impossible.
     """
     _check_place(path, where)
-    _write_beside(page, path, where, replace=True)
+    _write_atomic(page, path, where, replace=True)
 
 
-def _write_beside(page: str | bytes, path: Path, where: str, *, replace: bool) -> None:
+def _write_atomic(page: str | bytes, path: Path, where: str, *, replace: bool) -> None:
     """Write a page to a new file in the folder of `path`; replace `path` with it, or remove it again."""
     # Next to the target, since a rename is atomic within one file system only.
     unfinished = path.with_name(f".hpsearch-{secrets.token_hex(4)}")

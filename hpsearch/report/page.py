@@ -23,7 +23,7 @@ _NOTHING_ASKED: Final = ReportRequest()
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Serving:
+class ServerParts:
     """The parts of a page that only a server sends.
 
     `plotly` is the path of Plotly's script on the server; `navigation` is HTML above the page, `script` runs last.
@@ -38,7 +38,7 @@ def render(
     snapshot: Snapshot,
     request: ReportRequest = _NOTHING_ASKED,
     *,
-    serving: Serving | None = None,
+    server_parts: ServerParts | None = None,
     drawn: Sequence[Exhibit] | None = None,
 ) -> str:
     """Return the report as one HTML page: self-contained, or with the server's parts.
@@ -47,7 +47,7 @@ def render(
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
     body = _body(snapshot, shown, request)
-    return document(_title(snapshot), body, shown, serving, origin=origin_text(snapshot, request))
+    return document(_title(snapshot), body, shown, server_parts, origin=origin_text(snapshot, request))
 
 
 def render_exhibit(snapshot: Snapshot, shown: Exhibit) -> str:
@@ -65,28 +65,32 @@ def document(  # noqa: PLR0913  # the parts of a page
     title: str,
     body: str,
     shown: Sequence[Exhibit],
-    serving: Serving | None = None,
+    server_parts: ServerParts | None = None,
     *,
     navigation: str = "",
     origin: str = "",
 ) -> str:
     """Return an HTML page with the drawings of the exhibits that its `body` contains.
 
-    `title` and `origin` are text, `body` is HTML, `navigation` is HTML above a page without `serving`. Without
-    `serving` the page needs no network.
+    `title` and `origin` are text, `body` is HTML, `navigation` is HTML above a page without `server_parts`. Without
+    `server_parts` the page needs no network.
     """
-    drawing = [get_plotlyjs()] if shown and serving is None else []
-    inline = [*drawing, *([asset("page.js")] if shown else []), *([serving.script] if serving else [])]
+    drawing = [get_plotlyjs()] if shown and server_parts is None else []
+    inline = [
+        *drawing,
+        *([asset("page.js")] if shown else []),
+        *([server_parts.script] if server_parts else []),
+    ]
     page = parts.render(
         "page.html",
-        policy=_policy(inline, is_served=bool(serving)),
+        policy=_policy(inline, is_served=bool(server_parts)),
         title=title,
         origin=origin,
         style=f"{_variables()}\n{asset('page.css')}",
-        navigation=serving.navigation if serving else navigation,
+        navigation=server_parts.navigation if server_parts else navigation,
         body=body,
         data=_data(shown),
-        plotly=serving.plotly if serving and shown else "",
+        plotly=server_parts.plotly if server_parts and shown else "",
         scripts=inline,
     )
     return str(page)

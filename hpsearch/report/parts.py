@@ -13,8 +13,8 @@ from typing import Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.report.palette import LOOKS, variable
+from hpsearch.study.messages import format_count
 
 _PACKAGE: Final = "hpsearch.report"
 _TRIAL_NUMBER: Final = re.compile(r'<span class="trial-number">(\d+)</span>')
@@ -29,7 +29,7 @@ def asset(name: str) -> str:
 
 def render(template: str, **values: Any) -> Markup:
     """Return a template as HTML; texts among the values are escaped."""
-    return _trusted(_TEMPLATES.get_template(template).render(values))
+    return _as_markup(_TEMPLATES.get_template(template).render(values))
 
 
 def piece(template: str, macro: str, /, *args: Any, **values: Any) -> Markup:
@@ -51,7 +51,7 @@ def command_text(code: str) -> Markup:
 def contents(sections: str) -> Markup:
     """Return links to the sections, HTML from the macro `section`, in order."""
     found = _HEADING.findall(sections)
-    return piece("parts.html", "contents", [(name, _trusted(title)) for name, title in found])
+    return piece("parts.html", "contents", [(name, _as_markup(title)) for name, title in found])
 
 
 def with_trial_links(page: str, link: Callable[[int], str]) -> str:
@@ -68,10 +68,10 @@ def _template(name: str) -> str:
 
 def _escaped(value: object) -> Markup:
     """Escape a value with `&#x27;` for an apostrophe, as the standard library does."""
-    return value if isinstance(value, Markup) else _trusted(html.escape(str(value), quote=True))
+    return value if isinstance(value, Markup) else _as_markup(html.escape(str(value), quote=True))
 
 
-def _trusted(made: str) -> Markup:
+def _as_markup(made: str) -> Markup:
     """Mark HTML as Markup: the texts in it are escaped already."""
     return Markup(made)  # noqa: S704
 

@@ -6,9 +6,8 @@ from hpsearch import __version__
 from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
-from hpsearch.analysis.confirmation import best_of, repeat, seeds_words
+from hpsearch.analysis.confirmation import best_of, seed_results, seeds_words
 from hpsearch.analysis.formats import (
-    format_count,
     format_duration,
     format_metric,
     format_result,
@@ -24,6 +23,7 @@ from hpsearch.report.figures.ledger import ledger
 from hpsearch.report.figures.studies import differences
 from hpsearch.report.parts import piece
 from hpsearch.report.request import ReportRequest
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import fault_in_words
 from hpsearch.study.writer import specification_text
 
@@ -117,7 +117,7 @@ def _best_value(snapshot: Snapshot) -> str:
     metric, best = snapshot.study.spec.metric, best_of(snapshot, 1)
     if not best:
         return "none yet"
-    found = repeat(best[0], snapshot.evaluations, part="validation", metric=metric)
+    found = seed_results(best[0], snapshot.evaluations, part="validation", metric=metric)
     value = seeds_words(found, metric) if found.values else format_result(best[0].value, metric)
     return f"{value} (trial {best[0].number})"
 

@@ -11,13 +11,12 @@ from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.intervals import wilson_interval
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.reproduction.laboratory import Outcome
 from hpsearch.study.files import example_files
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import format_count, format_number
 
 Needs: TypeAlias = Literal["nothing", "mnist", "full"]
 

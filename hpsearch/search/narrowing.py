@@ -33,7 +33,7 @@ from hpsearch.search.regions import (
     rounded_outward,
     share,
 )
-from hpsearch.study.messages import counted, format_number
+from hpsearch.study.messages import format_count, format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import ParameterValue, Trial, best_trials
 
@@ -259,7 +259,7 @@ def _edge_bound(dimension: Range, trials: Sequence[Trial], values: Values, *, is
         for point in points(dimension, trials)
     )
     if dead:
-        return _Bound(value=end, reason=f"kept: {seen}, but {counted(dead, 'trial')} there died")
+        return _Bound(value=end, reason=f"kept: {seen}, but {format_count(dead, 'trial')} there died")
     wider = _widened_bound(dimension, is_high=is_high)
     if wider is None:
         return _Bound(value=end, reason=f"kept: {seen}, which is the limit of the field")
@@ -300,7 +300,7 @@ def _removal_reason(
     if always_died and chance_of_deaths(len(mine), deaths, len(ended) - deaths) < LARGEST_CHANCE:
         return f"all {len(mine)} trials with it died"
     if mine and (1 - len(mine) / len(ended)) ** len(best) < SPREAD_CHANCE:
-        return f"none of the best {len(best)} has it, of {counted(len(mine), 'trial')} that do"
+        return f"none of the best {len(best)} has it, of {format_count(len(mine), 'trial')} that do"
     return None
 
 

@@ -316,7 +316,7 @@ def prepare_file(address: Address, *, create: bool, is_source: bool = False) -> 
     if (mount := network_mount_of(path)) is not None:
         system, point = mount
         raise StorageError(
-            f"{address.shown}: must not lie on a network file system, where SQLite's locks do not hold "
+            f"{address.shown}: must not lie on a network file system, where SQLite's locks do not work "
             f"(got {system} at {point}): choose a local disk, or PostgreSQL or MariaDB"
         )
     if kind is None:
@@ -337,7 +337,7 @@ def _kind_of(path: Path, shown: str) -> int | None:
     except OSError as error:
         is_long = error.errno == errno.ENAMETOOLONG
         remedy = "give a shorter one" if is_long else "check its name, and the mode of the folders above it"
-        raise StorageError(f"{shown}: cannot be looked at ({error.strerror}): {remedy}") from error
+        raise StorageError(f"{shown}: cannot be accessed ({error.strerror}): {remedy}") from error
 
 
 def _prepare_folder(path: Path, shown: str) -> None:

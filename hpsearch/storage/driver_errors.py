@@ -210,7 +210,9 @@ _READ_ONLY: Final = "the database is read-only: give one that can be written"
 _TURNED_READ_ONLY: Final = (
     "the database has become read-only, as in a failover: workers wait until it can be written again"
 )
-_OPTIONS: Final = "the URL asks for what cannot be ({reason}): check its port, and what stands behind the ?"
+_OPTIONS: Final = (
+    "the server refuses a part of the URL ({reason}): check the port, and the options after the ?"
+)
 _DAMAGED: Final = (
     "the database file is damaged ({reason}): restore a backup, or save what can be read of it with "
     '`sqlite3 FILE ".recover"`'
@@ -277,7 +279,7 @@ _ABSENT: Final[tuple[tuple[str, str], ...]] = (
         r"too many (connections|clients)|remaining connection slots|no more connections",
         "it has too many connections",
     ),
-    (r"no route to host|network is unreachable|errno 1(01|13)\b", "no way to its host"),
+    (r"no route to host|network is unreachable|errno 1(01|13)\b", "its host cannot be reached"),
     (
         r"(server|host) closed the connection|connection (was )?(reset|aborted|closed)|lost connection|broken pipe",
         "it closed the connection",

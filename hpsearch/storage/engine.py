@@ -63,7 +63,7 @@ def make_engine(address: Address, *, works_long: bool = False) -> Engine:
     server hours. This function and every connection raise StorageError if the driver cannot use the URL's options, and
     StorageUnavailableError if a server does not answer in time.
     """
-    with _told_of_options(address):
+    with _translate_option_errors(address):
         engine = (
             _sqlite_engine(address, address.path)
             if address.path is not None
@@ -76,7 +76,7 @@ def make_engine(address: Address, *, works_long: bool = False) -> Engine:
 
 def _sqlite_engine(address: Address, path: Path) -> Engine:
     def connect(dialect: Dialect, _record: Any, arguments: list[str], options: dict[str, Any]) -> Any:
-        with _told_of_options(address, dialect.loaded_dbapi.Error):
+        with _translate_option_errors(address, dialect.loaded_dbapi.Error):
             return dialect.connect(*arguments, **{"timeout": BUSY_TIMEOUT_S, **options})
 
     engine = create_engine(address.url, hide_parameters=True, pool_size=4, pool_logging_name=_LOGGING_NAME)
@@ -92,8 +92,8 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
     def connect(dialect: Dialect, _record: Any, _arguments: Any, options: dict[str, Any]) -> Any:
         own = dialect.loaded_dbapi.Error
         with (
-            _told_of_options(address, own),
-            _no_longer_than(drivers.connect_within_s(dialect.driver, options), own, address),
+            _translate_option_errors(address, own),
+            _limit_connect_time(drivers.connect_within_s(dialect.driver, options), own, address),
         ):
             return drivers.connect(dialect.driver, dialect.connect, options, answer_within_s=answer_within_s)
 
@@ -114,7 +114,7 @@ def _server_engine(address: Address, answer_within_s: int) -> Engine:
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin_server)
-    event.listen(engine, "handle_error", _notice_loss)
+    event.listen(engine, "handle_error", _report_disconnects)
     return engine
 
 
@@ -131,21 +131,21 @@ def close_connections(engine: Engine) -> None:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def read_transaction(engine: Engine) -> Iterator[Connection]:
     """Yield a connection on which everything is read as of one moment."""
     with fork_safety.connected(), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
-def glancing(engine: Engine) -> Iterator[Connection]:
+def autocommit(engine: Engine) -> Iterator[Connection]:
     """Yield a connection without a transaction: each statement reads the data committed at its start."""
     with fork_safety.connected(), engine.connect().execution_options(**{_SINGLE: True}) as connection:
         yield connection
 
 
 @contextmanager
-def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
+def write_transaction(engine: Engine, *, durable: bool) -> Iterator[Connection]:
     """Yield a connection whose changes are committed at the end, or rolled back after an exception.
 
     Raises UncertainCommitError if the connection was lost during the commit, and TurnedReadOnlyError if the database
@@ -154,7 +154,7 @@ def writing(engine: Engine, *, durable: bool) -> Iterator[Connection]:
     options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
     with (
         fork_safety.connected(),
-        _noting_writes(engine),
+        _detect_read_only(engine),
         engine.connect().execution_options(**options) as connection,
     ):
         transaction = connection.begin()
@@ -196,21 +196,21 @@ class Transactions:
         self.has_theirs = has_theirs
         self.has_ours = has_ours
 
-    def reading(self) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+    def read_tries(self) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
         """Yield transactions that read as of one moment, until one succeeds."""
         for one_try in tries(self.address):
-            yield one_try, reading(self.engine)
+            yield one_try, read_transaction(self.engine)
 
-    def writing(self, *, durable: bool) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+    def write_tries(self, *, durable: bool) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
         """Yield transactions that write, until one succeeds."""
         for one_try in tries(self.address):
-            yield one_try, writing(self.engine, durable=durable)
+            yield one_try, write_transaction(self.engine, durable=durable)
 
     def read(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Return the result of `work`, a function of this package, in a transaction that reads."""
-        for one_try, transaction in self.reading():
+        for one_try, transaction in self.read_tries():
             with one_try, transaction as connection:
                 result = work(connection, *args, **kwargs)
         return result
@@ -219,7 +219,7 @@ class Transactions:
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Return the result of `work`, a function of this package, in a durable transaction."""
-        for one_try, transaction in self.writing(durable=True):
+        for one_try, transaction in self.write_tries(durable=True):
             with one_try, transaction as connection:
                 result = work(connection, *args, **kwargs)
         return result
@@ -228,12 +228,12 @@ class Transactions:
 def use_wal(engine: Engine) -> None:
     """Put an SQLite file into WAL mode, in which readers and writers do not wait for each other."""
     if engine.dialect.name == "sqlite":
-        with writing(engine, durable=False):
+        with write_transaction(engine, durable=False):
             pass
 
 
 @contextmanager
-def _noting_writes(engine: Engine) -> Iterator[None]:
+def _detect_read_only(engine: Engine) -> Iterator[None]:
     """Raise TurnedReadOnlyError if the database refuses a write although `engine` has written earlier."""
     try:
         yield
@@ -248,7 +248,7 @@ _written: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
 
 
 @contextmanager
-def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Iterator[None]:
+def _translate_option_errors(address: Address, own: type[Exception] = DBAPIError) -> Iterator[None]:
     """Turn a driver's error about the URL's options, unless it is an error of its `own`, into a StorageError."""
     try:
         yield
@@ -264,7 +264,7 @@ def _told_of_options(address: Address, own: type[Exception] = DBAPIError) -> Ite
 
 
 @contextmanager
-def _no_longer_than(within_s: float, own: type[Exception], address: Address) -> Iterator[None]:
+def _limit_connect_time(within_s: float, own: type[Exception], address: Address) -> Iterator[None]:
     """Raise StorageUnavailableError for a connection that took too long: the next would take as long."""
     began = time.monotonic()
     try:
@@ -303,7 +303,7 @@ def _prepare_server(connection: Any, *, family: str) -> None:
     connection.commit()
 
 
-def _notice_loss(context: ExceptionContext) -> None:
+def _report_disconnects(context: ExceptionContext) -> None:
     """Report lost connections to SQLAlchemy that it does not recognize as lost."""
     if not context.is_disconnect and isinstance(context.sqlalchemy_exception, DBAPIError):
         context.is_disconnect = is_lost(context.dialect, None, context.original_exception)
@@ -351,7 +351,7 @@ def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
     If the file was replaced, connections are renewed. If it is missing, a transaction raises StorageUnavailableError,
     so that no empty file takes its place.
     """
-    gone = f"{shown}: the file is gone: put it back, or stop what works on it"
+    gone = f"{shown}: the file is gone: restore it, or stop the processes that use it"
     was_there = threading.Event()
 
     def look(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> None:
@@ -368,7 +368,7 @@ def follow_file(engine: Engine, path: Path, *, shown: str) -> None:
         if present is None:
             raise StorageUnavailableError(gone)
         if present != record.info[_FILE]:
-            raise DisconnectionError(f"{path}: another file is there than before")
+            raise DisconnectionError(f"{path}: the file was replaced by another one")
 
     event.listen(engine, "do_connect", look)
     event.listen(engine, "connect", note)

@@ -4,7 +4,7 @@ Optuna stores no time of a trial's last report, and a client that was killed lea
 system attribute of the trial stores how much of it existed at the last check, and since when by the database's clock. A
 trial without a recent sign of life no longer counts against the budget. If it ends after all, it counts.
 
-Each function runs inside its caller's transaction, except `note_all`.
+Each function runs inside its caller's transaction, except `store_all_marks`.
 """
 
 import contextlib
@@ -69,18 +69,18 @@ _system = optuna_schema.trial_system_attributes
 _beats = table("trial_heartbeats", column("trial_id"), column("heartbeat", DateTime))
 
 
-def look(connection: Connection, key: str, now_s: float) -> tuple[ForeignTrial, ...]:
+def running_trials(connection: Connection, key: str, now_s: float) -> tuple[ForeignTrial, ...]:
     """Return the running trials of a study of ours that no worker of ours holds, by number.
 
     `now_s` is the database's time.
     """
-    return every(connection, now_s, _studies.c.study_key == key).get(key, ())
+    return all_running_trials(connection, now_s, _studies.c.study_key == key).get(key, ())
 
 
-def every(
+def all_running_trials(
     connection: Connection, now_s: float, *conditions: ColumnElement[bool]
 ) -> dict[str, tuple[ForeignTrial, ...]]:
-    """Return study key -> result of `look`, for all studies of ours that have such trials."""
+    """Return study key -> result of `running_trials`, for all studies of ours that have such trials."""
 
     def count(of: Any, *conditions: Any) -> Any:
         return select(func.count()).where(of.c.trial_id == _theirs.c.trial_id, *conditions).scalar_subquery()
@@ -125,7 +125,7 @@ def every(
 
 def _trial(row: Any, now_s: float) -> ForeignTrial:
     traces = f"{row.reports} {row.others} {row.heartbeat or ''}"
-    noted = _noted(row.note, now_s)
+    noted = _stored_mark(row.note, now_s)
     started_s = epoch_s(row.datetime_start)
     if noted is not None:
         seen_s = noted[0] if noted[1] == traces else now_s
@@ -146,7 +146,7 @@ def _trial(row: Any, now_s: float) -> ForeignTrial:
     )
 
 
-def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
+def _stored_mark(text: str | None, now_s: float) -> tuple[float, str] | None:
     """Return the stored time of a trial's last change, and its content then; None if no time up to now is stored."""
     note = plain_json(text) if isinstance(text, str) else None
     if not isinstance(note, dict):
@@ -158,7 +158,7 @@ def _noted(text: str | None, now_s: float) -> tuple[float, str] | None:
     return float(at), was
 
 
-def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
+def store_marks(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
     """Store the new signs of life of the trials that still run."""
     due: Mapping[int, Any] = {trial.trial_id: trial.note for trial in trials if trial.note is not None}
     if not due:
@@ -170,30 +170,30 @@ def note(connection: Connection, trials: Sequence[ForeignTrial]) -> None:
     )
 
 
-def note_all(transactions: Transactions, trials: Sequence[ForeignTrial]) -> None:
+def store_all_marks(transactions: Transactions, trials: Sequence[ForeignTrial]) -> None:
     """Store new signs of life, if there are any and the database may be written."""
     if any(trial.note is not None for trial in trials):
         with contextlib.suppress(StorageReadOnlyError):
-            for one_try, transaction in transactions.writing(durable=False):
+            for one_try, transaction in transactions.write_tries(durable=False):
                 with one_try, transaction as connection:
-                    note(connection, trials)
+                    store_marks(connection, trials)
 
 
-def silent(connection: Connection, locked: LockedStudy) -> int:
+def count_silent(connection: Connection, locked: LockedStudy) -> int:
     """Return the number of running trials of other clients that do not count because they were silent for too long."""
-    trials = look(connection, locked.study.key, locked.now_s)
-    note(connection, trials)
+    trials = running_trials(connection, locked.study.key, locked.now_s)
+    store_marks(connection, trials)
     return sum(not trial.counts for trial in trials)
 
 
 def waiting_sentence(name: str, trials: Sequence[ForeignTrial]) -> str:
     """Describe which trials of other clients a study waits for, since when, until when, and the remedy."""
-    listed = "; ".join(described(trial) for trial in trials[:LISTED])
+    listed = "; ".join(description(trial) for trial in trials[:LISTED])
     more = f"; and {len(trials) - LISTED} more" if len(trials) > LISTED else ""
     return f'study "{name}": waits for {listed}{more}: {remedy(name, trials[0])}'
 
 
-def described(trial: ForeignTrial) -> str:
+def description(trial: ForeignTrial) -> str:
     """Describe a foreign trial: who runs it, since when, and whether it counts."""
     began = "" if trial.started is None else f" since {_moment(trial.started)}"
     counts = (
@@ -222,7 +222,7 @@ def fail(connection: Connection, locked: LockedStudy, number: int) -> bool:
 
     Raises HpsearchError if a worker of ours trains it or it has finished, and TrialNotFoundError.
     """
-    row = _ownerless(connection, locked, number)
+    row = _lock_unleased(connection, locked, number)
     if row.state == FAIL:
         return False
     _refuse_finished(locked, row, "to be given up")
@@ -288,13 +288,13 @@ def retry(connection: Connection, locked: LockedStudy, number: int) -> Retried:
     waits, also in place of a failed one, is not retried twice. Raises HpsearchError if a worker of ours trains it or it
     has finished, and TrialNotFoundError.
     """
-    row = _ownerless(connection, locked, number)
+    row = _lock_unleased(connection, locked, number)
     _refuse_finished(locked, row, "to be tried again")
     if row.state == FAIL:
         waiting = _waiting_retry(connection, locked, number)
         if waiting is not None:
             return Retried(number=waiting, waited=True)
-        return Retried(number=_again(connection, locked, row))
+        return Retried(number=_write_retry(connection, locked, row))
     if row.state == RUNNING:
         for details in (_reports, optuna_schema.trial_values):
             connection.execute(delete(details).where(details.c.trial_id == row.trial_id))
@@ -306,7 +306,7 @@ def retry(connection: Connection, locked: LockedStudy, number: int) -> Retried:
             .where(_theirs.c.trial_id == row.trial_id)
             .values(state=WAITING, datetime_start=None)
         )
-        _grow(connection, locked, number)
+        _bump_version(connection, locked, number)
     return Retried(number=number, waited=row.state == WAITING)
 
 
@@ -326,7 +326,7 @@ def _waiting_retry(connection: Connection, locked: LockedStudy, number: int) -> 
     return next((n for n, h in histories.items() if isinstance(h, list) and h[-1:] == [number]), None)
 
 
-def _ownerless(connection: Connection, locked: LockedStudy, number: int) -> Any:
+def _lock_unleased(connection: Connection, locked: LockedStudy, number: int) -> Any:
     """Lock a trial and return its id, number and state. Raises HpsearchError if a worker of ours holds it."""
     study = locked.study
     row = connection.execute(
@@ -357,7 +357,7 @@ def _refuse_finished(locked: LockedStudy, row: Row[Any], purpose: str) -> None:
         )
 
 
-def _grow(connection: Connection, locked: LockedStudy, number: int) -> None:
+def _bump_version(connection: Connection, locked: LockedStudy, number: int) -> None:
     """Mark the trial as changed for readers of our row, if there is one."""
     connection.execute(
         update(_ours)
@@ -366,7 +366,7 @@ def _grow(connection: Connection, locked: LockedStudy, number: int) -> None:
     )
 
 
-def _again(connection: Connection, locked: LockedStudy, row: Row[Any]) -> int:
+def _write_retry(connection: Connection, locked: LockedStudy, row: Row[Any]) -> int:
     """Write a new waiting trial with the values of a failed one, under Optuna's own names for such a retry."""
     study_id = locked.study.study_id
     last: int = connection.execute(

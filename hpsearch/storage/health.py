@@ -12,7 +12,7 @@ from hpsearch.storage import migration, optuna_schema, schema, stored_studies, w
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.driver_errors import attempt
-from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.engine import make_engine, read_transaction, write_transaction
 from hpsearch.storage.integrity import examine
 from hpsearch.storage.progress import openings
 from hpsearch.storage.records import UnreadableStudy
@@ -66,7 +66,7 @@ def write_rate(engine: Engine) -> WriteRate:
             durable_per_s=_burst(engine, durable=True), light_per_s=_burst(engine, durable=False)
         )
     finally:
-        with writing(engine, durable=True) as connection:
+        with write_transaction(engine, durable=True) as connection:
             connection.execute(delete(series).where(series.c.study_key == _KEY))
 
 
@@ -74,7 +74,7 @@ def _burst(engine: Engine, *, durable: bool) -> float:
     """Return commits per second."""
     began = time.perf_counter()
     for count in range(1, _COMMITS_MAX + 1):
-        with writing(engine, durable=durable) as connection:
+        with write_transaction(engine, durable=durable) as connection:
             row = {"study_key": _KEY, "number": _number(), "format": 0, "payload": _PAYLOAD}
             connection.execute(insert(schema.series).values(**row))
         elapsed_s = time.perf_counter() - began
@@ -243,7 +243,7 @@ def check(url: str, *, full: bool = False) -> Health:
         rate, no_rate = _write_rate(engine, address, found)
 
         def measured() -> Health:
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 return _health(connection, address, found, rate=rate, no_rate=no_rate)
 
         return replace(attempt(measured, address), faults=faults)

@@ -21,7 +21,7 @@ from hpsearch.errors import Problem, StorageError, StorageUnavailableError
 from hpsearch.storage import optuna_schema, schema, stored_studies
 from hpsearch.storage.address import Address, prepare_file
 from hpsearch.storage.driver_errors import attempt
-from hpsearch.storage.engine import make_engine, reading
+from hpsearch.storage.engine import make_engine, read_transaction
 from hpsearch.storage.leases import NO_TOKEN
 from hpsearch.storage.migration import check_revisions, revisions, revisions_of
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, WAITING
@@ -42,7 +42,7 @@ from hpsearch.storage.stored_values import (
 )
 from hpsearch.storage.study_rows import Row, StudyRows, TrialRows, read_study, read_trials
 from hpsearch.study.json_form import spec_from_json, spec_problems
-from hpsearch.study.messages import toml_excerpt
+from hpsearch.study.messages import format_count, toml_excerpt
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.spec import StudySpec
 from hpsearch.verdicts import Cause
@@ -103,7 +103,7 @@ def trial_problems(known: Facts, rows: TrialRows) -> _Problems:
     if number < 0:
         yield _problem("trials", "number", "must be at least 0", number, at)
     if number in known.numbers and known.study.ours is not None:
-        yield _problem("trials", "number", "must be there once in its study", number, at)
+        yield _problem("trials", "number", "must be unique in its study", number, at)
     known.numbers.add(number)
     known.states.append(rows.trial["state"])
     for table, listed in rows.ours.items():
@@ -120,17 +120,17 @@ def trial_problems(known: Facts, rows: TrialRows) -> _Problems:
         yield from _result_problems(known.spec, rows, at)
 
 
-def sum_problems(known: Facts, counted: Mapping[str, int]) -> _Problems:
+def sum_problems(known: Facts, format_count: Mapping[str, int]) -> _Problems:
     """Yield the problems of a study as a whole, after all its trials were seen.
 
-    `counted` is the number of rows that each of our tables has for the study.
+    `format_count` is the number of rows that each of our tables has for the study.
     """
     ours = known.study.ours
     if ours is None:
         return
     if known.numbers and (len(known.numbers), 0) != (max(known.numbers) + 1, min(known.numbers)):
         yield _problem("trials", "number", "must run from 0 without gaps", sorted(known.numbers)[:10])
-    for table, count in counted.items():
+    for table, count in format_count.items():
         if count != known.rows.get(table, 0):
             rule = f"must all belong to trials of the study ({known.rows.get(table, 0)} do)"
             yield _problem(table, "number", rule, count)
@@ -214,10 +214,10 @@ def _unsealing_problems(text: str) -> _Problems:
 def _time_problems(trial: Row, at: str) -> _Problems:
     state, start, complete = trial["state"], trial["datetime_start"], trial["datetime_complete"]
     if (state in _FINISHED) != (complete is not None):
-        rule = "must be there" if complete is None else "must be null"
+        rule = "must be set" if complete is None else "must be null"
         yield _problem("trials", "datetime_complete", f"{rule} in the state {state}", complete, at)
     if state == RUNNING and start is None:
-        yield _problem("trials", "datetime_start", f"must be there in the state {state}", start, at)
+        yield _problem("trials", "datetime_start", f"must be set in the state {state}", start, at)
 
 
 def _value_problems(rows: TrialRows, at: str, *, objectives: int) -> _Problems:
@@ -236,7 +236,7 @@ def _report_problems(rows: TrialRows, at: str) -> _Problems:
     table, seen = "trial_intermediate_values", set()
     for row in rows.details[table]:
         if row["step"] in seen:
-            yield _problem(table, "step", "must be there once in its trial", row["step"], at)
+            yield _problem(table, "step", "must be unique in its trial", row["step"], at)
         seen.add(row["step"])
         yield from _kind_problems(table, "intermediate_value", row, at)
         if rows.ours and not 0 <= row["step"] <= MOST_EPOCHS:
@@ -247,7 +247,11 @@ def _kind_problems(table: str, column: str, row: Row, at: str) -> _Problems:
     kind = row[f"{column}_type"]
     if (kind == "FINITE") != (row[column] is not None):
         yield _problem(
-            table, column, f"must {'not ' if kind == 'FINITE' else ''}be null beside {kind}", row[column], at
+            table,
+            column,
+            f"must {'not ' if kind == 'FINITE' else ''}be null if the kind is {kind}",
+            row[column],
+            at,
         )
 
 
@@ -257,7 +261,7 @@ def _parameter_problems(rows: TrialRows, at: str) -> _Problems:
         name = row["param_name"]
         here = f"{at}, {toml_excerpt(name)}"
         if name in seen:
-            yield _problem(table, "param_name", "must be there once in its trial", name, at)
+            yield _problem(table, "param_name", "must be unique in its trial", name, at)
         seen.add(name)
         held = stored_distribution(row["distribution_json"])
         if held is None:
@@ -271,7 +275,7 @@ def _attribute_problems(table: str, at: str, found: Sequence[Row]) -> _Problems:
     seen = set()
     for row in found:
         if row["key"] in seen:
-            yield _problem(table, "key", "must be there once", row["key"], at)
+            yield _problem(table, "key", "must be unique", row["key"], at)
         seen.add(row["key"])
         yield from _json_problems(table, f"{at}, {toml_excerpt(row['key'])}", row["value_json"])
         if table == "trial_system_attributes" and row["key"] == "fixed_params":
@@ -294,7 +298,7 @@ def _json_problems(table: str, at: str, text: str | None) -> _Problems:
 def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
     table, listed = "hpsearch_trials", rows.ours.get(schema.trials.name, ())
     if len(listed) != 1:
-        yield _problem(table, "number", "must be there once", len(listed), at)
+        yield _problem(table, "number", "must exist once", len(listed), at)
     for row in listed:
         whole, count = (0, 2**31), (0, 2**63)
         yield from _bounds(
@@ -327,7 +331,7 @@ def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
     # Not a set of all epochs: there may be billions, and the first missing one comes soon.
     missing = next((epoch for epoch in range(own["reported"] + 1) if epoch not in steps), None)
     if missing is not None:
-        rule = f"must be there for every epoch up to {own['reported']}"
+        rule = f"must exist for every epoch up to {own['reported']}"
         yield _problem("trial_intermediate_values", "step", rule, f"none for {missing}", at)
     if own["epochs"] <= own["reported"]:
         yield _problem("hpsearch_trials", "epochs", f"must be above {own['reported']}", own["epochs"], at)
@@ -345,7 +349,7 @@ def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
 def _verdict_problems(row: Row, at: str) -> _Problems:
     table, verdict, finding = "hpsearch_trials", row["verdict"], row["finding"]
     if verdict is not None and verdict not in list(Cause):
-        yield _problem(table, "verdict", "must be a cause that this version knows", verdict, at)
+        yield _problem(table, "verdict", "must be a verdict of this version", verdict, at)
     if finding is None:
         return
     if depth_of(finding) > DEEPEST:
@@ -357,7 +361,7 @@ def _verdict_problems(row: Row, at: str) -> _Problems:
         yield Problem(where=f"table {table}, {at}, column finding", message=str(error))
         return
     if cause != verdict:
-        yield _problem(table, "verdict", f"must be the cause of the finding, {cause}", verdict, at)
+        yield _problem(table, "verdict", f"must be the verdict of the finding, {cause}", verdict, at)
 
 
 def _series_problems(row: Row, at: str) -> _Problems:
@@ -405,7 +409,7 @@ def broken_studies(address: Address, broken: Mapping[str, Sequence[str]], *, rem
     listed = "\n".join(f"  {line}" for faults in broken.values() for line in _first(faults, most))
     return StorageError(
         f"{address.shown}: must hold studies as hpsearch and Optuna store them "
-        f"({count} problem{'' if count == 1 else 's'}):\n{listed}\n{remedy}"
+        f"({format_count(count, 'problem')}):\n{listed}\n{remedy}"
     )
 
 
@@ -448,7 +452,7 @@ def examine(address: Address, *, within_s: float = math.inf) -> list[str]:
             attempt(lambda: check_file(engine, shown=address.shown), address)
 
         def faults() -> list[str]:
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 return _database_faults(connection, end=end)
 
         return attempt(faults, address)
@@ -476,8 +480,8 @@ def explained(error: Exception, addresses: Iterable[Address], *, within_s: float
             why = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
             listed = "\n".join(f"  {fault}" for fault in faults[:_PROBLEMS_MAX])
             return StorageError(
-                f"{address.shown}: the database is damaged, or another program wrote what must not be there ({why}): "
-                f"restore a backup, or delete these studies:\n{listed}"
+                f"{address.shown}: the database is damaged, or another program wrote rows that hpsearch cannot "
+                f"read ({why}): restore a backup, or delete these studies:\n{listed}"
             )
     return None
 

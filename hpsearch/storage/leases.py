@@ -1,6 +1,6 @@
 """Leases, a worker's right to write a trial: renewal, sweep and release. See the state machine in `schema`.
 
-Each function runs inside its caller's transaction; all except `renew`, `held`, `over` and `forgive` need a study that
+Each function runs inside its caller's transaction; all except `renew`, `held`, `over` and `supersede` need a study that
 the transaction has locked.
 """
 
@@ -46,7 +46,7 @@ SUPERSEDED: Final[AttemptKind] = "superseded"
 _KINDS: Final[Mapping[object, AttemptKind]] = {kind: kind for kind in get_args(AttemptKind)}
 
 LEASE_EXPIRED: Final = "lease expired"
-WORKER_LIVES: Final = "lease expired, but its worker lives"
+WORKER_LIVES: Final = "lease expired, but its worker is alive"
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -163,7 +163,7 @@ def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
 
 def _doubt(row: Any, dialect: str) -> Doubt:
     # An SQLite file serves one machine. On others the same name and number may denote another process.
-    is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _runs(row.process_id)
+    is_gone = dialect == "sqlite" and row.host == socket.gethostname() and not _process_exists(row.process_id)
     if row.seen is None or is_number(row.seen):
         quiet = quiet_s(until_s=row.until_s, seen_s=row.seen, now_s=row.now_s, is_gone=is_gone)
     else:  # a damaged row does not show if the worker lives
@@ -171,7 +171,7 @@ def _doubt(row: Any, dialect: str) -> Doubt:
     return Doubt(token=row.token, until_s=row.until_s, quiet_s=quiet)
 
 
-def _runs(process_id: object) -> bool:
+def _process_exists(process_id: object) -> bool:
     """Return True unless this machine has no process of that number."""
     if (
         os.name != "posix"
@@ -221,7 +221,7 @@ def release_all(
     return take_back(connection, locked, rows, {row.number: ending for row in rows})
 
 
-def forgive(connection: Connection, study_key: str, claims: Collection[ClaimedTrial]) -> None:
+def supersede(connection: Connection, study_key: str, claims: Collection[ClaimedTrial]) -> None:
     """Record that the workers of `claims` with expired leases are alive: those attempts no longer count.
 
     The caller has locked their rows. Trials that ended in the meantime are unchanged.
@@ -242,10 +242,10 @@ def forgive(connection: Connection, study_key: str, claims: Collection[ClaimedTr
     ).all()
     for row in rows:
         if row.attempt == shown[row.number]:
-            _forgive(connection, study_key, row)
+            _supersede(connection, study_key, row)
 
 
-def _forgive(connection: Connection, study_key: str, row: Any) -> None:
+def _supersede(connection: Connection, study_key: str, row: Any) -> None:
     of_trial = (_attempts.c.study_key == study_key, _attempts.c.number == row.number)
     connection.execute(
         update(_attempts)
@@ -279,7 +279,7 @@ def _expiries(connection: Connection, rows: Sequence[Any]) -> dict[int, Ending]:
     """Return number -> ending of each attempt whose lease is over. See the state machine in `schema`."""
     if not rows:
         return {}
-    lives, alone = workers.lives(connection), _alone(connection, rows)
+    lives, alone = workers.lives(connection), _single_lease_workers(connection, rows)
     endings = {}
     for row in rows:
         if lives_on(lives.get(row.worker), until_s=row.lease_until):
@@ -292,7 +292,7 @@ def _expiries(connection: Connection, rows: Sequence[Any]) -> dict[int, Ending]:
     return endings
 
 
-def _alone(connection: Connection, rows: Sequence[Any]) -> set[str]:
+def _single_lease_workers(connection: Connection, rows: Sequence[Any]) -> set[str]:
     """Return those of the rows' workers that hold exactly one lease over all studies."""
     names = {row.worker for row in rows}
     held_by = (
@@ -328,7 +328,7 @@ def take_back(
         these = [row for row in running if endings[row.number].crashed is crashed]
         _reset(connection, locked, these, crashed=crashed)
     last = {n for n, count in lost.items() if count >= CRASHES_MAX or endings[n].fails}
-    _return(connection, [row for row in running if row.number not in last])
+    _set_waiting(connection, [row for row in running if row.number not in last])
     _fail(connection, locked, [row for row in running if row.number in last], endings, lost)
     return [row.number for row in running]
 
@@ -411,7 +411,7 @@ def _reset(connection: Connection, locked: LockedStudy, rows: Sequence[Any], *, 
     )
 
 
-def _return(connection: Connection, rows: Sequence[Any]) -> None:
+def _set_waiting(connection: Connection, rows: Sequence[Any]) -> None:
     """Set trials waiting again."""
     if rows:
         connection.execute(

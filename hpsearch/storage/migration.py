@@ -20,7 +20,7 @@ from hpsearch.errors import StorageError
 from hpsearch.storage import drivers, fork_safety, optuna_schema, schema
 from hpsearch.storage.address import Address
 from hpsearch.storage.driver_errors import is_transient
-from hpsearch.storage.engine import reading, use_wal, writing
+from hpsearch.storage.engine import read_transaction, use_wal, write_transaction
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -83,7 +83,7 @@ class Revisions:
     is_unstamped: bool = False
 
     @property
-    def is_made(self) -> bool:
+    def exists(self) -> bool:
         """True if the tables exist, in any revision."""
         return self.hpsearch is not None and self.optuna not in (None, UNFINISHED) and not self.lacks
 
@@ -102,8 +102,8 @@ def revisions(connection: Connection) -> Revisions:
         # A process that creates tables stamps them before it writes a row: it may have done both in the meantime.
         found = _stamps(connection, inspect(connection))
         return replace(found, is_unstamped=found.hpsearch is None)
-    is_newer = found.hpsearch is not None and _is_of_our_line(found.hpsearch)
-    return replace(found, only_adds=True) if is_newer and _has_all_of_ours(inspector) else found
+    is_newer = found.hpsearch is not None and _is_compatible(found.hpsearch)
+    return replace(found, only_adds=True) if is_newer and _has_our_columns(inspector) else found
 
 
 def _has_studies(connection: Connection, inspector: Inspector) -> bool:
@@ -122,10 +122,10 @@ def _stamps(connection: Connection, inspector: Inspector) -> Revisions:
         return None if stamp is None else str(stamp)
 
     theirs, ours = stamped(optuna_schema.alembic_version), stamped(schema.versions)
-    if optuna_schema.studies.name in names and theirs is not None and _looks_like_optunas(theirs):
+    if optuna_schema.studies.name in names and theirs is not None and _is_optuna_schema(theirs):
         lacks = sorted(set(optuna_schema.metadata.tables) - names) if theirs == optuna_schema.HEAD else ()
         return Revisions(optuna=theirs, hpsearch=ours, lacks=tuple(lacks))
-    others = _others(inspector, names)
+    others = _foreign_tables(inspector, names)
     if theirs is not None:
         # Another application's Alembic has a table of the same name.
         is_optunas = optuna_schema.studies.name in names and not others
@@ -134,34 +134,32 @@ def _stamps(connection: Connection, inspector: Inspector) -> Revisions:
     if not others:
         is_there = not names.isdisjoint(optuna_schema.metadata.tables.keys() - {"alembic_version"})
         return Revisions(optuna=UNFINISHED if is_there else None, hpsearch=ours)
-    if _is_from_before_revisions(connection, names, others):
+    if _is_unversioned(connection, names, others):
         return Revisions(optuna=UNSTAMPED, hpsearch=ours)
     return Revisions(optuna=None, hpsearch=ours, strange=others)
 
 
-def _looks_like_optunas(revision: str) -> bool:
+def _is_optuna_schema(revision: str) -> bool:
     return re.fullmatch(_REVISION, revision) is not None
 
 
-def _others(inspector: Inspector, names: Collection[str]) -> tuple[str, ...]:
+def _foreign_tables(inspector: Inspector, names: Collection[str]) -> tuple[str, ...]:
     """Return the tables that have a name of Optuna's but lack today's columns."""
     tables = [*optuna_schema.metadata.sorted_tables, optuna_schema.version_info]
     return tuple(
         table.name
         for table in tables
-        if table.name in names and not _is_todays(table, inspector.get_columns(table.name))
+        if table.name in names and not _has_current_columns(table, inspector.get_columns(table.name))
     )
 
 
-def _is_todays(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
+def _has_current_columns(table: Table, columns: Sequence[ReflectedColumn]) -> bool:
     """Return True if a table has the columns of today's Optuna. Other applications have a table `studies` too."""
     there, declared = {column["name"] for column in columns}, set(table.columns.keys())
     return there == declared if table is optuna_schema.studies else there >= declared
 
 
-def _is_from_before_revisions(
-    connection: Connection, names: Collection[str], others: Collection[str]
-) -> bool:
+def _is_unversioned(connection: Connection, names: Collection[str], others: Collection[str]) -> bool:
     """Return True for tables of an Optuna without revisions, as recorded in a table that it has always had."""
     info = optuna_schema.version_info
     if info.name not in names or info.name in others or optuna_schema.trials.name not in others:
@@ -170,13 +168,13 @@ def _is_from_before_revisions(
     return version is not None and version < _SCHEMA_VERSION
 
 
-def _is_of_our_line(revision: str) -> bool:
+def _is_compatible(revision: str) -> bool:
     """Return True for a newer revision whose first two digits, which count breaks, are this version's."""
     is_revision = re.fullmatch(r"[0-9]{4}", revision) is not None
     return is_revision and revision > schema.REVISION and revision[:2] == schema.REVISION[:2]
 
 
-def _has_all_of_ours(there: Inspector) -> bool:
+def _has_our_columns(there: Inspector) -> bool:
     """Return True if our tables have every column that this version uses, and no other required column."""
     for table in schema.metadata.sorted_tables:
         if not there.has_table(table.name):
@@ -192,11 +190,11 @@ def _has_all_of_ours(there: Inspector) -> bool:
 
 def revisions_of(engine: Engine) -> Revisions:
     """Return the stamped revisions, in a transaction of its own."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return revisions(connection)
 
 
-def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
+def create_missing(engine: Engine, address: Address, *, create: bool) -> bool:
     """Create missing tables and check the revisions of existing ones; return whether there were none.
 
     Several processes may call this at once. Without `create`, missing tables are an error. Raises StorageError.
@@ -212,20 +210,24 @@ def ensure(engine: Engine, address: Address, *, create: bool) -> bool:
         raise StorageError(
             f"{address.shown}: holds no studies of hpsearch yet: create one first, or check the URL"
         )
-    if create and not found.is_made:
+    if create and not found.exists:
         use_wal(engine)
-        with alone(engine):
-            _until_made(lambda: make_theirs(address), lambda: _has_all_of_theirs(revisions_of(engine)))
-            _until_made(lambda: _make_ours(engine), lambda: revisions_of(engine).hpsearch is not None)
+        with exclusive_lock(engine):
+            _create_with_retries(
+                lambda: create_optuna_tables(address), lambda: _has_optuna_columns(revisions_of(engine))
+            )
+            _create_with_retries(
+                lambda: _create_our_tables(engine), lambda: revisions_of(engine).hpsearch is not None
+            )
     check_revisions(revisions_of(engine), shown=address.shown)
     return found.optuna is None and found.hpsearch is None
 
 
-def _has_all_of_theirs(found: Revisions) -> bool:
+def _has_optuna_columns(found: Revisions) -> bool:
     return found.optuna not in (None, UNFINISHED) and not found.lacks
 
 
-def checked(engine: Engine, address: Address) -> Revisions:
+def check_existing(engine: Engine, address: Address) -> Revisions:
     """Return the stamped revisions of the existing tables, and create none. Raises StorageError as `check_revisions`.
 
     Tables of Optuna's that another process is creating count as missing.
@@ -298,12 +300,12 @@ def _order(revision: str) -> tuple[int, ...] | tuple[float]:
 
 
 @contextmanager
-def alone(engine: Engine) -> Iterator[None]:
+def exclusive_lock(engine: Engine) -> Iterator[None]:
     """Hold a lock that excludes other processes from this block, if the server supports it."""
     if engine.dialect.name not in _LOCK:
         yield
         return
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for statement in _LOCK[engine.dialect.name]:
             connection.execute(text(statement))
         try:
@@ -313,13 +315,13 @@ def alone(engine: Engine) -> Iterator[None]:
                 connection.execute(text(statement))
 
 
-def _until_made(make: Callable[[], None], is_made: Callable[[], bool]) -> None:
+def _create_with_retries(make: Callable[[], None], exists: Callable[[], bool]) -> None:
     """Call `make` until the tables exist, made by this process or another.
 
     Processes that create the same tables at once cause errors in each other; the resulting tables are the same.
     """
     for count in range(1, _TRIES + 1):
-        if is_made():
+        if exists():
             return
         try:
             make()
@@ -335,9 +337,9 @@ def _collided(error: SQLAlchemyError) -> bool:
     return isinstance(error, IntegrityError) or is_transient(error) or "exists" in str(error)
 
 
-def make_theirs(address: Address) -> None:
+def create_optuna_tables(address: Address) -> None:
     """Let Optuna create its missing tables and stamp their revision. Raises SQLAlchemyError."""
-    with fork_safety.connected(), optunas_own(address, skip_table_creation=False):
+    with fork_safety.connected(), optuna_storage(address, skip_table_creation=False):
         pass
 
 
@@ -368,24 +370,24 @@ def check_can_upgrade(engine: Engine, found: Revisions, *, shown: str) -> None:
         )
 
 
-def upgrade_theirs(engine: Engine, address: Address, found: Revisions) -> None:
+def upgrade_optuna_tables(engine: Engine, address: Address, found: Revisions) -> None:
     """Upgrade Optuna's tables to the newest revision and create missing ones. Raises any error of its revisions."""
     if found.optuna not in (None, UNFINISHED, optuna_schema.HEAD):
-        _drop_what_came_too_early(engine, found)
+        _drop_premature_tables(engine, found)
         # Tables created before the revisions run would already have the columns that the revisions add.
-        with fork_safety.connected(), optunas_own(address, skip_table_creation=True) as storage:
+        with fork_safety.connected(), optuna_storage(address, skip_table_creation=True) as storage:
             storage.upgrade()
-    make_theirs(address)
+    create_optuna_tables(address)
 
 
-def _drop_what_came_too_early(engine: Engine, found: Revisions) -> None:
+def _drop_premature_tables(engine: Engine, found: Revisions) -> None:
     """Drop empty tables that a present client added to those of an old revision: the revisions create them again.
 
     Every `RDBStorage` of Optuna adds them before it reads the revision, and so did hpsearch.
     """
     if found.optuna is None or _order(found.optuna) >= _order("v2.4.0.a"):
         return
-    with writing(engine, durable=True) as connection:
+    with write_transaction(engine, durable=True) as connection:
         there = set(inspect(connection).get_table_names())
         for table in _MADE_LATER:
             if table.name in there and connection.execute(select(table.c.values()[0])).first() is None:
@@ -393,7 +395,7 @@ def _drop_what_came_too_early(engine: Engine, found: Revisions) -> None:
 
 
 @contextmanager
-def optunas_own(address: Address, *, skip_table_creation: bool) -> "Iterator[RDBStorage]":
+def optuna_storage(address: Address, *, skip_table_creation: bool) -> "Iterator[RDBStorage]":
     """Yield Optuna's own storage on the database, in any revision.
 
     Missing tables are created in their newest form, unless `skip_table_creation`. Raises SQLAlchemyError.
@@ -423,8 +425,8 @@ def optunas_own(address: Address, *, skip_table_creation: bool) -> "Iterator[RDB
         storage.remove_session()
 
 
-def _make_ours(engine: Engine) -> None:
-    with writing(engine, durable=True) as connection:
+def _create_our_tables(engine: Engine) -> None:
+    with write_transaction(engine, durable=True) as connection:
         schema.metadata.create_all(connection)
         schema.versions.create(connection, checkfirst=True)
         connection.execute(insert(schema.versions).values(version_num=schema.REVISION))

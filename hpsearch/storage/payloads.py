@@ -18,7 +18,7 @@ SERIES_FORMAT: Final = 1
 
 _NUMBER_BYTES: Final = 4
 
-_UNREADABLE_SERIES: Final = "it is damaged, or not of hpsearch; see `hpsearch storage check --full`"
+_UNREADABLE_SERIES: Final = "it is damaged, or another program wrote it; see `hpsearch storage check --full`"
 
 SERIES_MAX_BYTES: Final = 16 * 2**20
 """Most bytes that a series expands to, about 130 MB as Python numbers: 170,000 samples of 25 statistics."""
@@ -143,7 +143,7 @@ def unpack_finding(text: str) -> Finding:
     if type(finding.first_step) is not int or not isinstance(finding.remedy, str):
         raise _no_finding(text, "first_step must be a whole number and remedy a text")
     if not all(isinstance(value, int | float | str) for value in finding.suggested.values()):
-        raise _no_finding(text, "what is suggested must be numbers and texts")
+        raise _no_finding(text, "suggested values must be numbers or texts")
     return finding
 
 

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.details import IDS_MAX
-from hpsearch.storage.foreign_trials import every as every_foreign_trial
-from hpsearch.storage.foreign_trials import look as look_at_trials
+from hpsearch.storage.foreign_trials import all_running_trials, running_trials
 from hpsearch.storage.leases import kind_of
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES
 from hpsearch.storage.records import (
@@ -61,7 +60,7 @@ def failed_limit(budget: int) -> int:
     return max(FAILED_LEAST, budget // FAILED_SHARE)
 
 
-def enough_for(failed: int) -> int:
+def smallest_budget(failed: int) -> int:
     """Return the smallest budget that this number of failed trials, three or more, does not stop."""
     return FAILED_SHARE * (failed + 1)
 
@@ -88,7 +87,7 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         paused=own.stopped,
     )
     return (
-        replace(stands, foreign=look_at_trials(connection, study.key, own.now_s))
+        replace(stands, foreign=running_trials(connection, study.key, own.now_s))
         if stands.running
         else stands
     )
@@ -122,19 +121,19 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
         )
         for study_id in sorted(names)
     ]
-    return [_with_others(one, others) for one in whole]
+    return [_with_foreign_trials(one, others) for one in whole]
 
 
 def _others(connection: Connection) -> dict[str, tuple[ForeignTrial, ...]]:
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    return every_foreign_trial(connection, now_s)
+    return all_running_trials(connection, now_s)
 
 
 def _has_running(groups: Sequence[Row[Any]]) -> bool:
     return _counts(groups)[TrialState.RUNNING] > 0
 
 
-def _with_others(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]]) -> Listed:
+def _with_foreign_trials(listed: Listed, others: Mapping[str, tuple[ForeignTrial, ...]]) -> Listed:
     """Return the study with its running trials of other Optuna clients."""
     if listed.study is None or listed.progress is None or listed.study.key not in others:
         return listed
@@ -359,7 +358,7 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
     name = shlex.quote(study.spec.name)
     return (
         f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {name} --state failed`; "
-        f"`hpsearch study edit {name} --trials {enough_for(failed)}` continues it"
+        f"`hpsearch study edit {name} --trials {smallest_budget(failed)}` continues it"
     )
 
 
@@ -444,4 +443,4 @@ def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: 
 def _foreign(connection: Connection, study: StoredStudy) -> tuple[ForeignTrial, ...]:
     """Return the trials of other Optuna clients, which are read only if nothing else is left to claim."""
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    return look_at_trials(connection, study.key, now_s)
+    return running_trials(connection, study.key, now_s)

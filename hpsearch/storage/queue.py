@@ -58,14 +58,14 @@ class Queue:
         budget, and a claim never exceeds the rest. It is empty if the budget is spent or the study is stopped;
         `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are renewed.
         """
-        for one_try, transaction in self._transactions.writing(durable=False):
+        for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
                 locked = lock(connection, study)
                 if locked.has_expired:
                     expired = leases.over(connection, self._watch, study.key)
                     leases.sweep(connection, locked, expired.get(study.key, {}))
-                standing = _standing(connection, locked)
-                left = _room(connection, locked, standing, count=count)
+                standing = _trial_counts(connection, locked)
+                left = _budget_left(connection, locked, standing, count=count)
                 taken: list[ClaimedTrial] = []
                 if min(left, count) > 0:
                     # A lease is measured from the time its worker was last seen, and the worker asks for one now.
@@ -89,7 +89,7 @@ class Queue:
 
         Missing parameters are sampled. The trials count against the budget: beyond it they wait until it is raised.
         """
-        for one_try, transaction in self._transactions.writing(durable=True):
+        for one_try, transaction in self._transactions.write_tries(durable=True):
             with one_try, transaction as connection:
                 lock(connection, study)
                 numbers = write_waiting(connection, study.study_id, asked)
@@ -107,7 +107,7 @@ class Queue:
         With `tokens`, renew only the leases of those claims. Trials that the database assigns to the worker but the
         worker does not hold return to the budget when their leases expire.
         """
-        for one_try, transaction in self._transactions.writing(durable=False):
+        for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
                 should_stop = workers.beat(connection, identity, lease_s=lease_s)
                 renewed = leases.renew(connection, worker=identity.name, lease_s=lease_s, tokens=tokens)
@@ -122,7 +122,7 @@ class Queue:
         `crashed`, this counts against the trial: after three crashes it fails with `worker_lost`.
         """
         ending = Ending(why=why, kind=CRASHED if crashed else HANDED_BACK, crashed=crashed)
-        for one_try, transaction in self._transactions.writing(durable=True):
+        for one_try, transaction in self._transactions.write_tries(durable=True):
             with one_try, transaction as connection:
                 locked = lock(connection, study)
                 rows = leases.held_by(connection, locked, worker=worker, numbers=numbers)
@@ -180,7 +180,7 @@ class Queue:
         """
         self.sweep(study)
         found = self._transactions.read(progress.opening, study)
-        foreign_trials.note_all(self._transactions, found.foreign)
+        foreign_trials.store_all_marks(self._transactions, found.foreign)
         return found
 
     def openings(self, *, above: StoredStudy | None = None) -> list[Opening]:
@@ -189,20 +189,24 @@ class Queue:
         Studies of higher priority come first, and of equals the older ones; unreadable studies are left out. If the
         database may be written, first sweep leases that are over and follow studies that other Optuna clients renamed.
         """
-        return self.look(above=above)[0]
+        return self.openings_and_unreadable(above=above)[0]
 
-    def look(self, *, above: StoredStudy | None = None) -> tuple[list[Opening], list[UnreadableStudy]]:
+    def openings_and_unreadable(
+        self, *, above: StoredStudy | None = None
+    ) -> tuple[list[Opening], list[UnreadableStudy]]:
         """Return the result of `openings`, and the studies that cannot be read."""
         sweep_orphans(self._transactions)
         self.sweep_all()
         found, unreadable = self._transactions.read(progress.openings_and_unreadable, above=above)
-        foreign_trials.note_all(self._transactions, [one for opening in found for one in opening.foreign])
+        foreign_trials.store_all_marks(
+            self._transactions, [one for opening in found for one in opening.foreign]
+        )
         return found, unreadable
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class TrialCounts:
     """The number of a study's trials in each of Optuna's states, and the end of its trial numbers."""
 
     counts: Mapping[str, int]
@@ -242,14 +246,14 @@ _COUNTS: Final = DriverStatement(
 )
 
 
-def _standing(connection: Connection, locked: LockedStudy) -> Standing:
+def _trial_counts(connection: Connection, locked: LockedStudy) -> TrialCounts:
     """Count the trials, reading only those that are not settled, and settle more if that pays."""
     at = {"study_id": locked.study.study_id, "settled": locked.settled_trial_id}
     (row,) = _COUNTS.named(connection, at)
     if row.last_trial_id is None:
         settled = sum(locked.settled.values())
-        return Standing(counts=locked.settled, last_trial_id=locked.settled_trial_id, next_number=settled)
-    standing = Standing(
+        return TrialCounts(counts=locked.settled, last_trial_id=locked.settled_trial_id, next_number=settled)
+    standing = TrialCounts(
         counts={state: locked.settled.get(state, 0) + getattr(row, state) for state in STATES},
         last_trial_id=row.last_trial_id,
         next_number=row.last_number + 1,
@@ -258,7 +262,7 @@ def _standing(connection: Connection, locked: LockedStudy) -> Standing:
     return standing
 
 
-def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row: Any) -> None:
+def _settle(connection: Connection, locked: LockedStudy, standing: TrialCounts, row: Any) -> None:
     """Fold the trials that precede the first unfinished one into the cached counts, once there are enough."""
     everything = standing.next_number, standing.last_trial_id + 1
     has_unfinished = row.first_unfinished_id is not None
@@ -290,11 +294,11 @@ def _settle(connection: Connection, locked: LockedStudy, standing: Standing, row
     )
 
 
-def _room(connection: Connection, locked: LockedStudy, standing: Standing, *, count: int) -> int:
+def _budget_left(connection: Connection, locked: LockedStudy, standing: TrialCounts, *, count: int) -> int:
     """Return how many trials the budget has left, 0 if the study is stopped; exact below `count`."""
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     if left < count and standing.of(RUNNING):
-        left += foreign_trials.silent(connection, locked)
+        left += foreign_trials.count_silent(connection, locked)
     stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
     return 0 if stops else left
 
@@ -365,13 +369,13 @@ def _take(
     past = _lease_again(connection, locked, lease, numbers)
     enqueued = {trial_id: number for trial_id, number in numbers.items() if number not in past}
     write_rows(connection, _ours, _first_leases(locked, lease, enqueued))
-    past |= dict.fromkeys(enqueued.values(), _Past())
+    past |= dict.fromkeys(enqueued.values(), _AttemptCounts())
     return _claims(connection, locked, lease, numbers, past=past)
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Past:
+class _AttemptCounts:
     """Counts of a trial's attempts: all of them, including this one, and those that lost their worker."""
 
     attempt: int = 1
@@ -381,11 +385,13 @@ class _Past:
 
 def _lease_again(
     connection: Connection, locked: LockedStudy, lease: _Lease, numbers: Mapping[int, int]
-) -> dict[int, _Past]:
+) -> dict[int, _AttemptCounts]:
     """Write the lease of waiting trials (trial_id -> number) that were claimed before; return number -> past."""
     at = and_(_ours.c.study_key == locked.study.key, _ours.c.number.in_(list(numbers.values())))
     known = {
-        row.number: _Past(attempt=row.attempt + 1, crashes=row.crashes, is_suspect=bool(row.is_suspect))
+        row.number: _AttemptCounts(
+            attempt=row.attempt + 1, crashes=row.crashes, is_suspect=bool(row.is_suspect)
+        )
         for row in connection.execute(
             select(_ours.c.number, _ours.c.attempt, _ours.c.crashes, IS_SUSPECT.label("is_suspect")).where(at)
         )
@@ -405,7 +411,7 @@ def _claims(
     lease: _Lease,
     numbers: Mapping[int, int],
     *,
-    past: Mapping[int, _Past],
+    past: Mapping[int, _AttemptCounts],
 ) -> list[ClaimedTrial]:
     """Return the claims of waiting trials, with their stored or requested parameters."""
     params = params_of(connection, locked.study.study_id, list(numbers))
@@ -414,7 +420,7 @@ def _claims(
     claims = []
     for trial_id, number in numbers.items():
         stored: Mapping[str, ParameterValue] = params.get(trial_id, {})
-        asked, ignored = _asked(attributes.get(trial_id, {}).get("fixed_params", {}))
+        asked, ignored = _requested_values(attributes.get(trial_id, {}).get("fixed_params", {}))
         whole = searched <= set(stored)
         claims.append(
             ClaimedTrial(
@@ -432,7 +438,7 @@ def _claims(
     return claims
 
 
-def _asked(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
+def _requested_values(fixed: object) -> tuple[dict[str, ParameterValue], str | None]:
     """Return an enqueued trial's requested values, and those ignored because no parameter can have them.
 
     Any client may write anything there, and one trial's request must not break all claims.
@@ -461,7 +467,7 @@ _MADE: Final = DriverStatement(
 
 
 def _take_new(
-    connection: Connection, locked: LockedStudy, lease: _Lease, standing: Standing, *, count: int
+    connection: Connection, locked: LockedStudy, lease: _Lease, standing: TrialCounts, *, count: int
 ) -> list[ClaimedTrial]:
     """Create `count` trials with the next numbers, running under `lease`."""
     if count <= 0:

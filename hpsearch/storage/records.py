@@ -35,7 +35,7 @@ class StoredStudy:
     """A study as stored in the database.
 
     `key` is our own identity of it and never reused; `study_id` is Optuna's and may be reused. `spec.trials` is the
-    present budget, and nothing in `spec` is "auto" any more. `fingerprint` names the data. `version` is that of the
+    present budget, and "auto" is resolved in `spec`. `fingerprint` names the data. `version` is that of the
     hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the study that
     this one follows up, which may be deleted.
 

@@ -115,7 +115,7 @@ class DriverStatement:
         with closing(connection):
             try:
                 cursor = connection.cursor()
-                _tell(engine, cursor, text.text, values, many=False)
+                _notify_listeners(engine, cursor, text.text, values, many=False)
                 cursor.execute(text.text, text.arguments(values))
                 rows: list[RawRow] = list(cursor.fetchall())
                 cursor.close()
@@ -190,7 +190,7 @@ def run(connection: Connection, text: str, arguments: Any, *, many: bool = False
     Raises DBAPIError.
     """
     cursor = connection.connection.cursor()
-    _tell(connection, cursor, text, arguments, many=many)
+    _notify_listeners(connection, cursor, text, arguments, many=many)
     try:
         if many:
             cursor.executemany(text, arguments)
@@ -216,7 +216,9 @@ def is_lost(dialect: Dialect, connection: Any, error: Any) -> bool:
     return code_of(error) in SESSION_ENDED or dialect.is_disconnect(error, connection, None)
 
 
-def _tell(teller: Connection | Engine, cursor: Any, text: str, arguments: Any, *, many: bool) -> None:
+def _notify_listeners(
+    teller: Connection | Engine, cursor: Any, text: str, arguments: Any, *, many: bool
+) -> None:
     """Notify SQLAlchemy's listeners of a statement; without a transaction there is no Connection to pass to them."""
     listeners: Any = teller.dispatch.before_cursor_execute
     if listeners:

@@ -27,11 +27,11 @@ def open_store(url: str, *, create: bool = True, foreign: bool = False) -> "Stor
     engine = make_engine(address)
     try:
         if foreign:
-            found = attempt(lambda: migration.checked(engine, address), address)
+            found = attempt(lambda: migration.check_existing(engine, address), address)
             has_theirs = found.optuna is not None
             has_ours, is_new = has_theirs and found.hpsearch is not None, False
         else:
-            is_new = attempt(lambda: migration.ensure(engine, address, create=create), address)
+            is_new = attempt(lambda: migration.create_missing(engine, address, create=create), address)
             has_theirs = has_ours = True
         transactions = Transactions(engine, address, has_theirs=has_theirs, has_ours=has_ours)
         store = Store(transactions, is_new=is_new)

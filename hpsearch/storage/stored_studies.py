@@ -161,7 +161,7 @@ def read(row: Row[Any]) -> StoredStudy | UnreadableStudy:
             study_id=row.study_id,
             name=row.study_name,
             version=str(row.hpsearch_version),
-            reason=_why_unreadable(row, error),
+            reason=_unreadable_reason(row, error),
         )
 
 
@@ -212,7 +212,7 @@ def unsealing_of(stored: object) -> Unsealing | None:
     )
 
 
-def _why_unreadable(row: Row[Any], error: Exception) -> str:
+def _unreadable_reason(row: Row[Any], error: Exception) -> str:
     """Return the reason why a study cannot be read, and the remedy."""
     if minor_version(row.hpsearch_version) > minor_version(hpsearch.__version__):
         return (
@@ -281,7 +281,7 @@ def change(
     **kwargs: _P.kwargs,
 ) -> _T:
     """Return the result of `work`, a function of this package, on the locked study in one durable transaction."""
-    for one_try, transaction in transactions.writing(durable=True):
+    for one_try, transaction in transactions.write_tries(durable=True):
         with one_try, transaction as connection:
             result = work(connection, lock(connection, study), *args, **kwargs)
     return result
@@ -321,12 +321,12 @@ def _first(rows: Sequence[Any], study: StoredStudy) -> Any:
 
 def remove(connection: Connection, place: Place) -> None:
     """Delete all rows of a study: Optuna's and, if the study is ours, ours."""
-    remove_theirs(connection, place.study_id)
+    remove_optuna_rows(connection, place.study_id)
     if place.key is not None:
         forget(connection, place.key)
 
 
-def remove_theirs(connection: Connection, study_id: int) -> None:
+def remove_optuna_rows(connection: Connection, study_id: int) -> None:
     """Delete Optuna's rows of a study."""
     with working_long(connection):
         _remove_details(connection, study_id)

@@ -17,7 +17,7 @@ from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
 from hpsearch.storage import foreign_trials, optuna_schema, orphans, progress, schema
 from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.engine import Transactions
-from hpsearch.storage.foreign_trials import note_all
+from hpsearch.storage.foreign_trials import store_all_marks
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
 from hpsearch.storage.queue import Queue, write_waiting
 from hpsearch.storage.records import Listed, Place, Progress, StoredStudy
@@ -40,10 +40,10 @@ from hpsearch.storage.stored_studies import (
 from hpsearch.storage.study_rows import (
     Row,
     StudyRows,
-    at_rest,
     finish_study,
     read_study,
     read_trials,
+    without_lease,
     write_study,
     write_trials,
 )
@@ -146,7 +146,7 @@ class Studies:
         self._queue.sweep_all()
         found = self._transactions.read(progress.listing, has_ours=self._transactions.has_ours)
         trials = [trial for one in found if one.progress is not None for trial in one.progress.foreign]
-        note_all(self._transactions, trials)
+        store_all_marks(self._transactions, trials)
         return found
 
     def progress(self, study: StoredStudy, *, living: Collection[str] = ()) -> Progress:
@@ -156,7 +156,7 @@ class Studies:
         """
         self._queue.sweep(study, living=living)
         found = self._transactions.read(progress.progress, study)
-        note_all(self._transactions, found.foreign)
+        store_all_marks(self._transactions, found.foreign)
         return found
 
     def count_trials(self, name: str) -> dict[TrialState, int]:
@@ -262,7 +262,7 @@ class Studies:
         if not self._transactions.has_theirs:
             self._check_tables(name)
         self.sweep_orphans()
-        for one_try, transaction in self._transactions.writing(durable=True):
+        for one_try, transaction in self._transactions.write_tries(durable=True):
             with one_try, transaction as connection:
                 place = place_named(connection, name, has_ours=self._transactions.has_ours)
                 result = work(connection, place)
@@ -293,7 +293,7 @@ class Studies:
         last: int | None = None
         while trials := read_trials(connection, origin, after=last):
             last = max(trials)
-            resting = [at_rest(one, now_s=now_s) for one in trials.values()]
+            resting = [without_lease(one, now_s=now_s) for one in trials.values()]
             ids += write_trials(connection, place, resting, after=max(ids, default=-1))
         finish_study(connection, place, rows, ids=ids)
         return len(ids)
@@ -413,13 +413,18 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
 
 
 def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
-    """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`."""
+    """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`.
+
+    How a table is read does not count if the result is equal: older studies hold other words for it.
+    """
+    same_data = ("data.header", "data.drop") if stored.fingerprint == fingerprint else ()
     common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
     differences = [
         f"{key} is {_text(there, key)} there (got {_text(here, key)})"
         for key in dict.fromkeys([*there, *here])
-        if key != "trials" and (key not in there or key not in here or there[key] != here[key])
+        if key not in ("trials", *same_data)
+        and (key not in there or key not in here or there[key] != here[key])
     ]
     if stored.fingerprint != fingerprint:
         differences.append(f"the data's fingerprint is {stored.fingerprint} there (got {fingerprint})")
@@ -507,7 +512,7 @@ def _resume(connection: Connection, locked: LockedStudy) -> bool:
 def _stop(connection: Connection, locked: LockedStudy) -> StoredStudy:
     study = locked.study
     made = _count(connection, study.study_id, COMPLETE, PRUNED, RUNNING)
-    made -= foreign_trials.silent(connection, locked)
+    made -= foreign_trials.count_silent(connection, locked)
     if not made:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a trial that has finished or runs to be ended (got none): '
@@ -521,7 +526,7 @@ def _count_held(connection: Connection, place: Place) -> int:
     if place.key is None:
         return 0
     now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
-    others = foreign_trials.look(connection, place.key, now_s)
+    others = foreign_trials.running_trials(connection, place.key, now_s)
     return _count(connection, place.study_id, RUNNING) - len(others)
 
 

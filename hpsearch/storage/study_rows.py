@@ -2,7 +2,7 @@
 
 Rows are mappings from columns' names to values. They omit links between rows: ids, which are specific to one database,
 and the study's key and the trial's number if the context gives them. They also omit heartbeats of other Optuna clients,
-which concern running trials. In a copy no trial runs, and no worker holds a lease: see `at_rest`.
+which concern running trials. In a copy no trial runs, and no worker holds a lease: see `without_lease`.
 
 A trial's data of Optuna's dashboard, its note and old artifacts, is among the attributes of its study. Their keys
 contain the trial's id: `dashboard:17:note_ver`, `dashboard:17:note_str:0`, `dashboard:artifacts:17:...`. In a copy
@@ -143,7 +143,7 @@ def write_trials(
 ) -> list[int]:
     """Append trials, at most a few hundred; return their ids, which are greater than `after`."""
     ids: list[int] = []
-    for chunk in _without_doubles(trials):
+    for chunk in _unique_number_groups(trials):
         write_rows(connection, _trials, [{**rows.trial, "study_id": place.study_id} for rows in chunk])
         made = connection.execute(
             select(_trials.c.number, _trials.c.trial_id).where(
@@ -235,7 +235,7 @@ def _ours(connection: Connection, key: str, trials: Mapping[int, Row]) -> dict[i
     return found
 
 
-def _without_doubles(trials: Sequence[TrialRows]) -> list[list[TrialRows]]:
+def _unique_number_groups(trials: Sequence[TrialRows]) -> list[list[TrialRows]]:
     """Return the trials in groups in which every number occurs once, so that a number identifies its new id.
 
     Optuna's own storage can give two trials of a study in SQLite the same number.
@@ -275,7 +275,7 @@ _our_trials = schema.trials.name
 _attempt_rows = schema.attempts.name
 
 
-def at_rest(rows: TrialRows, *, now_s: float) -> TrialRows:
+def without_lease(rows: TrialRows, *, now_s: float) -> TrialRows:
     """Return the trial without a lease; a running one as if it had been handed back: see `Queue.release`."""
     if rows.trial["state"] != RUNNING:
         kept = {_our_trials: [{**row, "lease_until": None} for row in rows.ours.get(_our_trials, ())]}

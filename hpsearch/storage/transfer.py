@@ -21,7 +21,7 @@ from hpsearch.storage import migration, optuna_schema, orphans, stored_studies
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.driver_errors import attempt, translated
-from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.engine import make_engine, read_transaction, write_transaction
 from hpsearch.storage.integrity import broken_studies, reader, study_faults
 from hpsearch.storage.optuna_schema import RUNNING
 from hpsearch.storage.records import Place
@@ -30,11 +30,11 @@ from hpsearch.storage.study_rows import (
     BATCH,
     StudyRows,
     TrialRows,
-    at_rest,
     finish_study,
     in_whole_seconds,
     read_study,
     read_trials,
+    without_lease,
     write_study,
     write_trials,
 )
@@ -58,7 +58,7 @@ class Selection:
 
 def chosen(engine: Engine, address: Address, selection: Selection) -> dict[str, Place]:
     """Return name -> place of the studies to copy, oldest first."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         ours = {}
         if migration.revisions(connection).hpsearch is not None:
             ours = {row.study_id: row.study_key for row in stored_studies.linked(connection)}
@@ -84,7 +84,7 @@ def _refuse_doubles(names: Sequence[str], address: Address) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise StorageError(
-            f"{address.shown}: table studies, column study_name: must be there once (got {doubled[0]!r} twice): "
+            f"{address.shown}: table studies, column study_name: must be unique (got {doubled[0]!r} twice): "
             "get the file again, or restore a backup"
         )
 
@@ -108,7 +108,7 @@ def _require(name: str, places: Mapping[str, Place], address: Address) -> None:
 
 def refuse_running(connection: Connection, places: Mapping[str, Place], address: Address) -> None:
     """Raise StorageError, naming all of them, if studies have running trials."""
-    running = {name: running_trials(connection, place) for name, place in places.items()}
+    running = {name: count_running(connection, place) for name, place in places.items()}
     if any(running.values()):
         listed = ", ".join(f'{count} of "{name}"' for name, count in running.items() if count)
         raise StorageError(
@@ -117,7 +117,7 @@ def refuse_running(connection: Connection, places: Mapping[str, Place], address:
         )
 
 
-def running_trials(connection: Connection, place: Place) -> int:
+def count_running(connection: Connection, place: Place) -> int:
     """Return the number of trials of a study that are running according to its database."""
     rows = select(func.count()).where(_trials.c.study_id == place.study_id, _trials.c.state == RUNNING)
     return connection.execute(rows).scalar_one()
@@ -125,7 +125,7 @@ def running_trials(connection: Connection, place: Place) -> int:
 
 def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) -> None:
     """Raise StudyExistsError if the target already has a study of the same name, or the study under another name."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         known = {row.study_key: row.study_name for row in stored_studies.linked(connection)}
         taken = {
             name: known[place.key] if place.key in known else stored_studies.holder(connection, name)
@@ -145,7 +145,7 @@ def refuse_taken(engine: Engine, places: Mapping[str, Place], address: Address) 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Copied:
+class CopiedStudy:
     """A study that was copied to the target: its trials, and how many that run in the source wait there.
 
     `in_whole_seconds` is true if the target keeps no finer times of its trials. `faults` are the reasons why imports
@@ -180,7 +180,7 @@ class Transfer:
     selection: Selection
     kind: Kind = "copy"
 
-    def run(self, *, notify: Callable[[Copied], None]) -> list[Copied]:
+    def run(self, *, notify: Callable[[CopiedStudy], None]) -> list[CopiedStudy]:
         """Copy the studies, one transaction each. `notify` gets each one once it is copied.
 
         A study whose transaction fails with an error that may pass, in either database, is copied again. Raises
@@ -200,7 +200,7 @@ class Transfer:
             refused = {} if self.kind == "export" else broken
             good = {name: place for name, place in places.items() if name not in refused}
             if not good:
-                raise _left_out(here, refused)
+                raise _omission_error(here, refused)
             with _target(there) as writes:
                 attempt(lambda: refuse_taken(writes, good, there), there)
                 done = []
@@ -210,18 +210,18 @@ class Transfer:
                     done.append(replace(copied, faults=tuple(broken.get(name, ()))))
                     notify(done[-1])
                 if refused:
-                    raise _left_out(here, refused)
+                    raise _omission_error(here, refused)
                 return done
 
 
 def _broken(engine: Engine, places: Mapping[str, Place]) -> dict[str, list[str]]:
     """Return name -> problems, for studies that violate an invariant."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = {name: study_faults(connection, place) for name, place in places.items()}
     return {name: faults for name, faults in found.items() if faults}
 
 
-def _left_out(address: Address, broken: Mapping[str, Sequence[str]]) -> StorageError:
+def _omission_error(address: Address, broken: Mapping[str, Sequence[str]]) -> StorageError:
     """Return the error for studies that a copy omitted."""
     names = "".join(
         f"\n  hpsearch study delete --storage {shlex.quote(address.shown)} -- {shlex.quote(n)}"
@@ -254,7 +254,7 @@ def _source(address: Address, kind: Kind) -> Iterator[Engine]:
 
 
 def _refuse_unlinked(engine: Engine, address: Address) -> None:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         problems = unlinked_problems(connection, with_leftovers=True)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
@@ -266,13 +266,13 @@ def _target(address: Address) -> Iterator[Engine]:
     """Yield an engine on a database with all tables, and without leftovers of deleted studies."""
 
     def sweep() -> None:
-        with writing(engine, durable=True) as connection:
+        with write_transaction(engine, durable=True) as connection:
             orphans.sweep(connection)
 
     prepare_file(address, create=True)
     engine = make_engine(address, works_long=True)
     try:
-        attempt(lambda: migration.ensure(engine, address, create=True), address)
+        attempt(lambda: migration.create_missing(engine, address, create=True), address)
         attempt(sweep, address)
         yield engine
     finally:
@@ -290,17 +290,17 @@ class _Origin:
     running: bool
 
     @contextmanager
-    def opened(self, *, whole_seconds: bool) -> Iterator["_Picture"]:
+    def opened(self, *, whole_seconds: bool) -> Iterator["_TargetStudy"]:
         """Yield the study as of one moment. Raises StorageError if a trial is running and may not be."""
         with ExitStack() as stack:
-            with _blaming(self.address):
-                connection = stack.enter_context(reading(self.engine))
+            with _attribute_errors(self.address):
+                connection = stack.enter_context(read_transaction(self.engine))
                 now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
                 study = read_study(connection, self.place)
-                returned = running_trials(connection, self.place)
+                returned = count_running(connection, self.place)
                 if not self.running:
                     refuse_running(connection, {study.name: self.place}, self.address)
-            yield _Picture(
+            yield _TargetStudy(
                 connection=connection,
                 address=self.address,
                 place=self.place,
@@ -321,7 +321,7 @@ class _SourceError(Exception):
 
 
 @contextmanager
-def _blaming(address: Address) -> Iterator[None]:
+def _attribute_errors(address: Address) -> Iterator[None]:
     """Turn an error of a row into the StorageError of the database at `address`, one of a driver into _SourceError."""
     try:
         yield
@@ -333,7 +333,7 @@ def _blaming(address: Address) -> Iterator[None]:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Picture:
+class _TargetStudy:
     """A study of the source as it will be in the target."""
 
     connection: Connection
@@ -348,19 +348,19 @@ class _Picture:
         """Yield all trials in order of their ids."""
         last: int | None = None
         while True:
-            with _blaming(self.address):
+            with _attribute_errors(self.address):
                 trials = read_trials(self.connection, self.place, after=last)
             if not trials:
                 return
             last = max(trials)
             resting = [
-                _without_code(at_rest(rows, now_s=self.now_s), is_ours=self.place.key is not None)
+                _without_pickles(without_lease(rows, now_s=self.now_s), is_ours=self.place.key is not None)
                 for rows in trials.values()
             ]
             yield [in_whole_seconds(rows) for rows in resting] if self.whole_seconds else resting
 
 
-def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
+def _without_pickles(rows: TrialRows, *, is_ours: bool) -> TrialRows:
     """Return the trial without pickles of more than numbers, which Optuna's CMA-ES would execute; ours store none."""
     table = optuna_schema.trial_system_attributes.name
     if not any("optimizer" in row["key"] for row in rows.details[table]):
@@ -374,7 +374,7 @@ def _without_code(rows: TrialRows, *, is_ours: bool) -> TrialRows:
     return replace(rows, details={**rows.details, table: listed})
 
 
-def _copy_again(origin: _Origin, engine: Engine, address: Address) -> Copied:
+def _copy_again(origin: _Origin, engine: Engine, address: Address) -> CopiedStudy:
     """Copy one study, again while the target fails with errors that may pass. Errors of the source pass through."""
     try:
         return attempt(partial(_copy, origin, engine, address), address)
@@ -382,24 +382,24 @@ def _copy_again(origin: _Origin, engine: Engine, address: Address) -> Copied:
         raise error.cause from None
 
 
-def _copy(origin: _Origin, engine: Engine, address: Address) -> Copied:
+def _copy(origin: _Origin, engine: Engine, address: Address) -> CopiedStudy:
     """Copy one study, compare, and commit."""
     seconds = engine.dialect.name in ("mysql", "mariadb")
-    with writing(engine, durable=True) as there, origin.opened(whole_seconds=seconds) as picture:
+    with write_transaction(engine, durable=True) as there, origin.opened(whole_seconds=seconds) as picture:
         name = picture.study.name
         try:
             trials = _write(there, picture)
         except IntegrityError as error:
             raise StudyExistsError(
-                f'study "{name}": {address.shown} got a study of that name or key at this moment: '
+                f'study "{name}": {address.shown} another process created a study of that name or key: '
                 "choose studies with --study"
             ) from error
         except DataError as error:
             raise StorageError(f'study "{name}": {translated(error, address)}') from error
-        return Copied(name=name, trials=trials, returned=picture.returned, in_whole_seconds=seconds)
+        return CopiedStudy(name=name, trials=trials, returned=picture.returned, in_whole_seconds=seconds)
 
 
-def _write(there: Connection, picture: _Picture) -> int:
+def _write(there: Connection, picture: _TargetStudy) -> int:
     """Write the study, and read it back; return the number of its trials. Raises StorageError if it differs."""
     place = write_study(there, picture.study)
     ids: list[int] = []
@@ -418,8 +418,8 @@ def _write(there: Connection, picture: _Picture) -> int:
     return len(ids)
 
 
-def _differs(picture: _Picture, what: str) -> StorageError:
+def _differs(picture: _TargetStudy, what: str) -> StorageError:
     return StorageError(
-        f'study "{picture.study.name}": {what} reads back otherwise than it was written, so nothing was copied: '
-        "see whether the target's character set and types can hold it"
+        f'study "{picture.study.name}": {what} differs after reading it back, so nothing was copied: '
+        "check whether the target's character set and column types can store it"
     )

@@ -46,7 +46,7 @@ from hpsearch.storage.details import (
 )
 from hpsearch.storage.driver_errors import CollisionError
 from hpsearch.storage.engine import Transactions
-from hpsearch.storage.leases import forgive
+from hpsearch.storage.leases import supersede
 from hpsearch.storage.optuna_schema import RUNNING, STATE_NAMES, STATES, WAITING
 from hpsearch.storage.payloads import (
     SERIES_FORMAT,
@@ -145,10 +145,12 @@ class Trials:
 
         Writes all trials whose token is still valid and returns the numbers of the others.
         """
-        for one_try, transaction in self._transactions.writing(durable=False):
+        for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
                 fence = _fence(connection, study, [assignment.claim for assignment in assignments])
-                forgive(connection, study.key, [a.claim for a in assignments if a.claim.number in fence.lost])
+                supersede(
+                    connection, study.key, [a.claim for a in assignments if a.claim.number in fence.lost]
+                )
                 held = fence.held
                 # The same claim may assign again if the answer to its first try was lost: the last one wins.
                 again = [one.trial_id for one in held.values() if one.has_params]
@@ -169,10 +171,10 @@ class Trials:
         for entry in updates:
             _check(entry)
         is_durable = any(entry.outcome is not None for entry in updates)
-        for one_try, transaction in self._transactions.writing(durable=is_durable):
+        for one_try, transaction in self._transactions.write_tries(durable=is_durable):
             with one_try, transaction as connection:
                 fence = _fence(connection, study, [entry.claim for entry in updates])
-                forgive(connection, study.key, [e.claim for e in updates if e.claim.number in fence.lost])
+                supersede(connection, study.key, [e.claim for e in updates if e.claim.number in fence.lost])
                 kept = [(fence.held[e.claim.number], e) for e in updates if e.claim.number in fence.held]
                 # Lock Optuna's rows first: MySQL locks them for rows that refer to them, and two such locks could
                 # deadlock.
@@ -486,7 +488,7 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[ClaimedT
     """
     tokens = {claim.number: claim.token for claim in claims}
     if len(tokens) != len(claims):
-        raise ValueError(f"claims: each trial must be there once (got {[c.number for c in claims]})")
+        raise ValueError(f"claims: each trial must occur once (got {[c.number for c in claims]})")
     at = {"study_id": study.study_id, "study_key": study.key, "numbers": list(tokens)}
     ours = [row for row in _FENCED.named(connection, at) if row.token == tokens[row.number]]
     held = {

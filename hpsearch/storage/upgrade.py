@@ -19,14 +19,14 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import fork_safety, optuna_schema, schema, workers
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.driver_errors import UncertainCommitError, attempt, is_transient, translated
-from hpsearch.storage.engine import BUSY_TIMEOUT_S, make_engine, reading, writing
+from hpsearch.storage.engine import BUSY_TIMEOUT_S, make_engine, read_transaction, write_transaction
 from hpsearch.storage.migration import (
     Revisions,
-    alone,
     check_can_upgrade,
     check_not_newer,
+    exclusive_lock,
     revisions_of,
-    upgrade_theirs,
+    upgrade_optuna_tables,
 )
 from hpsearch.storage.schema import LINK_ATTRIBUTE
 
@@ -54,13 +54,13 @@ class LocalTimes:
 
 def local_times(engine: Engine, found: Revisions) -> LocalTimes | None:
     """Return the result of `local_times_in`, in a transaction of its own."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return local_times_in(connection, found)
 
 
 def local_times_in(connection: Connection, found: Revisions) -> LocalTimes | None:
     """Return the trials that may have times of Optuna before 5.0, or None. Works on tables of any revision."""
-    version = None if found.optuna is None else _maker(connection)
+    version = None if found.optuna is None else _old_optuna_version(connection)
     if version is None:
         return None
     trials, links = optuna_schema.trials, optuna_schema.study_user_attributes
@@ -74,7 +74,7 @@ def local_times_in(connection: Connection, found: Revisions) -> LocalTimes | Non
     return LocalTimes(optuna=version, trials=count) if count else None
 
 
-def _maker(connection: Connection) -> str | None:
+def _old_optuna_version(connection: Connection) -> str | None:
     """Return the version of the Optuna that made the tables if it precedes 5.0, or None if it is newer or unknown."""
     inspector, info = inspect(connection), optuna_schema.version_info
     if not inspector.has_table(info.name):
@@ -92,13 +92,13 @@ def _major(version: str) -> int:
     return _UTC_SINCE if match is None else int(match[1])
 
 
-_AFTERWARDS: Final = {
-    "sqlite": "the file is as it was: {remedy}",
-    "postgresql": "the revision that failed was undone: {remedy}, and repeat the command",
+_STATES_AFTER_FAILURE: Final = {
+    "sqlite": "the file is unchanged: {remedy}",
+    "postgresql": "the failed revision was rolled back: {remedy}, and repeat the command",
 }
 """The state after a failed upgrade, and the remedy. MySQL and MariaDB do not roll back changes of tables."""
 
-_AFTERWARDS_MYSQL: Final = (
+_STATE_AFTER_FAILURE_MYSQL: Final = (
     "its tables may be between two versions, because the server undoes no change of a table: {remedy}, restore your "
     "backup, and repeat the command"
 )
@@ -120,24 +120,24 @@ class Upgrade:
     local_times: LocalTimes | None = None
 
 
-def upgrade(url: str, *, beside_workers: bool = False) -> Upgrade:
+def upgrade(url: str, *, allow_workers: bool = False) -> Upgrade:
     """Upgrade Optuna's tables and ours, if they exist, to the newest revisions, and keep every row.
 
     An SQLite file changes in one transaction, after a copy of it was upgraded, so a file that cannot be upgraded stays
     identical byte for byte. PostgreSQL rolls back a failed upgrade of either schema. MySQL and MariaDB cannot; the
     error names the remedy. Raises StorageError for tables of a newer hpsearch or Optuna, or of another application, if
-    there is nothing to upgrade, and, unless `beside_workers`, if workers are alive.
+    there is nothing to upgrade, and, unless `allow_workers`, if workers are alive.
     """
     address = parse_address(url)
     prepare_file(address, create=False)
     engine = make_engine(address, works_long=True)
     try:
-        return attempt(lambda: _upgraded(engine, address, beside_workers=beside_workers), address)
+        return attempt(lambda: _upgraded(engine, address, allow_workers=allow_workers), address)
     finally:
         engine.dispose()
 
 
-def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgrade:
+def _upgraded(engine: Engine, address: Address, *, allow_workers: bool) -> Upgrade:
     before = revisions_of(engine)
     check_not_newer(before, shown=address.shown)
     if before.optuna is None:
@@ -149,18 +149,22 @@ def _upgraded(engine: Engine, address: Address, *, beside_workers: bool) -> Upgr
     is_theirs_old = before.optuna != optuna_schema.HEAD or bool(before.lacks)
     is_ours_old = before.hpsearch is not None and before.hpsearch < schema.REVISION
     if is_theirs_old or is_ours_old:
-        if before.hpsearch is not None and not beside_workers:
+        if before.hpsearch is not None and not allow_workers:
             _refuse_workers(engine, address)
-        with alone(engine), _explained(address), _safely(engine, address) as (target, there):
+        with (
+            exclusive_lock(engine),
+            _explain_failure(address),
+            _working_copy(engine, address) as (target, there),
+        ):
             if is_theirs_old:
-                _upgrade_theirs(target, there, before)
+                _upgrade_optuna_tables(target, there, before)
             if is_ours_old:
-                _upgrade_ours(target)
+                _upgrade_our_tables(target)
     return Upgrade(url_shown=address.shown, before=before, after=revisions_of(engine), local_times=times)
 
 
 def _refuse_workers(engine: Engine, address: Address) -> None:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         alive = workers.alive(connection)
     if alive:
         raise StorageError(
@@ -169,20 +173,20 @@ def _refuse_workers(engine: Engine, address: Address) -> None:
         )
 
 
-def _upgrade_ours(engine: Engine) -> None:
-    with writing(engine, durable=True) as connection:
+def _upgrade_our_tables(engine: Engine) -> None:
+    with write_transaction(engine, durable=True) as connection:
         upgrade_tables(connection)
 
 
-def _upgrade_theirs(engine: Engine, address: Address, before: Revisions) -> None:
-    with _logging_as_it_is(), warnings.catch_warnings():
+def _upgrade_optuna_tables(engine: Engine, address: Address, before: Revisions) -> None:
+    with _preserve_logging(), warnings.catch_warnings():
         # They concern Optuna's own old code, with which its revisions read old distributions.
         warnings.simplefilter("ignore")
-        upgrade_theirs(engine, address, before)
+        upgrade_optuna_tables(engine, address, before)
 
 
 @contextmanager
-def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]]:
+def _working_copy(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]]:
     """Yield the database to change: for an SQLite file a copy, which replaces its contents if nothing was raised.
 
     SQLite's tables are changed in many transactions, so a change that fails in the middle cannot be undone.
@@ -190,25 +194,25 @@ def _safely(engine: Engine, address: Address) -> Iterator[tuple[Engine, Address]
     if address.path is None:
         yield engine, address
         return
-    with fork_safety.connected(), _folder_beside(address.path, address.shown) as folder:
+    with fork_safety.connected(), _temporary_folder(address.path, address.shown) as folder:
         path = Path(folder) / "copy.db"
         there = replace(address, url=URL.create("sqlite+pysqlite", database=str(path)), path=path)
         copied = make_engine(there)
         try:
-            with _raw(engine) as original:
+            with _driver_connection(engine) as original:
                 original.execute("BEGIN IMMEDIATE")  # no other process writes from here on
-                with _raw(engine) as source, _raw(copied) as target:
+                with _driver_connection(engine) as source, _driver_connection(copied) as target:
                     _copy(source, target)
                 yield copied, there
                 original.rollback()
-                with _raw(copied) as source:
+                with _driver_connection(copied) as source:
                     _copy(source, original)
         finally:
             copied.dispose()
 
 
 @contextmanager
-def _raw(engine: Engine) -> Iterator[Any]:
+def _driver_connection(engine: Engine) -> Iterator[Any]:
     """Yield a connection of SQLite's driver."""
     connection = engine.raw_connection()
     try:
@@ -218,7 +222,7 @@ def _raw(engine: Engine) -> Iterator[Any]:
 
 
 @contextmanager
-def _folder_beside(path: Path, shown: str) -> Iterator[str]:
+def _temporary_folder(path: Path, shown: str) -> Iterator[str]:
     """Yield a folder for a copy of the file at `path`, on the same disk, and delete it with all contents afterwards."""
     try:
         folder = tempfile.TemporaryDirectory(prefix=f".{path.name}-upgrade-", dir=path.resolve().parent)
@@ -244,7 +248,7 @@ def _copy(source: Any, target: Any) -> None:
 
 
 @contextmanager
-def _explained(address: Address) -> Iterator[None]:
+def _explain_failure(address: Address) -> Iterator[None]:
     """Turn the error of a failed upgrade into a StorageError with the state of the database and the remedy.
 
     Optuna's revisions read stored values and may raise any error because of them. Transient errors pass through.
@@ -263,20 +267,20 @@ def _explained(address: Address) -> Iterator[None]:
     except SQLAlchemyError as error:
         if is_transient(error) or isinstance(meant := translated(error, address), StorageUnavailableError):
             raise
-        raise type(meant)(f"{meant}; {_afterwards(address)}") from error
+        raise type(meant)(f"{meant}; {_state_and_remedy(address)}") from error
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise StorageError(
-            f"{address.shown}: its tables cannot be upgraded ({reason}): {_afterwards(address)}"
+            f"{address.shown}: its tables cannot be upgraded ({reason}): {_state_and_remedy(address)}"
         ) from error
 
 
-def _afterwards(address: Address) -> str:
-    return _AFTERWARDS.get(address.family, _AFTERWARDS_MYSQL).format(remedy=_REMEDY)
+def _state_and_remedy(address: Address) -> str:
+    return _STATES_AFTER_FAILURE.get(address.family, _STATE_AFTER_FAILURE_MYSQL).format(remedy=_REMEDY)
 
 
 @contextmanager
-def _logging_as_it_is() -> Iterator[None]:
+def _preserve_logging() -> Iterator[None]:
     """Keep Optuna's migrations from configuring this process's logging, as they do if it has no configuration."""
     root, handler = logging.getLogger(), logging.NullHandler()
     root.addHandler(handler)

@@ -42,13 +42,13 @@ class WorkerRegistry:
 
     def register(self, identity: WorkerIdentity) -> None:
         """Add a worker, replacing one of the same name."""
-        for one_try, transaction in self._transactions.writing(durable=False):
+        for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
                 enter(connection, identity)
 
     def unregister(self, name: str) -> None:
         """Remove a worker that ends."""
-        for one_try, transaction in self._transactions.writing(durable=False):
+        for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
                 connection.execute(delete(_workers).where(_workers.c.worker == name))
 
@@ -62,16 +62,16 @@ class WorkerRegistry:
         self._sweep()
         return self._transactions.read(_every)
 
-    def ask_to_stop(self, name: str) -> None:
+    def request_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
         if not self._transactions.has_ours:
             shown = self._transactions.address.shown
             raise WorkerNotFoundError(
                 f'worker "{name}": there is no such worker: {shown} has never had any, check the URL'
             )
-        for one_try, transaction in self._transactions.writing(durable=False):
+        for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
-                _ask_to_stop(connection, name)
+                _request_stop(connection, name)
 
 
 def enter(connection: Connection, identity: WorkerIdentity) -> None:
@@ -132,7 +132,7 @@ def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
     return seen.rowcount > 0
 
 
-def _ask_to_stop(connection: Connection, name: str) -> None:
+def _request_stop(connection: Connection, name: str) -> None:
     names = [
         found for found in connection.execute(select(_workers.c.worker)).scalars() if isinstance(found, str)
     ]

@@ -96,17 +96,21 @@ _SHOWN: Final = 40
 def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]], Any]) -> StudySpec:
     """Return the specification in `raw`, whose tables become records by `record`.
 
-    Studies of older versions have no faults, no configurations, and no lists of causes.
+    Studies of older versions have no faults, no configurations, and no lists of causes. They read a first line of
+    numbers as an example, and dropped no column.
     """
-    data, model, pruning = raw["data"], raw["model"], raw["pruning"]
+    data, model, pruning = {"header": "text", "drop": ()} | raw["data"], raw["model"], raw["pruning"]
     fault = data.get("fault")
+    drop = None if data["drop"] is None else tuple(data["drop"])
     causes = {key: tuple(map(Cause, pruning[key])) for key in ("fatal", "expected") if key in pruning}
     network = {"hidden": tuple(model["hidden"]), "initializer": record(Initializer, model["initializer"])}
     study: StudySpec = record(
         StudySpec,
         {
             **raw,
-            "data": record(DataSpec, {**data, "fault": None if fault is None else record(Fault, fault)}),
+            "data": record(
+                DataSpec, {**data, "drop": drop, "fault": None if fault is None else record(Fault, fault)}
+            ),
             "model": record(ModelSpec, {**model, **network}),
             "training": record(TrainingSpec, raw["training"]),
             "search": tuple(
@@ -228,7 +232,7 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
     return {key: int(value) if key in whole and value == int(value) else value for key, value in raw.items()}
 
 
-_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.fault"})
+_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.drop", "data.fault"})
 """Keys whose missing value is None in the record."""
 
 

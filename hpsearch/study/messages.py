@@ -89,9 +89,11 @@ def format_size(size_bytes: float) -> str:
     return f"{size_bytes:.0f} bytes"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: `1 trial`, `3 trials`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def format_count(count: int, noun: str = "") -> str:
+    """Return `1,234`, or with a noun `1,234 trials`, `1 trial`, `no trials`."""
+    if not noun:
+        return f"{count:,}"
+    return f"{count or 'no':{',' if count else ''}} {noun}{'' if count == 1 else 's'}"
 
 
 _LIKENESS = 0.65

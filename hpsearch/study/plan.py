@@ -8,7 +8,7 @@ from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.configurations import exact_configurations
-from hpsearch.study.messages import counted, toml_excerpt
+from hpsearch.study.messages import format_count, toml_excerpt
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
     Choices,
@@ -56,7 +56,6 @@ class Plan:
 
     name: str
     trials: int
-    training_examples: int
     inputs: int
     outputs: int
     epochs: Span
@@ -78,7 +77,6 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
     return Plan(
         name=spec.name,
         trials=spec.trials,
-        training_examples=training_examples,
         inputs=inputs,
         outputs=outputs,
         epochs=epoch_span(spec),
@@ -199,12 +197,12 @@ def _sampler_in_words(sampler: SamplerSpec) -> str:
     if sampler.name == "none":
         return "none: the configurations in turn, each trial with a seed of its own"
     if sampler.name in LEARNING_SAMPLERS:
-        return f"{sampler.name}, after {counted(sampler.startup_trials, 'random trial')}"
+        return f"{sampler.name}, after {format_count(sampler.startup_trials, 'random trial')}"
     return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name
 
 
 def _pruning_in_words(pruning: PruningSpec) -> str:
-    after = f"after {counted(pruning.startup_trials, 'trial')} and {counted(pruning.warmup_epochs, 'epoch')}"
+    after = f"after {format_count(pruning.startup_trials, 'trial')} and {format_count(pruning.warmup_epochs, 'epoch')}"
     rank = {
         "none": "",
         "median": f"median {after}",

@@ -169,6 +169,26 @@ class Widths:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Names:
+    """A list of names of columns."""
+
+    name: Text = Text(longest=1000)
+    most: int = 100_000
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, item by item if it is a list."""
+        if not isinstance(raw, list) or len(raw) > self.most:
+            remedy = f"write [{toml_excerpt(raw)}]" if isinstance(raw, str) else ""
+            return violation(where, "must be a list of names of columns", raw, remedy)
+        return [p for i, item in enumerate(raw) for p in self.name.problems(f"{where}[{i}]", item)]
+
+    def value(self, raw: list[str]) -> tuple[str, ...]:
+        """Return the names."""
+        return tuple(raw)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Causes:
     """A list of causes that diagnosis can find in a network, without duplicates. Their order has no meaning."""
 
@@ -178,7 +198,7 @@ class Causes:
         """Return the problems of `raw`, item by item if it is a list."""
         if not isinstance(raw, list):
             remedy = f"write [{toml_excerpt(raw)}]" if raw in self.known else ""
-            return violation(where, "must be a list of causes", raw, remedy)
+            return violation(where, "must be a list of verdicts", raw, remedy)
         return [p for i in range(len(raw)) for p in self._item_problems(f"{where}[{i}]", raw[: i + 1])]
 
     def value(self, raw: list[str]) -> tuple[Cause, ...]:
@@ -192,7 +212,7 @@ class Causes:
             # A cause of another kind is no misspelling.
             near = "" if item in list(Cause) else suggestion(item, self.known)
             remedy = near or f"known are {', '.join(self.known)}"
-            return violation(where, "must be a cause that diagnosis can find in a network", item, remedy)
+            return violation(where, "must be a verdict that diagnosis can find in a network", item, remedy)
         return violation(where, "must not be repeated", item, "keep one") if item in before else []
 
 
@@ -333,6 +353,8 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
+            "header": Word(words=words(spec.HeaderUse)),
+            "drop": Names(),
             "fault": FAULT,
         },
     ),

@@ -16,6 +16,7 @@ Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]
 Task: TypeAlias = Literal["auto"] | KnownTask
 SealedUse: TypeAlias = Literal["test", "validation"]
+HeaderUse: TypeAlias = Literal["auto", "yes", "no", "text"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
 FaultName: TypeAlias = Literal[
     "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
@@ -113,7 +114,9 @@ class DataSpec:
 
     `examples` is how many examples the study takes of its source, drawn at random by its seed; None is all of them.
     `sealed` is the role of the source's own separate part (MNIST's t10k files): the sealed test set, or the validation
-    part, which makes `validation_fraction` irrelevant.
+    part, which makes `validation_fraction` irrelevant. `header` is whether the first line of a table in text names its
+    columns: "text" is only if they are text, as studies of before this key read them. `drop` names the columns of a
+    table that are not read. Unless it is empty, columns without a name that number the rows are dropped too.
     """
 
     source: str
@@ -125,6 +128,8 @@ class DataSpec:
     stratify: bool = False
     task: Task = "auto"
     target: str | None = None
+    header: HeaderUse = "auto"
+    drop: tuple[str, ...] | None = None
     fault: Fault | None = None
 
 

@@ -60,9 +60,47 @@ class Validation:
 
 def _right_answers(logits: Array, labels: Array) -> Array:
     """Return the number of examples (k,) whose largest logit is at their label. NaN counts as the first class."""
-    answers = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
-    right: Array = (answers == labels).sum(axis=1)
+    right: Array = (_answers(logits) == labels).sum(axis=1)
     return right
+
+
+def _answers(logits: Array) -> Array:
+    """Return the class of each example (k, B)."""
+    answers: Array = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
+    return answers
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class NetworkOutputs:
+    """The outputs (N, C) of a network in evaluation mode, after its output activation, and the answers (N,).
+
+    An answer is the class as validation counts it; in regression it has no meaning.
+    """
+
+    values: Array
+    answers: NDArray[np.int64]
+
+
+def compute_outputs(network: Network, snapshot: NetworkSnapshot, inputs: Array) -> NetworkOutputs:
+    """Return the outputs for `inputs` (N, I) in the network's precision, in the passes of a validation."""
+    state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
+    width = network.blocks[-1].dense.outputs
+    values, answers = np.empty((len(inputs), width), inputs.dtype), np.empty(len(inputs), np.int64)
+    workspace = Workspace(
+        network, state, examples=max(1, min(EVALUATION_EXAMPLES, len(inputs))), trains=False
+    )
+    with np.errstate(all="ignore"):
+        for first in range(0, len(inputs), EVALUATION_EXAMPLES):
+            x = inputs[None, first : first + EVALUATION_EXAMPLES]
+            lane = workspace.lane(0, 1, x.shape[1], shared_inputs=True)
+            network.evaluate(lane.parameter_views, replace(lane.batch, x=x))
+            rows = slice(first, first + x.shape[1])
+            answers[rows] = _answers(lane.batch.logits)[0]
+            # The loss applies the output activation, in place; the targets do not matter.
+            network.loss.evaluate(lane.batch.logits, np.zeros_like(lane.batch.logits), lane.output_scratch)
+            values[rows] = lane.batch.logits[0]
+    return NetworkOutputs(values=values, answers=answers)
 
 
 @final

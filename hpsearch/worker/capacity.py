@@ -65,12 +65,12 @@ def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:
     """
     each = job.bytes_per_row
     for trials, processes, option in ((1, 1, ""), (rows, 1, "--cohort"), (rows, workers, "--workers")):
-        room = _room_bytes(processes)
+        room = _memory_share_bytes(processes)
         if each * trials > room:
             raise _too_large(job, trials, processes, option)
 
 
-def _room_bytes(workers: int) -> int:
+def _memory_share_bytes(workers: int) -> int:
     """Return the memory in bytes that each of `workers` may use."""
     return min(memory_bytes() // workers, process_memory_bytes())
 
@@ -80,8 +80,8 @@ def _too_large(job: Job, rows: int, workers: int, option: str) -> HpsearchError:
     what = "one trial" if rows == 1 else f"{rows} trials at once"
     if workers > 1:
         what = f"{workers} workers that train {what} each"
-    room = format_size(_room_bytes(workers) * workers)
-    rule = f"{what} must fit into the memory that is here, {room}"
+    room = format_size(_memory_share_bytes(workers) * workers)
+    rule = f"{what} must fit into the available memory, {room}"
     needed = format_size(job.bytes_per_row * rows * workers)
     if option:
         return HpsearchError(
@@ -104,13 +104,13 @@ def workers_that_fit(job: Job, workers: int) -> int:
 def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
     """Return the number of trials that each of `workers` trains at once: limited by caches, memory and the budget."""
     capacity = cohort_capacity(bytes_per_row, cache_bytes=cache_share_bytes())
-    room = _room_bytes(workers) // max(bytes_per_row, 1)
+    room = _memory_share_bytes(workers) // max(bytes_per_row, 1)
     return max(1, min(capacity, room, rows_in_flight(budget, workers=workers)))
 
 
 def largest_row_bytes(study: PreparedStudy) -> int:
     """Return the memory in bytes that the training step of the study's largest network touches."""
-    return max(_row_bytes(study, configuration) for configuration in _extremes(study.spec))
+    return max(_row_bytes(study, configuration) for configuration in _largest_configurations(study.spec))
 
 
 def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
@@ -119,7 +119,7 @@ def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:
     return row_bytes(network, configuration.training)
 
 
-def _extremes(spec: StudySpec) -> Iterator[Configuration]:
+def _largest_configurations(spec: StudySpec) -> Iterator[Configuration]:
     """Yield configurations that include the largest network."""
     if spec.configurations:
         yield from exact_configurations(spec)

@@ -67,7 +67,7 @@ class Heartbeat:
                 self._beat()
         except Exception as fault:  # noqa: BLE001  # the main thread raises it, whatever it is
             self._fault = fault
-            self._stop.ask()
+            self._stop.request()
 
     def _beat(self) -> None:
         try:
@@ -75,4 +75,4 @@ class Heartbeat:
         except StorageError:
             return
         if beat.should_stop:
-            self._stop.ask()
+            self._stop.request()

@@ -28,7 +28,7 @@ from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
 from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
-from hpsearch.worker.shutdown import StopRequest
+from hpsearch.worker.shutdown import StopRequest, do_nothing
 
 LEASE_S = 30.0
 IDLE_WAIT_S = 0.2
@@ -36,10 +36,6 @@ WRITE_EVERY_S = 1.0
 REFILL_SHARE = 4
 REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
-
-
-def print_nothing(_: object) -> None:
-    """Print nothing."""
 
 
 @final
@@ -55,8 +51,8 @@ class WorkerOptions:
     name: str
     rows: int
     lease_s: float = LEASE_S
-    notify: Callable[[str], None] = print_nothing
-    notify_opening: Callable[[Opening], None] = print_nothing
+    notify: Callable[[str], None] = do_nothing
+    notify_opening: Callable[[Opening], None] = do_nothing
     wait_for_trials: bool = True
     should_yield: Callable[[], bool] = never
 
@@ -114,7 +110,7 @@ class Worker:
             self._reconnect.call(lambda: self._hand_back("the worker was stopped", crashed=False))
         except BaseException as error:
             # If this cannot be written, the leases expire by themselves.
-            with self._stop.undisturbed(), contextlib.suppress(HpsearchError):
+            with self._stop.shield(), contextlib.suppress(HpsearchError):
                 self._hand_back("the worker failed", crashed=not isinstance(error, HpsearchError))
             raise
         finally:
@@ -122,7 +118,7 @@ class Worker:
 
     def _turn(self) -> bool:
         """Claim trials for free rows, train until there are results, write; return False once the work is over."""
-        if self._stop.is_asked:
+        if self._stop.is_requested:
             return False
         if self._should_claim():
             self._write()
@@ -137,7 +133,7 @@ class Worker:
         return True
 
     def _is_stopping(self) -> bool:
-        return self._stop.is_asked
+        return self._stop.is_requested
 
     def _should_claim(self) -> bool:
         """Return True if enough rows are free, or some have been for a while: a claim costs as much as several steps.

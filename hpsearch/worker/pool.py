@@ -22,7 +22,7 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
-from hpsearch.study.messages import counted
+from hpsearch.study.messages import format_count
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
@@ -77,12 +77,12 @@ class _Process:
     study: str
     popen: subprocess.Popen[bytes]
     errors: IO[bytes]
-    is_asked: bool = False
+    is_stop_requested: bool = False
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Ask the worker to drain, only once: a second request would stop it immediately."""
-        if not self.is_asked and self.popen.poll() is None:
-            self.is_asked = True
+        if not self.is_stop_requested and self.popen.poll() is None:
+            self.is_stop_requested = True
             self.popen.send_signal(signal.SIGTERM)
 
     def error_output(self) -> str:
@@ -118,7 +118,7 @@ class Pool:
         """
         watch = DrainWatch(
             stop,
-            asked=self._ask_all,
+            on_request=self._request_stop_of_all,
             hand_back=self._kill_all,
             within_s=END_WITHIN_S,
             ends_process=self.options.ends_process,
@@ -137,7 +137,7 @@ class Pool:
         progress = self._progress(stop)
         wanted = 0 if progress.is_done or progress.stopped is not None else self.options.workers
         self._processes = [self._start() for _ in range(wanted)]
-        while self._processes and not stop.is_asked:
+        while self._processes and not stop.is_requested:
             self._reap()
             if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
                 shown_at = time.monotonic()
@@ -154,12 +154,12 @@ class Pool:
 
     def _look(self) -> Progress:
         try:
-            return self.store.studies.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._live_workers())
         except StudyNotFoundError:
             self._follow()
-            return self.store.studies.progress(self.study, living=self._living())
+            return self.store.studies.progress(self.study, living=self._live_workers())
 
-    def _living(self) -> list[str]:
+    def _live_workers(self) -> list[str]:
         """Return the names of the running workers, regardless of clocks and leases."""
         return [process.name for process in self._processes if process.popen.poll() is None]
 
@@ -210,7 +210,7 @@ class Pool:
     def _handle_exit(self, process: _Process, code: int) -> None:
         """Record how a worker ended, and start another one if it crashed."""
         if code == INTERRUPTED:
-            self.notes.append(f"{process.name}: was stopped from outside; its trials went back")
+            self.notes.append(f"{process.name}: was stopped by another program; its trials wait again")
         elif code == USER_ERROR and self._was_renamed(process):
             self._processes.append(self._start())
         elif code == USER_ERROR:
@@ -234,7 +234,7 @@ class Pool:
         numbers = self._release(process.name, why, crashed=True)
         words = process.error_output().splitlines()
         reason = f": {words[-1]}" if words else ""
-        trials = counted(len(numbers), "trial")
+        trials = format_count(len(numbers), "trial")
         self.notes.append(f"{process.name}: {why}{reason}; {trials} went back, a new one starts")
         self._crashes_without_progress += 1
         if self._crashes_without_progress > MOST_CRASHES_WITHOUT_PROGRESS:
@@ -265,7 +265,7 @@ class Pool:
         try:
             self._drain()
         finally:
-            with stop.undisturbed():
+            with stop.shield():
                 self._end_all()
                 self._hand_back()
 
@@ -287,9 +287,9 @@ class Pool:
                 self.notes.append(f"{name}: its trials go back when their leases run out: {error}")
                 return
 
-    def _ask_all(self) -> None:
+    def _request_stop_of_all(self) -> None:
         for process in list(self._processes):
-            process.ask()
+            process.request_stop()
 
     def _kill_all(self) -> None:
         for process in list(self._processes):
@@ -297,7 +297,7 @@ class Pool:
 
     def _drain(self) -> None:
         """Ask all workers to hand back their trials, and wait for them at most `DRAIN_WITHIN_S`."""
-        self._ask_all()
+        self._request_stop_of_all()
         deadline = time.monotonic() + DRAIN_WITHIN_S
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -9,7 +9,7 @@ from typing import Any, final
 import hpsearch
 from hpsearch.data.dataset import RawData, dataset_from
 from hpsearch.data.prepare import PreparedData, prepare, prepare_dataset
-from hpsearch.errors import FingerprintError, StudyFileError, VersionError
+from hpsearch.errors import DataError, FingerprintError, StudyFileError, VersionError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits
@@ -69,6 +69,11 @@ def prepare_study(spec: StudySpec, *, arrays: RawData | None = None) -> Prepared
     if arrays is None:
         data = prepare(spec.data, seed=spec.seed, precision=precision, environment=os.environ)
     else:
+        if spec.data.drop:
+            raise DataError(
+                f'data.drop: is for tables in files (got "{spec.data.drop[0]}" with arrays):'
+                " drop the columns before you pass the data"
+            )
         dataset = dataset_from(arrays, name="data", task=spec.data.task)
         data = prepare_dataset(dataset, spec.data, seed=spec.seed, precision=precision)
     resolved = resolve(spec, task=data.task)
@@ -91,6 +96,6 @@ def check_data(study: StoredStudy, data: PreparedData) -> None:
     if data.fingerprint != study.fingerprint:
         raise FingerprintError(
             f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
-            f"(got {data.fingerprint} from {data.origin}): bring back the data that the study was created with, "
+            f"(got {data.fingerprint} from {data.origin}): restore the data that the study was created with, "
             "or create another study"
         )

@@ -98,7 +98,7 @@ def _measured_on(data: PreparedData, part: Part) -> PreparedData:
 def _train(job: Repetition, data: PreparedData, part: Part, stop: StopRequest) -> list[Evaluation] | None:
     """Return the result of each of the job's trials; None once `stop` is requested."""
     cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed)
-    ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_asked)
+    ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_requested)
     made = [_evaluation(end.number, part, job.seed, end.telemetry.epochs[-1]) for end in ends]
     return None if cohort.numbers else made
 

@@ -4,7 +4,7 @@ import math
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, Final, final
 
 from threadpoolctl import threadpool_limits
 
@@ -20,10 +20,14 @@ from hpsearch.study.reader import changed_configuration
 from hpsearch.study.spec import Configuration, configure, resolve
 from hpsearch.telemetry import Series, series_of
 from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
+from hpsearch.training.telemetry_sampler import SMALL_MINIBATCH
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Verdict
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, check_data, check_version, prepare_study
+
+WIDE_SERIES: Final = frozenset({"dead_share", "logit_max", "output_range"})
+"""The series of samples that are measured on more examples if the minibatch is small; versions before 0.2.0 did not."""
 
 
 @final
@@ -77,10 +81,15 @@ def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
     parted = [one for one in compared if not _is_same(*one[2], is_single=one[3])]
     first = min(parted, key=lambda one: one[0], default=None)
     steps = recording.subject.steps_per_epoch
+    is_small = recording.subject.configuration.training.batch_size < SMALL_MINIBATCH
+    is_older = is_small and {name for _, name, *_ in parted} <= WIDE_SERIES
+    reasons = _older_measurements() if is_older else _reasons(stored)
     return ReplayCheck(
         epochs=max((epoch + 1 for epoch, *_ in compared), default=0),
         numbers=len(compared),
-        difference=None if first is None else _difference(*first[:3], stored=stored, steps_per_epoch=steps),
+        difference=None
+        if first is None
+        else _difference(*first[:3], reasons=tuple(reasons), steps_per_epoch=steps),
     )
 
 
@@ -100,7 +109,7 @@ def _is_same(stored: float, now: float, *, is_single: bool) -> bool:
 
 
 def _difference(
-    epoch: int, series: str, numbers: tuple[float, float], *, stored: StoredTrial, steps_per_epoch: int
+    epoch: int, series: str, numbers: tuple[float, float], *, reasons: tuple[str, ...], steps_per_epoch: int
 ) -> Difference:
     return Difference(
         series=series,
@@ -109,7 +118,15 @@ def _difference(
         last_step=(epoch + 1) * steps_per_epoch - 1,
         stored=numbers[0],
         replayed=numbers[1],
-        reasons=tuple(_reasons(stored)),
+        reasons=reasons,
+    )
+
+
+def _older_measurements() -> Iterator[str]:
+    """Yield the reason if only `WIDE_SERIES` differ, and the minibatch is small: the training itself is the same."""
+    yield (
+        "an earlier hpsearch stored it, which measured dead_share, logit_max and output_range on minibatches below "
+        f"{SMALL_MINIBATCH} examples alone; all other numbers are the same to the last bit"
     )
 
 

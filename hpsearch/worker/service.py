@@ -17,7 +17,7 @@ from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.messages import counted
+from hpsearch.study.messages import format_count
 from hpsearch.training.cohort import never
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.heartbeat import Heartbeat
@@ -86,7 +86,7 @@ def work(options: ServiceOptions) -> int:
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
             service.run()
-        notify("stopped" if stop.is_asked else "nothing is left to do")
+        notify("stopped" if stop.is_requested else "nothing is left to do")
     return stop.exit_code
 
 
@@ -118,7 +118,7 @@ class _Service:
     def run(self) -> None:
         """Work on one open study after the other. A study deleted in the meantime is no error."""
         reconnect = Reconnect(stop=self.stop, notify=self.notify)
-        while not self.stop.is_asked:
+        while not self.stop.is_requested:
             try:
                 openings = reconnect.call(self._look)
                 ready = next((opening.study for opening in openings if self._is_ready(opening)), None)
@@ -146,7 +146,7 @@ class _Service:
     def _look(self) -> list[Opening]:
         """Return the remaining work of the studies that can run here, in order of service."""
         if self.options.study is None:
-            openings, unreadable = self.store.queue.look()
+            openings, unreadable = self.store.queue.openings_and_unreadable()
             self._notify_unreadable(unreadable)
         else:
             self.named = self._follow(self.options.study)
@@ -218,7 +218,7 @@ class _Service:
             self.notify(f'skips the study "{study.spec.name}": {error}')
         ended = worker.ended - before
         if ended:
-            self.notify(f'study "{study.spec.name}": {counted(ended, "trial")} ended here')
+            self.notify(f'study "{study.spec.name}": {format_count(ended, "trial")} ended here')
         else:
             self.stop.wait(IDLE_WAIT_S)  # other workers were faster
 
@@ -243,7 +243,7 @@ class _Service:
         )
         worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
         self.last = study, worker
-        self.notify(f'study "{study.spec.name}": trains up to {counted(rows, "trial")} at once')
+        self.notify(f'study "{study.spec.name}": trains up to {format_count(rows, "trial")} at once')
         return worker
 
     def _should_yield(self) -> bool:

@@ -31,7 +31,7 @@ class StopRequest:
 
     def __init__(self, *, parent: int | None = None) -> None:
         self._parent = parent
-        self._asked = threading.Event()
+        self._requested = threading.Event()
         self._is_ending = False
         self.signal: int | None = None
 
@@ -41,20 +41,20 @@ class StopRequest:
         return INTERRUPTED if self.signal is not None else 0
 
     @property
-    def is_asked(self) -> bool:
+    def is_requested(self) -> bool:
         """True if the worker should drain."""
         if self._parent is not None and os.getppid() != self._parent:
-            self._asked.set()
-        return self._asked.is_set()
+            self._requested.set()
+        return self._requested.is_set()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask the worker to drain."""
-        self._asked.set()
+        self._requested.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a request, at most until the timeout; return `is_asked`."""
-        self._asked.wait(seconds)
-        return self.is_asked
+        """Wait for a request, at most until the timeout; return `is_requested`."""
+        self._requested.wait(seconds)
+        return self.is_requested
 
     def listen(self) -> None:
         """Treat SIGINT and SIGTERM as requests from now on. Only a program's main thread may call this.
@@ -67,7 +67,7 @@ class StopRequest:
             signal.signal(signal.SIGHUP, self._hang_up)
 
     @contextmanager
-    def undisturbed(self) -> Iterator[None]:
+    def shield(self) -> Iterator[None]:
         """Keep signals from interrupting this context, such as handing trials back; all count as requests."""
         before, self._is_ending = self._is_ending, True
         try:
@@ -78,7 +78,7 @@ class StopRequest:
     def receive(self, number: int, frame: FrameType | None) -> None:
         """Treat a signal as a request. It is a signal handler."""
         is_second, self.signal = self.signal is not None, number
-        self._asked.set()
+        self._requested.set()
         if is_second and not self._is_ending:
             self._is_ending = True
             raise StopNowError("stopped at once by the second signal")
@@ -111,18 +111,18 @@ class Stoppable(Protocol):
     signal: int | None
 
     @property
-    def is_asked(self) -> bool:
+    def is_requested(self) -> bool:
         """True if the process should end."""
 
     @property
     def exit_code(self) -> int:
         """The exit code of the process."""
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask the process to end."""
 
 
-def do_nothing() -> None:
+def do_nothing(*_: object) -> None:
     """Do nothing."""
 
 
@@ -133,9 +133,9 @@ class DrainWatch:
     Without `ends_process`, in a program that is not ours, it only calls `hand_back` then.
 
     One step of a huge network, reading data, or a database that does not answer cannot be interrupted from within.
-    `asked` is called immediately, and `hand_back` shortly before the end, each from a thread of its own: later writes
-    of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in a driver
-    that runs no Python, like SQLite's while it waits for a lock.
+    `on_request` is called immediately, and `hand_back` shortly before the end, each from a separate thread: later
+    writes of the main thread find its leases gone. Signals count from their arrival, even while the main thread is in
+    a driver that runs no Python, like SQLite's while it waits for a lock.
     """
 
     def __init__(
@@ -143,13 +143,13 @@ class DrainWatch:
         stop: Stoppable,
         *,
         hand_back: Callable[[], None] = do_nothing,
-        asked: Callable[[], None] = do_nothing,
+        on_request: Callable[[], None] = do_nothing,
         within_s: float = DRAIN_WITHIN_S,
         ends_process: bool = True,
     ) -> None:
         self._stop = stop
         self._hand_back = hand_back
-        self._asked = asked
+        self._on_request = on_request
         self._within_s = within_s
         self._ends_process = ends_process
         self._left = threading.Event()
@@ -178,10 +178,10 @@ class DrainWatch:
                 end.close()
 
     def _watch(self) -> None:
-        while not self._is_asked():
+        while not self._is_stopping():
             if self._left.wait(POLL_EVERY_S):
                 return
-        self._asked()
+        self._on_request()
         if self._left.wait(self._within_s):
             return
         helper = threading.Thread(target=self._try_to_hand_back, name="hand back", daemon=True)
@@ -193,13 +193,13 @@ class DrainWatch:
         is_unhandled = self._was_signalled and self._stop.signal is None
         os._exit(INTERRUPTED if is_unhandled else self._stop.exit_code)
 
-    def _is_asked(self) -> bool:
+    def _is_stopping(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             received = () if self._signals is None else self._signals[0].recv(64)
             if any(number in _REQUESTS for number in received):
                 self._was_signalled = True
-                self._stop.ask()
-        return self._stop.is_asked
+                self._stop.request()
+        return self._stop.is_requested
 
     def _try_to_hand_back(self) -> None:
         with contextlib.suppress(HpsearchError):  # the leases expire by themselves

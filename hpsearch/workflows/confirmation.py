@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from hpsearch.analysis.confirmation import Repeated, best_configurations, confirmation
-from hpsearch.analysis.formats import format_count
+from hpsearch.analysis.confirmation import SeedResults, best_configurations, confirmation
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial
 from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
 from hpsearch.worker.preparation import check_version
@@ -29,7 +29,7 @@ class Confirmation:
     """
 
     study: StoredStudy
-    found: Sequence[Repeated]
+    found: Sequence[SeedResults]
     is_complete: bool
 
 

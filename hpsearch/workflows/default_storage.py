@@ -15,6 +15,6 @@ def default_storage(environment: Mapping[str, str]) -> str:
     return next(filter(None, named), DEFAULT_STORAGE)
 
 
-def is_unmade(url: str) -> bool:
+def is_missing(url: str) -> bool:
     """Return True if `url` is the default database and does not exist yet."""
     return url == DEFAULT_STORAGE and not Path(DEFAULT_STORAGE.removeprefix("sqlite:///")).exists()

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from hpsearch.analysis.best_trials import has_several_objectives, leading_trials
-from hpsearch.analysis.confirmation import Repeated, confirmation, ranked_trials, repeat
+from hpsearch.analysis.confirmation import SeedResults, confirmation, ranked_trials, seed_results
 from hpsearch.analysis.json_objects import (
     finding_object,
-    finite,
     moment_text,
     study_object,
     summary_object,
@@ -26,7 +25,7 @@ from hpsearch.workflows.healing import HealedFile, Healing
 
 JsonObject: TypeAlias = dict[str, Any]
 
-GONE: Final = "(deleted)"
+DELETED: Final = "(deleted)"
 
 
 def study_summary(store: Store, study: StoredStudy) -> JsonObject:
@@ -57,7 +56,7 @@ def best_objects(
 ) -> list[JsonObject]:
     """Return trials in the given order, with their results over fresh seeds if any were trained."""
     metric = study.spec.metric
-    found = [repeat(trial, evaluations, part="validation", metric=metric) for trial in trials]
+    found = [seed_results(trial, evaluations, part="validation", metric=metric) for trial in trials]
     return [
         trial_object(trial) | ({"fresh_seeds": _seeds_object(one)} if one.values else {})
         for trial, one in zip(trials, found, strict=True)
@@ -78,11 +77,11 @@ def _confirmed_objects(
     found = confirmation(trials, evaluations, metric=metric, maximize=maximize)
     return {
         "best": trial_object(best[0]) if best else None,
-        "confirmed": [repeated_object(one) for one in found],
+        "confirmed": [seed_results_object(one) for one in found],
     }
 
 
-def repeated_object(one: Repeated) -> JsonObject:
+def seed_results_object(one: SeedResults) -> JsonObject:
     """Return a configuration over fresh seeds as a JSON object; `low` and `high` hold the mean at 95 %."""
     low, high = one.interval or (None, None)
     return {
@@ -98,7 +97,7 @@ def repeated_object(one: Repeated) -> JsonObject:
     }
 
 
-def _seeds_object(one: Repeated) -> JsonObject:
+def _seeds_object(one: SeedResults) -> JsonObject:
     """Return the mean over fresh seeds, its 95 % interval, and how many seeds there are, as a JSON object."""
     low, high = one.interval or (None, None)
     return {"seeds": len(one.values), "mean": one.mean, "low": low, "high": high}
@@ -223,9 +222,7 @@ def _run_object(run: RecordedRun) -> JsonObject:
     return {
         "steps": recording.steps,
         "epochs": len(recording.telemetry.epochs),
-        "training_loss": None if last is None else finite(last.training_loss),
-        "validation_loss": None if last is None else finite(last.validation_loss),
-        "validation_accuracy": None if last is None else finite(last.validation_accuracy),
+        **_losses(last),
         "nonfinite": _nonfinite_object(recording),
         "deaths": [
             {str(unit): step for unit, step in deaths(recording, layer).items()}
@@ -242,17 +239,17 @@ def _nonfinite_object(recording: Recording) -> JsonObject | None:
 
 
 def parent_name(study: StoredStudy, studies: Sequence[StoredStudy]) -> str | None:
-    """Return the name of the study that `study` follows up; `GONE` if it is gone, None if there is none."""
+    """Return the name of the study that `study` follows up; `DELETED` if it is gone, None if there is none."""
     if study.parent is None:
         return None
-    return next((other.spec.name for other in studies if other.key == study.parent), GONE)
+    return next((other.spec.name for other in studies if other.key == study.parent), DELETED)
 
 
-def existing(name: str | None) -> str | None:
+def null_if_deleted(name: str | None) -> str | None:
     """Return the parent's name for programs: null if there is none, or it is gone."""
-    return None if name == GONE else name
+    return None if name == DELETED else name
 
 
 def _parent_object(store: Store, study: StoredStudy) -> str | None:
     """Return the name of the study that `study` follows up, for programs."""
-    return None if study.parent is None else existing(parent_name(study, store.studies.all()))
+    return None if study.parent is None else null_if_deleted(parent_name(study, store.studies.all()))

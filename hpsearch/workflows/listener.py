@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from hpsearch.storage.records import Progress, StoredStudy
-from hpsearch.worker.shutdown import StopRequest
+from hpsearch.worker.shutdown import StopRequest, do_nothing
 
 Notify: TypeAlias = Callable[[str], None]
 Show: TypeAlias = Callable[[Progress], None]
-
-
-def ignore(_: object) -> None:
-    """Ignore the report."""
 
 
 def _silent_stage(_: str) -> AbstractContextManager[None]:
@@ -22,7 +18,7 @@ def _silent_stage(_: str) -> AbstractContextManager[None]:
 
 @contextmanager
 def _silent_watch(*_: object) -> Iterator[Show]:
-    yield ignore
+    yield do_nothing
 
 
 @final
@@ -36,9 +32,9 @@ class Listener:
     grows; the function that it yields is called with the progress now and then.
     """
 
-    notify: Notify = ignore
+    notify: Notify = do_nothing
     stage: Callable[[str], AbstractContextManager[None]] = _silent_stage
-    begin: Callable[[StopRequest], None] = ignore
+    begin: Callable[[StopRequest], None] = do_nothing
     watch: Callable[[StoredStudy, StopRequest, Sequence[str]], AbstractContextManager[Show]] = _silent_watch
 
 

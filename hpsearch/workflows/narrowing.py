@@ -12,7 +12,7 @@ from hpsearch.search.narrowing import Proposal, propose, warm_start
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.trials import Trial
-from hpsearch.workflows.listener import ignore
+from hpsearch.worker.shutdown import do_nothing
 from hpsearch.workflows.studies import check_name
 
 _ROUND: Final = re.compile(r"^(?P<name>.*)-round-(?P<round>\d+)$", flags=re.DOTALL)
@@ -47,7 +47,7 @@ def narrow(
     create: bool = False,
     new_name: str | None = None,
     trials: int | None = None,
-    proposed: Callable[[Narrowing], None] = ignore,
+    proposed: Callable[[Narrowing], None] = do_nothing,
 ) -> Narrowing:
     """Return the search space that a follow-up of the study should have; with `create`, create the follow-up.
 

@@ -1,4 +1,4 @@
-"""Check a study ahead of its run: read its data, and report its faults as warnings."""
+"""Check a study before its run: read its data, and report its faults as warnings."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -22,15 +22,16 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
     return prepared
 
 
-def warnings_before(study: PreparedStudy) -> list[str]:
-    """Return a line for an intended fault, and one for each problem of the fixed values and the data.
+def preflight_warnings(study: PreparedStudy) -> list[str]:
+    """Return a line for an intended fault, one for each decision about the data, and one for each problem found.
 
     Of exact configurations, the first one with a problem is named.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
     findings = _exact_findings(study) if study.spec.configurations else _fixed_findings(study)
-    return meant + warning_lines(findings, expected=study.spec.pruning.expected)
+    read = [f"Warning: {note}" for note in study.data.notes]
+    return meant + read + warning_lines(findings, expected=study.spec.pruning.expected)
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
@@ -38,7 +39,7 @@ def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
-    """Return the first finding of every cause, with the name of its configuration ahead of the remedy."""
+    """Return the first finding of every cause, with the name of its configuration in front of the remedy."""
     found: dict[Cause, Finding] = {}
     data = facts_of(study.data)
     names = [exact.name for exact in study.spec.configurations]
@@ -53,6 +54,6 @@ def warning_lines(findings: Iterable[Finding], *, expected: Collection[Cause]) -
     unexpected = [finding for finding in findings if finding.cause not in expected]
     return [
         f"Warning: {finding.cause}: {finding.remedy.removesuffix('.')} "
-        f'(meant? pruning.expected = ["{finding.cause}"])'
+        f'(intended? Set pruning.expected = ["{finding.cause}"])'
         for finding in unexpected
     ]

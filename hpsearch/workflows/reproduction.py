@@ -21,7 +21,7 @@ from hpsearch.worker.machine import core_count
 from hpsearch.workflows.listener import SILENT, Listener, Notify
 
 
-def asked_studies(names: Sequence[str], *, is_full: bool) -> list[str]:
+def select_studies(names: Sequence[str], *, is_full: bool) -> list[str]:
     """Return the studies with these names, or all if none is named. Raises UsageError for an unknown name."""
     wanted = [name.removesuffix(".toml").rpartition("/")[2] for name in names]
     for name in wanted:
@@ -55,7 +55,7 @@ def run(
     listener.notify(f"Training on {SOURCES[source]}")
     if images is None and source == "digits":
         listener.notify(
-            "MNIST is not on this machine, so most claims are not tested (hpsearch data fetch mnist brings it)"
+            "MNIST is not on this machine, so most claims are not tested (hpsearch data fetch mnist downloads it)"
         )
     with listener.stage("Running"):
         outcomes = reproduce(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import state_sentence
 from hpsearch.errors import (
@@ -23,17 +22,18 @@ from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, read_text
+from hpsearch.study.messages import format_count
 from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
-from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.default_storage import is_unmade
-from hpsearch.workflows.listener import SILENT, Listener, ignore
+from hpsearch.worker.shutdown import StopRequest, do_nothing
+from hpsearch.workflows.default_storage import is_missing
+from hpsearch.workflows.listener import SILENT, Listener
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, follow_up, narrowing_of, round_name
-from hpsearch.workflows.preflight import read_data, warnings_before
+from hpsearch.workflows.preflight import preflight_warnings, read_data
 from hpsearch.workflows.snapshot import take_snapshot
 from hpsearch.workflows.studies import Stored, store_study, with_budget
 
@@ -71,7 +71,7 @@ class StudyRun:
     problem: str | None
 
 
-def found_target(target: str, url: str) -> str:
+def resolve_target(target: str, url: str) -> str:
     """Return `target`, or the path of the example of that name if it is neither a file nor a stored study.
 
     Raises StudyFileError if it is a folder or a pipe.
@@ -116,7 +116,7 @@ def run(
             found = store_study(store, job, trials=options.trials)
         else:
             job = _job_of_other_budget(store, target, options, listener)
-            found = _known(store, target, options)
+            found = _stored_study(store, target, options)
         listener.notify(found.sentence)
         for line in warnings if found.is_new else ():
             listener.notify(line)
@@ -140,8 +140,8 @@ def _problem(progress: Progress) -> str | None:
 
 
 def _check(target: str, options: RunOptions) -> None:
-    """Raise an error for wrong options ahead of any reading."""
-    if not is_study_file(target) and is_unmade(options.url):
+    """Raise an error for wrong options before any reading."""
+    if not is_study_file(target) and is_missing(options.url):
         raise StudyNotFoundError(
             f'"{target}": must be a study file or a stored study (got neither, and no database): check the path'
         )
@@ -160,7 +160,7 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
         job = job_of(study)
         check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
-        return job, warnings_before(study)
+        return job, preflight_warnings(study)
 
 
 def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
@@ -189,7 +189,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
     )
 
 
-def _known(store: Store, target: str, options: RunOptions) -> Stored:
+def _stored_study(store: Store, target: str, options: RunOptions) -> Stored:
     """Return the stored study with the requested budget."""
     study = store.studies.get(target)
     if options.trials is not None and options.trials != study.spec.trials:
@@ -262,7 +262,7 @@ def run_rounds(
     *,
     rounds: int,
     run_one: Callable[[str, RunOptions], bool] = lambda target, options: run(target, options).problem is None,
-    next_round: Callable[[NextRound], None] = ignore,
+    next_round: Callable[[NextRound], None] = do_nothing,
     listener: Listener = SILENT,
 ) -> Rounds:
     """Run the study that `target` refers to and its follow-ups, `rounds` studies in all.
@@ -285,7 +285,7 @@ def run_rounds(
         with open_store(options.url) as store:
             following = None
             if number < rounds:
-                following = _following(store, store.studies.get(names[-1]), options)
+                following = _next_round(store, store.studies.get(names[-1]), options)
                 next_round(following)
             if following is None or following.study is None:
                 return _best_of(store, names)
@@ -293,7 +293,7 @@ def run_rounds(
     return Rounds(names=names)
 
 
-def _following(store: Store, study: StoredStudy, options: RunOptions) -> NextRound:
+def _next_round(store: Store, study: StoredStudy, options: RunOptions) -> NextRound:
     """Return the next round, created if needed.
 
     Raises StudyExistsError if a study of that name does not follow `study`.

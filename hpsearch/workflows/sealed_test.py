@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
-from hpsearch.analysis.confirmation import Repeated, best_confirmed, repeat
-from hpsearch.analysis.formats import format_count, format_time
+from hpsearch.analysis.confirmation import SeedResults, best_confirmed, seed_results
+from hpsearch.analysis.formats import format_time
 from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Evaluation, StoredStudy, Unsealing
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, check_version
@@ -35,7 +36,7 @@ class SealedTest:
     opened: Unsealing
     trial: Trial
     seeds: int
-    found: Repeated | None
+    found: SeedResults | None
 
 
 def open_test_part(
@@ -76,7 +77,7 @@ def open_test_part(
     else:
         listener.notify("The test part was opened before; nothing is trained again")
     tested = store.trials.get(study, opened.number)
-    found = repeat(tested, store.evaluations.all(study), part="test", metric=study.spec.metric)
+    found = seed_results(tested, store.evaluations.all(study), part="test", metric=study.spec.metric)
     return SealedTest(
         study=study, opened=opened, trial=tested, seeds=seeds, found=found if is_complete else None
     )
@@ -109,14 +110,15 @@ def _prepared(study: StoredStudy, listener: Listener) -> PreparedStudy:
     if prepared.data.test is None:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a sealed test part (got data.test_fraction = '
-            f"{study.spec.data.test_fraction:g}): give it one in the study file, 0.2 say, and search under another name"
+            f"{study.spec.data.test_fraction:g}): set it in the study file, for example to 0.2, and search under "
+            "another name"
         )
     check_memory(job_of(prepared))
     return prepared
 
 
 def _open(store: Store, study: StoredStudy, chosen: Trial, seeds: int) -> Unsealing:
-    """Record the opening of the test part, ahead of any training.
+    """Record the opening of the test part, before any training.
 
     Raises HpsearchError if it was opened meanwhile for another configuration.
     """
@@ -165,7 +167,7 @@ def _warn(store: Store, study: StoredStudy, notify: Notify) -> None:
         if (opened := store.evaluations.unsealing(other)) is not None:
             notify(
                 f'Warning: study "{other.spec.name}" opened the same test part on {format_time(opened.opened)}: '
-                "if anything was chosen by its result, this one is no test any more"
+                "if you chose anything by that result, this test is biased"
             )
 
 

@@ -10,13 +10,14 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.telemetry import Series
 from hpsearch.trials import Trial
-from hpsearch.workflows.listener import Notify, ignore
+from hpsearch.worker.shutdown import do_nothing
+from hpsearch.workflows.listener import Notify
 
 _MOST_LISTED: Final = 5
 """Maximum number of trials that a warning lists."""
 
 
-def take_snapshot(store: Store, study: StoredStudy, *, notify: Notify = ignore) -> Snapshot:
+def take_snapshot(store: Store, study: StoredStudy, *, notify: Notify = do_nothing) -> Snapshot:
     """Read all the data for a report; series that cannot be read cause a warning."""
     store.queue.sweep(study)
     trials = store.trials.all(study)
@@ -61,7 +62,7 @@ def _is_same(one: Snapshot, other: Snapshot) -> bool:
 
 
 def read_series(
-    store: Store, study: StoredStudy, numbers: Sequence[int], *, notify: Notify = ignore
+    store: Store, study: StoredStudy, numbers: Sequence[int], *, notify: Notify = do_nothing
 ) -> dict[int, Series]:
     """Return number -> series for the trials that have any, and warn of series that cannot be read."""
     found = store.trials.series(study, numbers)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, final
 
-from hpsearch.analysis.formats import format_count
 from hpsearch.data.stored_arrays import is_stored
 from hpsearch.errors import HpsearchError, StudyExistsError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, with_examples
+from hpsearch.study.messages import format_count
 from hpsearch.study.plan import Plan, plan
 from hpsearch.study.schema import STUDY
 from hpsearch.study.spec import StudySpec
@@ -20,7 +20,7 @@ from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
 from hpsearch.workflows.listener import SILENT, Listener
-from hpsearch.workflows.preflight import warnings_before
+from hpsearch.workflows.preflight import preflight_warnings
 
 
 @final
@@ -38,7 +38,7 @@ def create(
 ) -> Stored:
     """Store the study of a file, or of the example of that name, with `name` and `trials` in place of its own.
 
-    The listener gets its faults ahead of any training.
+    The listener gets its faults before any training.
     """
     study = prepare_file(with_examples(file), name=name, trials=trials)
     return create_prepared(url, study, trials=trials, listener=listener)
@@ -47,8 +47,8 @@ def create(
 def create_prepared(
     url: str, study: PreparedStudy, *, trials: int | None = None, listener: Listener = SILENT
 ) -> Stored:
-    """Store a study that is read already. The listener gets its faults ahead of any training."""
-    for line in warnings_before(study):
+    """Store a study that is read already. The listener gets its faults before any training."""
+    for line in preflight_warnings(study):
         listener.notify(line)
     with open_store(url) as store:
         return store_study(store, job_of(study), trials=trials)
@@ -56,7 +56,7 @@ def create_prepared(
 
 def _read(file: Path, name: str | None, trials: int | None, listener: Listener) -> PreparedStudy:
     study = prepare_file(with_examples(file), name=name, trials=trials)
-    for line in warnings_before(study):
+    for line in preflight_warnings(study):
         listener.notify(line)
     return study
 
@@ -179,7 +179,7 @@ def pause(store: Store, name: str, *, by: str) -> Edited:
 def resume(store: Store, name: str) -> Edited:
     """Let workers claim trials of a paused study again."""
     study = store.studies.get(name)
-    sentence = f'Study "{name}": {"goes on" if store.studies.resume(study) else "was not paused"}'
+    sentence = f'Study "{name}": {"resumed" if store.studies.resume(study) else "was not paused"}'
     return Edited(study=study, progress=store.studies.progress(study), sentences=(sentence,))
 
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, UsageError
-from hpsearch.storage.transfer import Copied, Selection, Transfer
-from hpsearch.workflows.listener import ignore
+from hpsearch.storage.transfer import CopiedStudy, Selection, Transfer
+from hpsearch.worker.shutdown import do_nothing
 
 
-def export_study(url: str, name: str, output: Path, *, include_running: bool = False) -> Copied:
+def export_study(url: str, name: str, output: Path, *, include_running: bool = False) -> CopiedStudy:
     """Write a study into a new SQLite file, read it back, and return a record of the contents.
 
     Running trials are refused, or written as waiting ones with `include_running`. A damaged study is written unchanged:
@@ -20,13 +20,13 @@ def export_study(url: str, name: str, output: Path, *, include_running: bool = F
     selection = Selection(names=(name,), running=include_running)
     with _new_file(output) as unfinished:
         transfer = Transfer(source=url, target=_file_url(unfinished), selection=selection, kind="export")
-        (made,) = transfer.run(notify=ignore)
+        (made,) = transfer.run(notify=do_nothing)
     return made
 
 
 def import_studies(
-    file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[Copied], None] = ignore
-) -> Sequence[Copied]:
+    file: Path, url: str, *, names: Sequence[str] = (), imported: Callable[[CopiedStudy], None] = do_nothing
+) -> Sequence[CopiedStudy]:
     """Import the studies of an exported file, or only `names`, into a database; `imported` gets each stored study.
 
     The file is imported whole or, if it breaks a rule, not at all.
@@ -48,8 +48,8 @@ def copy_database(
     names: Sequence[str] = (),
     everything: bool = False,
     include_running: bool = False,
-    copied: Callable[[Copied], None] = ignore,
-) -> Sequence[Copied]:
+    copied: Callable[[CopiedStudy], None] = do_nothing,
+) -> Sequence[CopiedStudy]:
     """Copy studies from one database into another, and read them back; `copied` gets each stored study.
 
     These are `names`, or all that hpsearch made, or `everything`.
@@ -76,7 +76,7 @@ def _new_file(output: Path) -> Iterator[Path]:
         unfinished.rename(output)
     except OSError as error:
         raise HpsearchError(
-            f"--output: must be a file that can be made (got {output}: {error.strerror}): name another one"
+            f"--output: must be a file that can be created (got {output}: {error.strerror}): name another one"
         ) from error
     finally:
         for ending in ("", "-wal", "-shm"):
@@ -85,7 +85,7 @@ def _new_file(output: Path) -> Iterator[Path]:
 
 
 def _check_new(output: Path) -> None:
-    """Raise HpsearchError unless `output` is a new name in a folder; OSError if it cannot be looked at."""
+    """Raise HpsearchError unless `output` is a new name in a folder; OSError if it cannot be accessed."""
     if not output.parent.is_dir():
         raise HpsearchError(
             f"--output: its folder must exist (got {output.parent}): make it, or name another file"

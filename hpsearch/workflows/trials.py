@@ -15,7 +15,8 @@ from hpsearch.study.search_space import as_parameter
 from hpsearch.study.spec import Range, full_name
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
-from hpsearch.workflows.listener import SILENT, Listener, Notify, ignore
+from hpsearch.worker.shutdown import do_nothing
+from hpsearch.workflows.listener import SILENT, Listener, Notify
 from hpsearch.workflows.snapshot import read_series
 
 
@@ -57,7 +58,7 @@ def enqueue_values(store: Store, name: str, settings: Mapping[str, Any]) -> Enqu
             f'study "{name}": must search something for a trial of your own (got a list of exact configurations): '
             "add it to the list in the study file, and create that under another name"
         )
-    params = asked_for(study, settings)
+    params = requested_params(study, settings)
     (number,) = store.queue.enqueue(study, [params])
     return Enqueued(
         study=study,
@@ -76,7 +77,7 @@ def _grid(store: Store, study: StoredStudy) -> Grid:
     return Grid(points=grid_size(study.spec), given=sum(map(has_given_parameters, store.trials.all(study))))
 
 
-def asked_for(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
+def requested_params(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
     """Return the parameters by their names in the search space. Raises UsageError with every problem."""
     if not settings:
         raise UsageError(
@@ -106,7 +107,7 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
         return wrong[0].message
     if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
         words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
-        return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value of it"
+        return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value inside it"
     return None
 
 
@@ -156,7 +157,7 @@ def retry(store: Store, name: str, number: int) -> RetriedTrial:
     )
 
 
-def read_trial(store: Store, name: str, number: int, *, notify: Notify = ignore) -> StoredTrial:
+def read_trial(store: Store, name: str, number: int, *, notify: Notify = do_nothing) -> StoredTrial:
     """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
     study = store.studies.get(name)
     series = read_series(store, study, [number], notify=notify)

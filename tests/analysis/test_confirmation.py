@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from hpsearch.analysis.confirmation import (
     CONFIRMED,
-    Repeated,
+    SeedResults,
     best_configurations,
     best_confirmed,
     confirmation,
     mean_words,
     ranked_trials,
-    repeat,
     rival_of,
+    seed_results,
     seeds_words,
     sentence,
     unconfirmed_words,
@@ -55,7 +55,7 @@ def evaluations(
     ]
 
 
-def confirmed(**of: Sequence[float | None]) -> list[Repeated]:
+def confirmed(**of: Sequence[float | None]) -> list[SeedResults]:
     """Return the confirmation of trials `t0`, `t1`, ... by accuracy."""
     numbers = {int(name[1:]): values for name, values in of.items()}
     made = [one for number, values in numbers.items() for one in evaluations(number, values)]
@@ -64,14 +64,14 @@ def confirmed(**of: Sequence[float | None]) -> list[Repeated]:
 
 def test_one_value_has_no_interval() -> None:
     """A single seed gives no spread."""
-    found = repeat(trial(0), evaluations(0, [0.5]), part="validation", metric="validation_accuracy")
+    found = seed_results(trial(0), evaluations(0, [0.5]), part="validation", metric="validation_accuracy")
     assert (found.mean, found.interval) == (0.5, None)
 
 
 @given(VALUES)
 def test_an_accuracy_stays_within_0_and_1(values: list[float]) -> None:
     """No interval of an accuracy leaves 0..1."""
-    found = repeat(trial(0), evaluations(0, values), part="validation", metric="validation_accuracy")
+    found = seed_results(trial(0), evaluations(0, values), part="validation", metric="validation_accuracy")
     assert found.interval is not None
     assert 0 <= found.interval[0] <= found.interval[1] <= 1
 
@@ -144,7 +144,7 @@ def test_the_test_part_is_kept_apart() -> None:
     made = [*evaluations(0, [0.5, 0.6]), *evaluations(1, [0.9, 0.9], part="test")]
     found = confirmation(trials, made, metric="validation_accuracy", maximize=True)
     assert [one.number for one in found] == [0]
-    assert repeat(trials[1], made, part="test", metric="validation_accuracy").mean == 0.9
+    assert seed_results(trials[1], made, part="test", metric="validation_accuracy").mean == 0.9
 
 
 def test_a_configuration_that_was_trained_often_is_listed_once() -> None:

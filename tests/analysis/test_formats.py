@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from hpsearch.analysis.formats import (
-    format_count,
     format_duration,
     format_parameter,
     format_parameters,
@@ -84,17 +83,6 @@ def test_a_result_has_the_digits_of_its_metric(value: float | None, metric: str,
 def test_ticks_read_as_people_write_them(value: float, text: str) -> None:
     """A tick at 0.00001 reads 1e-5."""
     assert format_tick(value) == text
-
-
-def test_counts_have_their_noun() -> None:
-    """One trial is singular, none is a word, thousands have a comma."""
-    assert [format_count(n, "trial") for n in (0, 1, 2, 5000)] == [
-        "no trials",
-        "1 trial",
-        "2 trials",
-        "5,000 trials",
-    ]
-    assert format_count(1234) == "1,234"
 
 
 def test_shares_never_round_to_nothing() -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from hpsearch.analysis.trial_facts import end_words, verdict_words
+from hpsearch.analysis.trial_facts import end_words, evidence_facts, verdict_words
 from hpsearch.trials import Trial, TrialState
-from hpsearch.verdicts import Cause
+from hpsearch.verdicts import DIAGNOSED, Cause
 from tests.report.synthetic import finding
 
 ENDED = Trial(number=3, state=TrialState.COMPLETE, params={}, value=0.98888, worker="node-1")
@@ -18,6 +18,16 @@ def test_a_verdict_names_its_first_step() -> None:
     assert verdict_words(outranked) == "outranked"
     unclear = replace(diverged, finding=replace(finding(Cause.DIVERGED_LR), cause=Cause.INCONCLUSIVE))
     assert verdict_words(unclear) == "inconclusive"
+
+
+def test_evidence_names_the_diagnosis_of_an_outranked_trial() -> None:
+    """The fault that diagnosis found has its name and confidence as evidence, and not the name of its key."""
+    evidence = {"value": 0.25, DIAGNOSED + Cause.DEAD_RELU_TOTAL: 0.95, "dead_share": 1.0}
+    assert evidence_facts(finding(Cause.OUTRANKED, evidence=evidence)) == [
+        ("value", "0.25"),
+        ("also found", "dead_relu_total, confidence 95 %"),
+        ("dead_share", "1"),
+    ]
 
 
 def test_a_trial_without_a_verdict_is_described() -> None:

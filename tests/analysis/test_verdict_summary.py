@@ -9,7 +9,7 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.verdict_summary import audit_of, verdict_table
 from hpsearch.study.spec import Choices
 from hpsearch.trials import Fate, Trial, TrialState
-from hpsearch.verdicts import Cause
+from hpsearch.verdicts import DIAGNOSED, Cause
 from hpsearch.worker.active_trial import with_audit_step
 from tests.report.synthetic import REMEDIES, empty, finding, searching, snapshot_of
 
@@ -118,6 +118,25 @@ def test_trials_that_were_not_stopped_are_counted(study: Snapshot) -> None:
     assert "audited_at" not in row.evidence
     (row,) = verdict_table(snapshot_of([stopped])).rows
     assert (row.trials, row.ended) == (1, "")
+
+
+def test_diagnoses_of_outranked_trials_are_counted(study: Snapshot) -> None:
+    """Faults that diagnosis found in outranked trials are counted, most frequent first, apart from the evidence."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.OUTRANKED)
+    found = (Cause.LR_TOO_LOW, Cause.DEAD_RELU_TOTAL, Cause.DEAD_RELU_TOTAL, None)
+    evidences = [
+        {"value": 0.5, "epochs": 2.0} | ({} if cause is None else {DIAGNOSED + cause: 0.9, "steps": 40.0})
+        for cause in found
+    ]
+    trials = [
+        replace(base, number=number, finding=finding(Cause.OUTRANKED, evidence=evidence))
+        for number, evidence in enumerate(evidences)
+    ]
+    (row,) = verdict_table(snapshot_of(trials)).rows
+    assert (row.trials, row.also) == (4, "of them 2 also dead_relu_total, 1 also lr_too_low")
+    assert row.evidence == "value 0.5, epochs 2"
+    (row,) = verdict_table(snapshot_of(trials[3:])).rows
+    assert row.also == ""
 
 
 def test_without_a_range_there_is_no_span() -> None:

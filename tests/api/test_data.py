@@ -223,3 +223,11 @@ def test_type_checkers_know_arrays_and_data_frames(tmp_path: Path, repository: P
     )
     lines = [line for line in checked.stdout.splitlines() if "typed.py" in line and ": error:" in line]
     assert [int(line.split(":")[1]) for line in lines] == wrong, checked.stdout
+
+
+def test_columns_of_arrays_are_dropped_by_the_program() -> None:
+    """`drop` is for tables in files: arrays and data frames come without the columns that nothing shall learn from."""
+    with pytest.raises(
+        hpsearch.DataError, match=r'data\.drop: is for tables in files \(got "a" with arrays\)'
+    ):
+        small_study({"source": (X, Y), "drop": ["a"]})

@@ -20,6 +20,7 @@ CLASSES = (
     hpsearch.Verdict,
     hpsearch.Diagnosis,
     HealingResult,
+    hpsearch.Model,
     hpsearch.Progress,
     NarrowedSearch,
     RecordedTraining,
@@ -29,6 +30,7 @@ CLASSES = (
 )
 FUNCTIONS = (
     hpsearch.create_study,
+    hpsearch.load_model,
     hpsearch.load_study,
     hpsearch.delete_study,
     hpsearch.get_all_study_names,
@@ -83,7 +85,7 @@ def test_the_examples_of_docstrings_are_true(name: str, lesson: hpsearch.Study) 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_public_name_has_a_docstring(name: str) -> None:
-    """Functions, classes, methods and properties say what they do in their first line."""
+    """Functions, classes, methods and properties have a first line that describes them."""
     assert (inspect.getdoc(DOCUMENTED[name]) or "").split("\n")[0].endswith((".", ":"))
 
 

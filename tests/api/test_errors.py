@@ -166,7 +166,7 @@ def test_a_wrong_argument_is_explained(call: Callable[[], object], text: str) ->
 
 
 def test_a_data_frame_needs_pandas(monkeypatch: pytest.MonkeyPatch, lesson: hpsearch.Study) -> None:
-    """Without pandas the error says how to install it."""
+    """Without pandas the error contains the command that installs it."""
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(hpsearch.HpsearchError, match=r"needs pandas, which is not installed: .*pip install"):
         lesson.trials_dataframe()

@@ -237,7 +237,7 @@ def test_the_drawings_are_xml() -> None:
 
 
 def test_a_study_that_is_gone_is_shown_as_text() -> None:
-    """Objects of a deleted study can be displayed: the study as its text, a trial with what it knows."""
+    """Objects of a deleted study can be displayed: the study as its text, a trial with its stored values."""
     study = hpsearch.create_study("digits", trials=1, training={"epochs": 2}, storage="sqlite:///gone.db")
     study.run(workers=1)
     (trial,) = study.trials

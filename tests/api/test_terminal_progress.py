@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hpsearch.api.pace import Pace
 from hpsearch.api.terminal_progress import Display
-from hpsearch.cli.output import say
+from hpsearch.cli.output import write_message
 from hpsearch.storage.records import Progress, StoredStudy, Tally
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.trials import Fate, Trial, TrialState
@@ -63,7 +63,7 @@ def test_the_pace_leaves_out_what_was_there() -> None:
 def test_lines_come_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal a line is written every 10 % of the budget, and at the end; notes come at once."""
     notes: list[str] = []
-    with Display(STUDY, StopRequest(), notes=notes, say=say) as display:
+    with Display(STUDY, StopRequest(), notes=notes, write=write_message) as display:
         for complete in (0, 1, 2, 3):
             display.show(progress(complete=complete, epochs=complete, running=0 if complete == 0 else 4))
         notes.append("ann: the worker was killed by signal 9")
@@ -87,8 +87,8 @@ def test_lines_come_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_request_to_stop_is_answered_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C prints the consequences at once, while the workers still finish."""
     stop = StopRequest()
-    with Display(STUDY, stop, say=say) as display:
-        stop.ask()
+    with Display(STUDY, stop, write=write_message) as display:
+        stop.request()
         # The thread that prints them ends by itself afterwards.
         assert display.watch is not None
         display.watch.join(10)

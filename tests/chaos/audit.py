@@ -120,7 +120,7 @@ def wrongful(noted: Sequence[Entry]) -> list[Entry]:
 
 @contextmanager
 def named_connections(name: str) -> Iterator[None]:
-    """Let SQLite's new connections of this process tell their name and the number of their transaction."""
+    """Record the name and the transaction number of this process's new SQLite connections."""
     transactions: Counter[int] = Counter()
 
     def prepare(connection: Any, _record: Any) -> None:

@@ -139,7 +139,7 @@ def outage(scene: Scene) -> str | None:
 
 
 def silence(scene: Scene) -> str | None:
-    """Let all lines fall silent that there are, as behind a firewall that forgets them; new ones pass."""
+    """Stop the traffic of all open connections, as a firewall that forgot them does; new connections work."""
     assert scene.proxy is not None
     if scene.everybody_is_spared():
         return None

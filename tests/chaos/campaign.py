@@ -76,7 +76,7 @@ def on_sqlite(campaign: Campaign, folder: Path, *, logs: Path | None = None) -> 
 
 @contextmanager
 def on_postgresql(campaign: Campaign, folder: Path, cluster: Cluster) -> Iterator[Scene]:
-    """Provide a scene on a PostgreSQL server, with workers at work behind a proxy."""
+    """Provide a scene on a PostgreSQL server, whose workers connect through a proxy."""
     database = cluster.new_database()
     ground = Ground(cluster.url(database), campaign.plan)
     with Proxy(cluster.port) as proxy:

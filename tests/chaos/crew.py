@@ -169,5 +169,5 @@ def _ends_with_us() -> list[str]:
 
 
 def _state(pid: int) -> str:
-    """Return the state of a process as Linux tells it: T if it is stopped."""
+    """Return the state of a process as Linux reports it: T if it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -125,6 +125,6 @@ def test_a_run_that_is_stopped_ends_although_its_database_is_silent(
         _, said = run.communicate(timeout=GIVE_UP_S)
         assert time.monotonic() - began < STOP_WITHIN_S
         assert run.returncode == 130
-        assert "Stopped: the same command continues from here" in said
+        assert "Stopped. Run the same command again to continue." in said
         wait_until(lambda: not any(Path(f"/proc/{number}").exists() for number in workers), "its workers end")
     ground.close()

@@ -145,8 +145,8 @@ def test_a_target_too_long_for_a_file_is_told(
         (
             "a,b\n1,0\nnan,1\n2,0\n3,1\n4,1\n",
             (
-                '{here}/data.csv: row 2, column "a": inputs must be finite (got nan; 1 such in all): '
-                "fill or drop these rows"
+                '{here}/data.csv: line 3, column "a": a number is missing (got "nan"): '
+                "fill it, or drop the row"
             ),
         ),
         (
@@ -251,7 +251,7 @@ EXAMPLES = "give a URL such as sqlite:///storage/hpsearch.db, postgresql://user@
         ),
         (
             f"sqlite:///{'x' * 300}",
-            f"sqlite:///{'x' * 300}: cannot be looked at (File name too long): give a shorter one",
+            f"sqlite:///{'x' * 300}: cannot be accessed (File name too long): give a shorter one",
         ),
         (
             "sqlite:///nothere.db",
@@ -349,7 +349,7 @@ def test_a_report_needs_a_folder(
 
 @pytest.mark.parametrize("made", ["folder", "pipe"])
 def test_what_is_no_study_file_is_no_study_to_run(command: Command, made: str) -> None:
-    """`study run` says of a folder and of a pipe that they are no study file, and does not wait for a writer."""
+    """`study run` reports that a folder and a pipe are no study file, and does not wait for a writer."""
     if made == "folder":
         Path("place").mkdir()
     else:
@@ -370,7 +370,7 @@ def test_changed_data_is_refused(command: Command, tmp_path: Path) -> None:
     message = refused_with_notes(command("study", "run", "x"))
     assert message.startswith('study "x": its data has the fingerprint ')
     assert message.endswith(
-        f" from {tmp_path / 'data.csv'}): bring back the data that the study was created with, or create another study"
+        f" from {tmp_path / 'data.csv'}): restore the data that the study was created with, or create another study"
     )
     message = refused_with_notes(command("worker", "start", "--study", "x", "--exit-when-idle"))
     assert message.startswith('study "x": its data has the fingerprint ')
@@ -426,22 +426,20 @@ def test_a_network_without_room_is_refused(command: Command) -> None:
     ):
         message = refused(command(*arguments))
         rule, got, remedy = re.split(r" \(got |\): ", message)
-        assert rule.startswith(
-            "x: 1 problem\n  model.hidden: one trial must fit into the memory that is here, "
-        )
+        assert rule.startswith("x: 1 problem\n  model.hidden: one trial must fit into the available memory, ")
         assert got == "5.4 TiB of parameters, gradients and a minibatch"
         assert remedy.startswith("give it fewer units or a smaller training.batch_size, or ")
     assert not Path("default.db").exists()
     assert command("study", "create", "x.toml").returncode == 0
     for arguments in (("study", "run", "x"), ("worker", "start", "--study", "x")):
-        assert "one trial must fit into the memory" in refused_with_notes(command(*arguments))
+        assert "one trial must fit into the available memory" in refused_with_notes(command(*arguments))
 
 
 def test_a_cohort_without_room_is_refused(command: Command, study_file: Path) -> None:
     """More trials at once than fit into memory are refused, with the memory that one needs."""
     rows = str(2**31 - 1)
     message = refused(command("study", "run", str(study_file), "--cohort", rows))
-    assert message.startswith(f"--cohort: {rows} trials at once must fit into the memory that is here, ")
+    assert message.startswith(f"--cohort: {rows} trials at once must fit into the available memory, ")
     assert message.endswith(" a trial): lower it")
 
 
@@ -449,7 +447,7 @@ def test_workers_without_room_are_refused(command: Command, tmp_path: Path) -> N
     """Workers share the memory: more than fit are refused, and by default fewer are started."""
     Path("x.toml").write_text(f'name = "x"\n{DATA}[model]\nhidden = [10000, 10000]\n')
     message = refused(command("study", "run", "x.toml", "--workers", "1000"))
-    rule = "--workers: 1000 workers that train one trial each must fit into the memory that is here, "
+    rule = "--workers: 1000 workers that train one trial each must fit into the available memory, "
     assert message.startswith(rule)
     assert message.endswith(" a trial): lower it")
     job = job_of(prepare_file(tmp_path / "x.toml"))

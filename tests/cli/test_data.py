@@ -74,3 +74,75 @@ def test_a_database_is_checked(command: Command, finished: str) -> None:
     assert command("storage", "check").stdout.startswith("property")
     (row,) = csv.DictReader(io.StringIO(command("storage", "check", "--format", "csv").stdout))
     assert row["studies"] == "1"
+
+
+def test_the_columns_of_a_table_are_shown(command: Command) -> None:
+    """`data show` prints every column of a table: its kind, missing and different values, and its use."""
+    rows = (f"{i},{20 + i % 40},{'mf'[i % 2]},2024-01-{i % 28 + 1:02},{i / 4},{i % 2}" for i in range(60))
+    Path("t.csv").write_text(",age,sex,day,fare,survived\n" + "\n".join(rows) + "\n")
+    shown = command("data", "show", "t.csv", "--drop", "sex", "--drop", "day")
+    assert shown.returncode == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert lines[lines.index("") + 1 :] == [
+        "column kind missing distinct values use",
+        "Unnamed: 0 whole number 60 0 to 59 left out: numbers the rows",
+        "age whole number 40 20 to 59 input",
+        "sex category 2 m (30), f (30) left out: data.drop",
+        "day date 28 2024-01-01 (3), 2024-01-02 (3), 2024-01-03 (3) left out: data.drop",
+        "fare number 60 0 to 14.75 input",
+        "survived yes/no 2 0 to 1 target",
+    ]
+    assert 'note data.drop: column "Unnamed: 0" has no name' in "\n".join(lines)
+    item = json.loads(
+        command("data", "show", "t.csv", "--drop", "sex", "--drop", "day", "--format", "json").stdout
+    )
+    assert [column["name"] for column in item["columns"]][1:] == ["age", "sex", "day", "fare", "survived"]
+    assert item["columns"][1] == {
+        "name": "age",
+        "kind": "whole number",
+        "rows": 60,
+        "missing": 0,
+        "distinct": 40,
+        "minimum": 20.0,
+        "maximum": 59.0,
+        "top": [],
+        "use": "input",
+    }
+    assert len(item["notes"]) == 1
+
+
+def test_the_columns_of_a_table_with_problems_are_shown(command: Command) -> None:
+    """A table that cannot be used is shown by its columns, and then refused with all its problems."""
+    rows = (f"{i % 9 or ''},{'mf'[i % 2]},${i},{i % 2}" for i in range(30))
+    Path("t.csv").write_text("age,sex,fare,survived\n" + "\n".join(rows) + "\n")
+    shown = command("data", "show", "t.csv")
+    assert shown.returncode == 1
+    assert shown.stderr.startswith("Error: t.csv: 3 problems\n")
+    uses = [line.split("  ")[-1].strip() for line in shown.stdout.splitlines()]
+    assert uses == [
+        "use",
+        "problem: fill the missing numbers, or drop it",
+        "problem: encode it as numbers, or drop it",
+        "problem: write numbers in digits, or drop it",
+        "target",
+    ]
+    item = json.loads(command("data", "show", "t.csv", "--format", "json").stdout)
+    assert item["problem"].startswith("t.csv: 3 problems\n")
+    assert [column["missing"] for column in item["columns"]] == [4, 0, 0, 0]
+
+
+def test_decisions_about_data_are_warnings(command: Command) -> None:
+    """`study create --dry-run` prints the task, and warns of what was decided about the table."""
+    rows = (f"{i},{i * 7 % 11},{i * i % 97 + i}" for i in range(200))
+    Path("t.csv").write_text(",a,rides\n" + "\n".join(rows) + "\n")
+    Path("x.toml").write_text('name = "x"\ndata = { source = "t.csv", scale = "standard" }\n')
+    planned = command("study", "create", "x.toml", "--dry-run")
+    assert planned.returncode == 0
+    assert "task                  regression" in planned.stdout.splitlines()
+    first, second, *_ = planned.stderr.splitlines()
+    assert first.startswith('Warning: data.drop: column "Unnamed: 0" has no name and numbers the rows')
+    assert second.startswith("Warning: data.task: targets are numbers (regression), because ")
+    Path("x.toml").write_text('name = "x"\ndata = { source = "t.csv", task = "classification", drop = [] }\n')
+    planned = command("study", "create", "x.toml", "--dry-run")
+    assert "2 inputs" in planned.stdout
+    assert "task                  classification, " in planned.stdout

@@ -184,8 +184,7 @@ def test_a_fault_of_ours_ends_with_3(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
     (crash,) = (tmp_path / "storage").glob("hpsearch-crash-*.txt")
     assert ended.stderr == (
-        "Error: this is a fault of hpsearch (RuntimeError: boom at postgresql://ann:***@host/d): "
-        f"see {crash}\n"
+        f"Error: this is a bug in hpsearch (RuntimeError: boom at postgresql://ann:***@host/d): see {crash}\n"
     )
     text = crash.read_text()
     for part in (
@@ -228,7 +227,7 @@ def test_a_fault_is_not_explained_by_another_command() -> None:
     assert ended.returncode == 3
     *_, before, last = ended.stderr.splitlines()
     assert "the server does not answer" in before
-    assert last.startswith("Error: this is a fault of hpsearch (RuntimeError: boom at ")
+    assert last.startswith("Error: this is a bug in hpsearch (RuntimeError: boom at ")
 
 
 def test_a_crash_file_leaves_the_users_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hpsearch.api.terminal_text import cell_len
-from hpsearch.cli.output import answer, say, write_table
+from hpsearch.cli.output import write_line, write_message, write_table
 from tests.cli.terminal import Terminal
 
 HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "fate", "verdict", "epochs")
@@ -73,8 +73,8 @@ HOSTILE = "a\x1b[31mRED\x1b]0;own\x07\u202e\x9b2J"
 def test_nothing_that_is_shown_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters of names and values are shown in tables, answers and messages, and end no row."""
     write_table(("name", HOSTILE), [(f"{HOSTILE}\nforged", "1")])
-    answer(f"{HOSTILE}\nnext")
-    say(HOSTILE)
+    write_line(f"{HOSTILE}\nnext")
+    write_message(HOSTILE)
     written = capsys.readouterr()
     lines = (written.out + written.err).splitlines()
     assert len(lines) == 5
@@ -94,7 +94,7 @@ def test_sentences_are_folded_between_words_in_a_terminal_alone(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """No word is split, a command to copy stays whole, and a pipe gets every line unchanged."""
-    write = {"stdout": answer, "stderr": say}[name]
+    write = {"stdout": write_line, "stderr": write_message}[name]
     texts = []
     for stream in (Terminal(), io.StringIO()):
         monkeypatch.setattr(sys, name, stream)

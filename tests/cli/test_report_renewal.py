@@ -180,7 +180,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(command: Command, finished
     REPORT.write_bytes(content)
     ended = command("study", "edit", finished, "--trials", "20")
     assert ended.returncode == 0
-    assert 'Warning: what is shown of "flowers" is older than the study' in ended.stderr
+    assert 'Warning: the report of "flowers" is outdated' in ended.stderr
     assert REPORT.read_bytes() == content
 
 

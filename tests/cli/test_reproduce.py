@@ -37,7 +37,7 @@ def test_a_subset_is_judged_written_and_kept(command: Command) -> None:
 
 
 def test_a_bar_that_was_never_reached_is_said(command: Command) -> None:
-    """No cell says `infinite`: a share of right answers that no run reached, and a logit that breaks nothing."""
+    """No cell contains `infinite`: a share of right answers that no run reached, and a logit that breaks nothing."""
     ended = command("reproduce", "losses", "training-troubles", "--data", "digits", "--output", "page.html")
     assert ended.returncode == 0, ended.stderr
     page = Path("page.html").read_text(encoding="utf-8").partition("<script")[0]

@@ -114,7 +114,7 @@ def test_an_upgrade_says_what_it_did(command: Command, study_file: Path, tmp_pat
 
 
 def test_an_upgrade_waits_for_the_workers(command: Command, study_file: Path, tmp_path: Path) -> None:
-    """While a worker is alive its tables stay, unless `--yes` says otherwise."""
+    """While a worker is alive the tables are not upgraded, unless `--yes` is given."""
     assert command("study", "create", str(study_file)).returncode == 0
     with open_store("sqlite:///default.db") as store:
         store.workers.register(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))

@@ -103,7 +103,7 @@ def test_a_paused_study_waits_for_its_resumption(command: Command, created: str)
     assert ended.returncode == 1
     assert ended.stderr.endswith(f'Error: study "flowers": {state.removeprefix("flowers: ")}\n')
     assert command("study", "resume", created).stdout == (
-        'Study "flowers": goes on\nflowers: Open: 0 of 12 trials finished, none in training.\n'
+        'Study "flowers": resumed\nflowers: Open: 0 of 12 trials finished, none in training.\n'
     )
     assert command("study", "resume", created).stdout == (
         'Study "flowers": was not paused\nflowers: Open: 0 of 12 trials finished, none in training.\n'

@@ -1,6 +1,6 @@
 """The text for a study without a complete trial."""
 
-from hpsearch.cli.study_rendering import why_nothing
+from hpsearch.cli.study_rendering import no_best_words
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 
@@ -15,10 +15,10 @@ def test_a_study_in_which_nothing_completed_says_why() -> None:
     """If no trial completed, the causes are counted and the most common remedy is printed."""
     trials = [trial(i, TrialState.PRUNED, Cause.DIVERGED_LR, "Lower the learning rate.") for i in range(3)]
     trials.append(trial(3, TrialState.FAILED, Cause.WORKER_LOST, "Look at its log."))
-    assert why_nothing([*trials, Trial(number=4, state=TrialState.WAITING, params={})]) == [
+    assert no_best_words([*trials, Trial(number=4, state=TrialState.WAITING, params={})]) == [
         "No trial completed. 4 trials ended otherwise:",
         "  diverged_lr: 3",
         "  worker_lost: 1",
         "Most common remedy (3 of 4): Lower the learning rate.",
     ]
-    assert why_nothing([]) == ["No trial has finished yet."]
+    assert no_best_words([]) == ["No trial has finished yet."]

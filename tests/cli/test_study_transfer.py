@@ -75,7 +75,7 @@ def test_nothing_to_stop_is_said(command: Command, finished: str, tmp_path: Path
         store.queue.claim(store.studies.get(finished), worker="ann", count=1, lease_s=600.0)
     assert command("study", "stop", finished).stdout == (
         'Study "flowers": has begun all of its 13 trials: there is nothing to stop\n'
-        "In training, and going on to their end: 1\n"
+        "Still in training, until they end: 1\n"
     )
     assert command("study", "edit", finished, "--trials", "5").returncode == 0
     assert command("study", "stop", finished).stdout.startswith(

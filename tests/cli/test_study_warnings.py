@@ -20,17 +20,17 @@ epochs = 1
 
 UNSCALED = (
     'Warning: input_unscaled: The inputs are large: scale them with data.scale = "standard" '
-    '(meant? pruning.expected = ["input_unscaled"])'
+    '(intended? Set pruning.expected = ["input_unscaled"])'
 )
 SQUARED = (
     'Warning: wrong_loss_pair: Learn classes with model.loss = "cross_entropy" and model.output = "auto" '
-    '(meant? pruning.expected = ["wrong_loss_pair"])'
+    '(intended? Set pruning.expected = ["wrong_loss_pair"])'
 )
 SUMMED = (
     "Warning: grad_reduction_sum: Summed gradients act like a learning rate of 10: "
     'set training.reduction = "mean" with training.learning_rate = 10, '
     "which does not depend on the size of the minibatch "
-    '(meant? pruning.expected = ["grad_reduction_sum"])'
+    '(intended? Set pruning.expected = ["grad_reduction_sum"])'
 )
 
 

@@ -186,6 +186,6 @@ def test_a_lost_worker_is_not_waited_for(command: Command, finished: str, tmp_pa
         ended = command("worker", "stop", "bob", *arguments)
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr == (
-            'Error: worker "bob": must have been seen lately (got 2023-11-14 22:13 UTC): it is lost, and its '
-            "trials go back by themselves; if it comes back, it stops\n"
+            'Error: worker "bob": must be alive (last seen 2023-11-14 22:13 UTC): it is lost, and its '
+            "trials are set waiting automatically; if it comes back, it stops\n"
         )

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 import pytest
 from sqlalchemy import event, text
 
-from hpsearch.storage.engine import writing
+from hpsearch.storage.engine import write_transaction
 from hpsearch.storage.store import Store
 
 _EPOCH_DAYS: Final = 2_440_587.5
@@ -35,7 +35,7 @@ class Clocks:
         """Use this time for a store's connections from now on."""
         dialect = store._transactions.engine.dialect.name
         if dialect == "postgresql":
-            with writing(store._transactions.engine, durable=False) as connection:
+            with write_transaction(store._transactions.engine, durable=False) as connection:
                 for statement in _POSTGRESQL_CLOCK:
                     connection.execute(text(statement))
 

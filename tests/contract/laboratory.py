@@ -75,7 +75,7 @@ class Lab:
         )
 
     def end(self, claims: Sequence[ClaimedTrial], **outcome: Any) -> frozenset[int]:
-        """Record that claims ended, after two epochs, as `update` says."""
+        """Record that claims ended, after two epochs, as in `update`."""
         return self.store.trials.record(self.study, [update(claim, **outcome) for claim in claims])
 
     def finish(self, count: int, **outcome: Any) -> list[ClaimedTrial]:

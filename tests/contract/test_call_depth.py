@@ -18,7 +18,7 @@ CALLS_MAX = 4
 
 
 def claim_new(lab: Lab) -> None:
-    """Claim trials that nobody has claimed yet."""
+    """Claim trials that no worker has claimed yet."""
     lab.claim(3)
 
 
@@ -60,7 +60,7 @@ def calls_to_driver() -> list[str]:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals["__name__"]
-        if module.startswith("hpsearch.") and frame.f_code.co_name != "_tell":
+        if module.startswith("hpsearch.") and frame.f_code.co_name != "_notify_listeners":
             found.append(f"{module}.{frame.f_code.co_qualname}")
         frame = frame.f_back
     return found[::-1]

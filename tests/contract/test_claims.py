@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.storage import schema
-from hpsearch.storage.engine import reading
+from hpsearch.storage.engine import read_transaction
 from hpsearch.storage.progress import failed_limit
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -212,7 +212,7 @@ def test_claims_stay_exact_when_most_trials_are_settled(new_lab: Labs) -> None:
     lab.store.studies.set_budget(lab.study, 1206)
     assert [claim.number for claim in lab.claim(10)] == [1205, 1206]
     assert lab.claim(10) == []
-    with reading(lab.store._transactions.engine) as connection:
+    with read_transaction(lab.store._transactions.engine) as connection:
         settled = connection.execute(
             select(schema.studies).where(schema.studies.c.study_key == lab.study.key)
         ).one()

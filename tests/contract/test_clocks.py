@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from hpsearch.storage.engine import writing
+from hpsearch.storage.engine import write_transaction
 from hpsearch.storage.leases import EXPIRIES_MAX
 from hpsearch.storage.records import Attempt, ClaimedTrial, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
@@ -103,7 +103,7 @@ def new_crew(url: str) -> Iterator[Callable[..., Crew]]:
     """Provide a function that makes a crew with a study of its own, in a database where no other process works."""
     with kept_clocks() as clocks, open_store(url) as store:
         clocks.keep(store)
-        with writing(store._transactions.engine, durable=False) as connection:
+        with write_transaction(store._transactions.engine, durable=False) as connection:
             connection.execute(text("DELETE FROM hpsearch_workers"))
         crews: list[Crew] = []
 
@@ -326,7 +326,7 @@ def test_a_damaged_row_of_a_worker_stops_no_sweep(
     crew.claim(dead, 1)
     dead.silent = other.silent = True
     name = (dead if who == "dead" else other).identity.name
-    with writing(ann.store._transactions.engine, durable=False) as connection:
+    with write_transaction(ann.store._transactions.engine, durable=False) as connection:
         damaged = f"UPDATE hpsearch_workers SET host = :host, {damage} WHERE worker = :name"
         connection.execute(text(damaged), {"host": socket.gethostname(), "name": name})
     assert crew.wait(LEASE_S + 40, watchers=1) == [1]
@@ -340,7 +340,7 @@ def test_a_damaged_lease_stops_no_sweep(new_crew: Callable[..., Crew]) -> None:
     crew.claim(ann, 1)
     crew.claim(ann, 1)
     ann.silent = True
-    with writing(ann.store._transactions.engine, durable=False) as connection:
+    with write_transaction(ann.store._transactions.engine, durable=False) as connection:
         damaged = "UPDATE hpsearch_trials SET lease_until = 'noon' WHERE number = 0 AND study_key = :key"
         connection.execute(text(damaged), {"key": crew.lab.study.key})
         connection.execute(text("UPDATE hpsearch_workers SET seen = seen + 9999"))

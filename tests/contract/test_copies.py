@@ -17,10 +17,10 @@ from sqlalchemy import Engine, event, make_url, select, update
 
 from hpsearch.errors import StorageError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.engine import reading, writing
+from hpsearch.storage.engine import read_transaction, write_transaction
 from hpsearch.storage.records import Update
 from hpsearch.storage.store import Store, open_store
-from hpsearch.storage.transfer import Copied, Selection, Transfer
+from hpsearch.storage.transfer import CopiedStudy, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.golden_database import facts
 from tests.contract.laboratory import (
@@ -57,9 +57,9 @@ def target(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'folder' / 'target.db'}"
 
 
-def copied(source: str, target: str, *names: str, **selection: Any) -> list[Copied]:
+def copied(source: str, target: str, *names: str, **selection: Any) -> list[CopiedStudy]:
     """Copy studies and return the notes about them."""
-    told: list[Copied] = []
+    told: list[CopiedStudy] = []
     chosen = Selection(names=names, **selection)
     assert Transfer(source=source, target=target, selection=chosen).run(notify=told.append) == told
     return told
@@ -85,7 +85,7 @@ def in_whole_seconds(study: Any) -> Any:
 def settled(store: Store, lab: Lab) -> tuple[dict[str, Any], int]:
     """Return the counts of settled trials, and the number of the last of them."""
     ours, theirs = schema.studies, optuna_schema.trials
-    with reading(store._transactions.engine) as connection:
+    with read_transaction(store._transactions.engine) as connection:
         row = connection.execute(select(ours).where(ours.c.study_key == lab.study.key)).mappings().one()
         last = select(theirs.c.number).where(theirs.c.trial_id == row["settled_trial_id"])
         return {name: row[name] for name in SETTLED}, connection.execute(last).scalar_one()
@@ -114,7 +114,7 @@ def fill(lab: Lab) -> None:
     )
     lab.store.evaluations.unseal(lab.study, number=101, command="opened \N{SNOWMAN}")
     ours, theirs = schema.studies, optuna_schema.trials
-    with writing(lab.store._transactions.engine, durable=False) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=False) as connection:
         of_study = select(theirs.c.trial_id).where(theirs.c.study_id == lab.study.study_id)
         fifth = connection.execute(of_study.where(theirs.c.number == 4)).scalar_one()
         counts = {"settled_complete": 3, "settled_pruned": 2, "settled_trial_id": fifth}
@@ -131,7 +131,7 @@ def test_a_copy_of_a_copy_of_a_copy_is_equal(new_lab: Labs, shared: Address, tar
     for source, following in itertools.pairwise(stops):
         told = copied(source, following, name)
         seconds = following == shared("mariadb")
-        assert told == [Copied(name=name, trials=110, returned=0, in_whole_seconds=seconds)]
+        assert told == [CopiedStudy(name=name, trials=110, returned=0, in_whole_seconds=seconds)]
     first, second, third, last = (read(url, name) for url in stops)
     assert len(first["attempts"]["107"]) == 1
     assert first["series"]["0"]
@@ -274,7 +274,7 @@ def test_studies_of_other_clients_are_copied_on_request(new_lab: Labs, target: s
         trial.set_user_attr("note", f"{number}")
         study.tell(trial, [0.5, math.inf])
     theirs = optuna_schema.trials
-    with writing(lab.store._transactions.engine, durable=False) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=False) as connection:
         ids = select(theirs.c.trial_id).where(theirs.c.study_id == study._study_id, theirs.c.number == 2)
         twin = connection.execute(ids).scalar_one()
         connection.execute(update(theirs).where(theirs.c.trial_id == twin).values(number=1))
@@ -389,8 +389,8 @@ def test_a_copy_that_reads_back_otherwise_is_undone(new_lab: Labs, target: str) 
     with pytest.raises(StorageError) as caught:
         copied(lab.url, target, lab.study.spec.name)
     assert str(caught.value) == (
-        f'study "{lab.study.spec.name}": trial 2 reads back otherwise than it was written, so nothing was copied: '
-        "see whether the target's character set and types can hold it"
+        f'study "{lab.study.spec.name}": trial 2 differs after reading it back, so nothing was copied: '
+        "check whether the target's character set and column types can store it"
     )
     with open_store(target) as store:
         assert (store.studies.all(), store.studies.foreign_names()) == ([], [])
@@ -434,7 +434,7 @@ def test_the_file_of_the_source_stays_as_it_is(new_lab: Labs, target: str, tmp_p
 def contents(url: str) -> Mapping[str, list[str]]:
     """Return the rows of every table, sorted."""
     tables = [*optuna_schema.metadata.sorted_tables, *schema.metadata.sorted_tables]
-    with open_store(url) as store, reading(store._transactions.engine) as connection:
+    with open_store(url) as store, read_transaction(store._transactions.engine) as connection:
         return {
             table.name: sorted(str(tuple(row)) for row in connection.execute(select(table)))
             for table in tables

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from hpsearch.storage import schema
-from hpsearch.storage.engine import reading
+from hpsearch.storage.engine import read_transaction
 from hpsearch.storage.health import MEASURED_FROM, Forecast, WriteRate, check, forecast
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.store import open_store
@@ -32,7 +32,7 @@ def test_open_budgets_are_added_up(fresh_url: str) -> None:
         labs[2].finish(3)
         store.studies.pause(labs[3].study, by="ann")
         store.workers.register(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
-        with reading(store._transactions.engine) as connection:
+        with read_transaction(store._transactions.engine) as connection:
             rate = WriteRate(durable_per_s=100.0, light_per_s=1000.0)
             left = forecast(connection, trials=13, round_trip_s=0.0005, write_rate=rate)
             assert left == Forecast(
@@ -67,6 +67,6 @@ def test_a_check_leaves_no_row_behind(new_lab: Labs) -> None:
         left_over = {"study_key": "hpsearch storage check", "number": 7, "format": 0, "payload": b"x"}
         connection.execute(series.insert().values(**left_over))
     check(lab.url)
-    with reading(lab.store._transactions.engine) as connection:
+    with read_transaction(lab.store._transactions.engine) as connection:
         rows = select(func.count()).where(series.c.study_key == "hpsearch storage check")
         assert connection.execute(rows).scalar_one() == 0

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.storage import schema
-from hpsearch.storage.engine import reading
+from hpsearch.storage.engine import read_transaction
 from hpsearch.storage.orphans import RENAMED
 from hpsearch.storage.records import ClaimedTrial, StoredStudy, Update
 from hpsearch.storage.store import Store, open_store
@@ -200,7 +200,7 @@ def rows_of_nothing(store: Store, study: StoredStudy) -> int:
     """Return the number of our rows without a trial of Optuna's."""
     ours = schema.trials
     there = text("SELECT trial_id FROM trials WHERE study_id = :study_id").bindparams(study_id=study.study_id)
-    with reading(store._transactions.engine) as connection:
+    with read_transaction(store._transactions.engine) as connection:
         ids = set(connection.execute(there).scalars())
         rows = connection.execute(select(ours.c.trial_id).where(ours.c.study_key == study.key))
         series = connection.execute(

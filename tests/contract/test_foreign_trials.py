@@ -83,7 +83,7 @@ def test_a_study_that_has_more_to_do_waits_for_nobody(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_is_silent_for_long_no_longer_counts(new_lab: Labs) -> None:
-    """Its place in the budget is given to a worker; if it is told later, it counts in addition."""
+    """Its place in the budget is given to a worker; if its result arrives later, it counts in addition."""
     lab, asked = full_but_for_one(new_lab)
     age(lab, 0, SILENT_AFTER_S - 60)
     assert lab.claim(1) == []
@@ -176,7 +176,7 @@ def test_a_trial_from_the_future_is_young_once(new_lab: Labs) -> None:
 
 
 def test_a_trial_that_is_given_up_fails(new_lab: Labs) -> None:
-    """Its client can no longer tell a result, the budget has its place again, and a second call changes nothing."""
+    """Its client can no longer report a result, the budget has its place again, and a second call changes nothing."""
     lab, asked = full_but_for_one(new_lab)
     assert lab.store.queue.fail(lab.study, 0) is True
     assert lab.store.queue.fail(lab.study, 0) is False

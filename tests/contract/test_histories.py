@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, event, text
 
 from hpsearch.errors import StorageUnavailableError, StudyNotFoundError
 from hpsearch.storage.driver_errors import UncertainCommitError
-from hpsearch.storage.engine import reading, writing
+from hpsearch.storage.engine import read_transaction, write_transaction
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.queue import write_waiting
 from hpsearch.storage.records import Attempt, ClaimedTrial, StoredStudy, Update, WorkerIdentity
@@ -74,7 +74,7 @@ class Seen:
 @final
 @dataclass
 class Hand:
-    """A worker: the claims that it knows of, how far each has come, and a write whose answer it waits for."""
+    """A worker: its known claims, the progress of each, and a write whose result is pending."""
 
     name: str
     slot: int
@@ -146,7 +146,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
     class History(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            with writing(site.people._transactions.engine, durable=False) as connection:
+            with write_transaction(site.people._transactions.engine, durable=False) as connection:
                 connection.execute(text("DELETE FROM hpsearch_workers"))
             self.hired = 0
             self.hands: list[Hand] = []
@@ -175,7 +175,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
         # What is checked after each step
 
         def look(self) -> Seen:
-            with reading(site.people._transactions.engine) as connection:
+            with read_transaction(site.people._transactions.engine) as connection:
                 ours = connection.execute(_OURS, {"key": self.study.key}).all()
             trials = site.people.trials.all(self.study)
             assert [trial.number for trial in trials] == list(range(len(trials)))
@@ -204,7 +204,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             self.seen = after
 
         def may_be_swept(self, number: int, before: Seen, after: Seen) -> bool:
-            """Return True for a trial that went back from a worker that is silent, or does not know that it has it."""
+            """Return True for a trial returned by a worker that is silent, or unaware that it holds it."""
             token = before.token(number)
             if token is None or after.trials[number].state is TrialState.RUNNING:
                 return False
@@ -438,7 +438,7 @@ def machine_of(site: Site) -> type[RuleBasedStateMachine]:  # noqa: C901  # a cl
             self.begin()
 
         def teardown(self) -> None:
-            """Whatever happened: one more worker spends the budget, exactly."""
+            """After any history one more worker spends the budget exactly."""
             for hand in self.hands:
                 hand.is_dead = True
                 self.silent_once.add(hand.name)

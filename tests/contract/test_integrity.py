@@ -10,12 +10,12 @@ from sqlalchemy import update
 
 from hpsearch.storage import schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.engine import writing
+from hpsearch.storage.engine import write_transaction
 from hpsearch.storage.health import check
 from hpsearch.storage.integrity import explained
 from hpsearch.storage.leases import CRASHES_MAX
 from hpsearch.storage.records import StoredStudy
-from hpsearch.storage.transfer import Copied, Selection, Transfer
+from hpsearch.storage.transfer import CopiedStudy, Selection, Transfer
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import Lab, evaluation, stock_storage
 
@@ -68,7 +68,7 @@ def test_a_name_that_optuna_allows_is_no_fault(new_lab: Labs, tmp_path: Path) ->
     study = optuna.create_study(study_name=name, storage=lab.opened[-1])
     study.tell(study.ask(), 0.5)
     assert check(lab.url, full=True).faults == ()
-    copies: list[Copied] = []
+    copies: list[CopiedStudy] = []
     target = f"sqlite:///{tmp_path / 'x.db'}"
     Transfer(source=lab.url, target=target, selection=Selection(names=(name,))).run(notify=copies.append)
     assert [(copied.name, copied.trials) for copied in copies] == [(name, 1)]
@@ -79,7 +79,7 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
     lab = new_lab(trials=40)
     lab.finish(3)
     ours, series = schema.trials, schema.series
-    with writing(lab.store._transactions.engine, durable=False) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=False) as connection:
         mine = ours.c.study_key == lab.study.key
         connection.execute(update(ours).where(mine, ours.c.number == 1).values(epochs=-5))
         bomb = series.c.study_key == lab.study.key
@@ -103,7 +103,7 @@ def test_a_broken_row_is_named_on_every_server(new_lab: Labs) -> None:
 def test_only_damage_that_an_error_met_explains_it(new_lab: Labs) -> None:
     """A failure while a study without problems is processed is a bug, whatever other studies contain."""
     good, bad = new_lab(), new_lab()
-    with writing(bad.store._transactions.engine, durable=False) as connection:
+    with write_transaction(bad.store._transactions.engine, durable=False) as connection:
         mine = schema.studies.c.study_key == bad.study.key
         connection.execute(update(schema.studies).where(mine).values(settled_failed=9))
 
@@ -131,11 +131,11 @@ def test_what_a_deleted_study_left_is_no_fault(new_lab: Labs) -> None:
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 def test_a_database_that_does_not_answer_is_no_damage(new_lab: Labs) -> None:
-    """It is passed over when the reason of a failure is looked for, and a damaged one behind it is found."""
+    """The search for the reason of a failure skips it, and finds a damaged study after it."""
     lab = new_lab()
     away, here = parse_address("mysql://ann@127.0.0.1:9/d"), parse_address(lab.url)
     assert explained(ValueError("x"), [away, here], within_s=60.0) is None
-    with writing(lab.store._transactions.engine, durable=False) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=False) as connection:
         connection.execute(update(schema.studies).values(settled_failed=9))
     told = explained(ValueError("x"), [away, here], within_s=60.0)
     assert str(told).startswith(f"{here.shown}: the database is damaged")
@@ -146,7 +146,7 @@ def test_what_is_not_reached_in_time_is_left_out(new_lab: Labs) -> None:
     """A command that looks for the reason of its failure does not look forever."""
     lab = new_lab()
     lab.finish(1)
-    with writing(lab.store._transactions.engine, durable=False) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=False) as connection:
         connection.execute(update(schema.studies).values(settled_failed=9))
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=-1.0) is None
     assert explained(ValueError("x"), [parse_address(lab.url)], within_s=60.0) is not None

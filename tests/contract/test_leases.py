@@ -194,7 +194,7 @@ def test_a_trial_that_loses_three_workers_fails(new_lab: Labs) -> None:
 
 
 def test_every_begun_epoch_is_in_the_ledger(new_lab: Labs) -> None:
-    """The ledger adds up: what crashed counts as lost, what was handed back as stopped, beside what trials show."""
+    """The ledger adds up: crashed attempts count as lost and returned ones as stopped, in addition to the trials."""
     lab = new_lab()
     lab.finish(2)
     lab.finish(1, state=TrialState.PRUNED, reports={0: 0.1})
@@ -278,6 +278,6 @@ def test_a_batch_has_each_trial_once(new_lab: Labs) -> None:
     """Two updates of one trial in one call are a bug of the caller's, and nothing is written."""
     lab = new_lab()
     (claim,) = lab.claim(1)
-    with pytest.raises(ValueError, match=r"^claims: each trial must be there once \(got \[0, 0\]\)$"):
+    with pytest.raises(ValueError, match=r"^claims: each trial must occur once \(got \[0, 0\]\)$"):
         lab.store.trials.record(lab.study, [begun(claim, 1), begun(claim, 2)])
     assert lab.store.trials.all(lab.study)[0].epochs == 0

@@ -134,7 +134,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Callable[..., Path], damage:
         connection.executescript(damage)
     before = path.read_bytes()
     message = refusal(upgrade, f"sqlite:///{path}")
-    assert message.endswith("the file is as it was: fix what it names")
+    assert message.endswith("the file is unchanged: fix what it names")
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["old.db"]
 
@@ -213,7 +213,7 @@ def test_a_server_is_upgraded_or_left_as_it_is(
         assert inspect(engine).get_table_names() == before
         return
     spoil(engine, "concat('x', distribution_json)")
-    assert "was undone" in refusal(upgrade, fresh_url)
+    assert "was rolled back" in refusal(upgrade, fresh_url)
     spoil(engine, "substr(distribution_json, 2)")
     done = upgrade(fresh_url)
     assert done.after.optuna == optuna_schema.HEAD

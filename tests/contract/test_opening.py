@@ -205,7 +205,7 @@ def test_studies_without_a_revision_are_refused(fresh_url: str, loss: str) -> No
 
 
 def test_tables_without_a_revision_are_optunas_to_judge(url: str) -> None:
-    """Without `create` tables that bear no revision are refused as older; with it Optuna stamps them."""
+    """Without `create` tables without a revision are refused as older; with it Optuna stamps them."""
     shown = make_url(url).render_as_string()
     with changed(url, "DELETE FROM alembic_version", "SELECT 1"):
         with pytest.raises(StorageError) as caught:

@@ -87,7 +87,7 @@ def test_studies_are_served_by_priority_and_age(new_lab: Labs) -> None:
 
 
 def test_studies_above_another_are_those_of_higher_priority_now(new_lab: Labs) -> None:
-    """Above a study are those that are served before it by their priority, whatever it was when it was read."""
+    """Above a study are those that are served before it by their priority, as it is now."""
     labs = [new_lab() for _ in range(3)]
     store, present = labs[0].store, labs[1].study
     assert names(store, labs, above=present) == []

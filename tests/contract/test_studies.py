@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 import hpsearch
 from hpsearch.errors import StudyExistsError, StudyNotFoundError
 from hpsearch.storage import open_storage, optuna_schema, schema
-from hpsearch.storage.engine import reading
+from hpsearch.storage.engine import read_transaction
 from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.stored_studies import FOREIGN_REMEDY
 from hpsearch.storage.transfer import Selection, Transfer
@@ -31,7 +31,7 @@ Labs = Callable[..., Lab]
 def rows(store: Store) -> dict[str, int]:
     """Return how many rows each table has."""
     tables = [*optuna_schema.metadata.sorted_tables, *schema.metadata.sorted_tables]
-    with reading(store._transactions.engine) as connection:
+    with read_transaction(store._transactions.engine) as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in tables
@@ -77,6 +77,16 @@ def test_creating_the_same_study_again_returns_it(store: Store) -> None:
     study = store.studies.create(spec, fingerprint=FINGERPRINT)
     assert store.studies.create(replace(spec, trials=9), fingerprint=FINGERPRINT) == study
     assert store.studies.get(spec.name).spec.trials == 5
+
+
+def test_how_a_table_is_read_does_not_matter_if_the_data_is_the_same(store: Store) -> None:
+    """A study of an older version, which holds other words for the reading of tables, is the study of the same file."""
+    spec = a_spec()
+    older = replace(spec, data=replace(spec.data, header="text", drop=()))
+    study = store.studies.create(older, fingerprint=FINGERPRINT)
+    assert store.studies.create(spec, fingerprint=FINGERPRINT) == study
+    with pytest.raises(StudyExistsError, match=r'data\.header is "text" there'):
+        store.studies.create(spec, fingerprint="feedbeef")
 
 
 def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None:
@@ -275,7 +285,7 @@ def test_a_copy_beside_its_original_is_not_ours(new_lab: Labs) -> None:
 
 
 def test_a_study_of_a_newer_hpsearch_is_refused(new_lab: Labs) -> None:
-    """A specification with keys that this version does not know is not read in part."""
+    """A specification with keys unknown to this version is not read in part."""
     lab = new_lab()
     table = schema.studies
     with lab.store._transactions.engine.begin() as connection:

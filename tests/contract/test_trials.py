@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from hpsearch.errors import StudyNotFoundError
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.engine import make_engine, read_transaction, write_transaction
 from hpsearch.storage.records import Assignment, Update
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -186,7 +186,7 @@ def test_what_optuna_writes_is_read(new_lab: Labs) -> None:
 
 
 def test_attributes_of_other_clients_give_way_to_ours(new_lab: Labs) -> None:
-    """A trial whose attributes bear our names already can still end."""
+    """A trial that already has attributes with our names can still end."""
     lab = new_lab()
     lab.stock().enqueue_trial({}, user_attrs={"worker": "me", "note": "keep"})
     claims = lab.claim(1)
@@ -282,9 +282,9 @@ def test_a_reader_may_take_its_time(url: str) -> None:
     """PostgreSQL ends a worker that holds locks and does nothing, and leaves one alone that unpacks a long study."""
     engine = make_engine(parse_address(url))
     shown = text("SHOW idle_in_transaction_session_timeout")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(shown).scalar_one() == "15min"
-    with writing(engine, durable=True) as connection:
+    with write_transaction(engine, durable=True) as connection:
         assert connection.execute(shown).scalar_one() == "30s"
     engine.dispose()
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from hpsearch.errors import ForeignStudyError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage import optuna_schema, schema
-from hpsearch.storage.engine import writing
+from hpsearch.storage.engine import write_transaction
 from hpsearch.storage.migration import revisions_of
 from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.stored_studies import METRIC_NAMES
@@ -24,7 +24,7 @@ Labs = Callable[..., Lab]
 def write(lab: Lab, **values: Any) -> None:
     """Write cells of the study's row, as damage or another version would."""
     table = schema.studies
-    with writing(lab.store._transactions.engine, durable=True) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=True) as connection:
         connection.execute(update(table).where(table.c.study_key == lab.study.key).values(**values))
 
 
@@ -41,7 +41,7 @@ def test_one_unreadable_study_stops_no_other(new_lab: Labs, spec: str) -> None:
     assert "cannot be read" in str(listed[name].unreadable)
     assert sum(listed[name].trials.values()) == 2
     assert listed[good.study.name].unreadable is None
-    openings, unreadable = good.store.queue.look()
+    openings, unreadable = good.store.queue.openings_and_unreadable()
     assert name in [study.name for study in unreadable]
     assert good.study.key in [opening.study.key for opening in openings]
     with pytest.raises(StudyUnreadableError, match="hpsearch study delete"):
@@ -70,11 +70,11 @@ def test_an_older_version_reads_what_the_newer_one_allows(new_lab: Labs) -> None
 
 
 def test_a_newer_revision_that_only_adds_is_worked_with(fresh_url: str) -> None:
-    """Claims, results and new studies continue beside a newer version's column and table; a break is refused."""
+    """Claims, results and new studies continue with a newer version's column and table; a break is refused."""
     with open_store(fresh_url) as store:
         study = store.studies.create(a_spec(trials=4), fingerprint=FINGERPRINT)
         newer = f"{int(schema.REVISION) + 1:04}"
-        with writing(store._transactions.engine, durable=True) as connection:
+        with write_transaction(store._transactions.engine, durable=True) as connection:
             connection.execute(
                 text("ALTER TABLE hpsearch_studies ADD COLUMN mood VARCHAR(20) DEFAULT 'good' NOT NULL")
             )
@@ -86,7 +86,7 @@ def test_a_newer_revision_that_only_adds_is_worked_with(fresh_url: str) -> None:
         Lab(store=store, url=fresh_url, study=study).finish(2)
         assert store.studies.progress(study).is_done
         store.studies.create(a_spec(), fingerprint=FINGERPRINT)
-        with writing(store._transactions.engine, durable=True) as connection:
+        with write_transaction(store._transactions.engine, durable=True) as connection:
             connection.execute(text("ALTER TABLE hpsearch_studies ADD COLUMN must VARCHAR(20)"))
             connection.execute(text("UPDATE hpsearch_alembic_version SET version_num = '0100'"))
         assert not revisions_of(store._transactions.engine).is_current
@@ -106,7 +106,7 @@ def test_a_verdict_of_a_newer_version_is_inconclusive(new_lab: Labs) -> None:
             "suggested": {},
         }
     ]
-    with writing(lab.store._transactions.engine, durable=True) as connection:
+    with write_transaction(lab.store._transactions.engine, durable=True) as connection:
         for number, finding in enumerate([json.dumps(findings[0]), "[3"]):
             at = (schema.trials.c.study_key == lab.study.key) & (schema.trials.c.number == number)
             connection.execute(update(schema.trials).where(at).values(verdict="moonstruck", finding=finding))
@@ -203,7 +203,7 @@ def test_damaged_names_of_objectives_stop_no_listing(theirs: str) -> None:
     with open_store(theirs, foreign=True) as store:
         study_id = store.studies.get_any("one").study_id
         table = optuna_schema.study_system_attributes
-        with writing(store._transactions.engine, durable=True) as connection:
+        with write_transaction(store._transactions.engine, durable=True) as connection:
             damaged = {"study_id": study_id, "key": METRIC_NAMES, "value_json": "{"}
             connection.execute(insert(table).values(**damaged))
         assert facts(store) == [("one", 3.0), ("two", None)]
@@ -229,7 +229,7 @@ def test_damaged_distributions_are_left_out_of_what_a_study_searched(theirs: str
     with open_store(theirs, foreign=True) as store:
         whole = store.studies.get_any("one").spec.search
         table = optuna_schema.trial_params
-        with writing(store._transactions.engine, durable=True) as connection:
+        with write_transaction(store._transactions.engine, durable=True) as connection:
             first = connection.execute(select(func.min(table.c.param_id))).scalar_one()
             connection.execute(
                 update(table).where(table.c.param_id == first).values(distribution_json=damage)

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, inspect, text
 from hpsearch.errors import StorageError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import parse_address
-from hpsearch.storage.engine import make_engine, reading, writing
+from hpsearch.storage.engine import make_engine, read_transaction, write_transaction
 from hpsearch.storage.migration import Revisions
 from hpsearch.storage.records import WorkerIdentity
 from hpsearch.storage.store import open_store
@@ -79,7 +79,7 @@ def engine(dialect: str, new_database: Callable[[str], str], own_urls: dict[str,
     if dialect not in own_urls:
         own_urls[dialect] = new_database(dialect)
     made = make_engine(parse_address(own_urls[dialect]))
-    with writing(made, durable=False) as connection:
+    with write_transaction(made, durable=False) as connection:
         for name in inspect(connection).get_table_names():
             if name.startswith("hpsearch_"):
                 connection.execute(text(f"DROP TABLE {name}"))
@@ -96,7 +96,7 @@ def stamp(
     engine: Engine, *, optuna_revision: str | None = None, hpsearch_revision: str | None = None
 ) -> None:
     """Write other revisions on the tables."""
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         for table, revision in (
             ("alembic_version", optuna_revision),
             ("hpsearch_alembic_version", hpsearch_revision),
@@ -107,14 +107,14 @@ def stamp(
 
 def rows_of(engine: Engine, table: str) -> list[dict[str, Any]]:
     """Return the rows of a table, in order."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         rows = [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]
     return sorted(rows, key=str)
 
 
 def definition(engine: Engine) -> list[tuple[Any, ...]]:
     """Return the database's definition of our tables, without Alembic's."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         rows = [
             tuple(in_order(unquoted(value) if engine.dialect.name == "sqlite" else value) for value in row)
             for query in DEFINITIONS[engine.dialect.name]
@@ -136,17 +136,17 @@ def in_order(value: Any) -> Any:
 
 def test_the_revisions_make_the_tables_that_are_declared(engine: Engine) -> None:
     """From nothing, the migrations end with exactly the tables of `schema`, to the last index and option."""
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         upgrade_tables(connection)
     made = definition(engine)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         options = {
             "version_table": schema.versions.name,
             "include_name": lambda name, kind, _parents: kind != "table" or name.startswith("hpsearch_"),
         }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.metadata) == []
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         schema.metadata.drop_all(connection)
         schema.metadata.create_all(connection)
     assert definition(engine) == made
@@ -180,7 +180,7 @@ def test_a_revision_keeps_every_row(engine: Engine, next_folder: Path) -> None:
         lab.claim(1)
         lab.store.queue.release(study, worker=lab.worker, numbers=None, why="x", crashed=True)
     before = {table: rows_of(engine, table) for table in schema.metadata.tables}
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         upgrade_tables(connection, folder=next_folder)
     after = {table: rows_of(engine, table) for table in schema.metadata.tables}
     assert [row.pop("note") for row in after["hpsearch_studies"]] == ["none"]
@@ -199,7 +199,10 @@ def test_a_revision_that_fails_is_not_stamped(engine: Engine, next_folder: Path)
     script = next_folder / "versions" / f"revision_{NEXT}.py"
     script.write_text(f"{script.read_text()}    raise RuntimeError('half-way')\n")
     before = definition(engine)
-    with pytest.raises(RuntimeError, match="half-way"), writing(engine, durable=False) as connection:
+    with (
+        pytest.raises(RuntimeError, match="half-way"),
+        write_transaction(engine, durable=False) as connection,
+    ):
         upgrade_tables(connection, folder=next_folder)
     assert rows_of(engine, "hpsearch_alembic_version") == [{"version_num": schema.REVISION}]
     if engine.dialect.name != "mysql":
@@ -211,7 +214,7 @@ def test_an_old_database_of_ours_is_upgraded(script: Path, tmp_path: Path) -> No
     """All facts that its own version could read are still read from it."""
     url = load(script, tmp_path / "old.db")
     revision = script.stem.removeprefix("hpsearch-")
-    done = upgrade(url, beside_workers=True)
+    done = upgrade(url, allow_workers=True)
     assert (done.before.hpsearch, done.after) == (revision, CURRENT)
     with open_store(url, create=False) as store:
         assert missing(json.loads(script.with_suffix(".json").read_text()), facts(store)) == []
@@ -277,7 +280,7 @@ def test_both_schemas_are_upgraded_once_nobody_works(engine: Engine) -> None:
         "stop them with `hpsearch worker stop`, or add --yes"
     )
     old = Revisions(optuna="v3.0.0.d", hpsearch=schema.REVISION)
-    assert upgrade(url, beside_workers=True) == Upgrade(url_shown=shown, before=old, after=CURRENT)
+    assert upgrade(url, allow_workers=True) == Upgrade(url_shown=shown, before=old, after=CURRENT)
     assert upgrade(url) == Upgrade(url_shown=shown, before=CURRENT, after=CURRENT)
     with open_store(url) as store:
         assert facts(store)["studies"] == before

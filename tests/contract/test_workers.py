@@ -10,7 +10,7 @@ from sqlalchemy import make_url, update
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import schema
-from hpsearch.storage.engine import writing
+from hpsearch.storage.engine import write_transaction
 from hpsearch.storage.records import Beat, WorkerIdentity, WorkerRecord
 from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.workers import FORGET_AFTER_S, LOST_AFTER_S
@@ -35,7 +35,7 @@ def found(store: Store, name: str) -> WorkerRecord | None:
 def silence(store: Store, name: str, *, for_s: float) -> None:
     """Make a worker look unseen for that long."""
     table = schema.workers
-    with writing(store._transactions.engine, durable=False) as connection:
+    with write_transaction(store._transactions.engine, durable=False) as connection:
         silent = update(table).where(table.c.worker == name)
         connection.execute(silent.values(seen=table.c.seen - for_s, started=table.c.started - for_s))
 
@@ -119,7 +119,7 @@ def test_a_worker_hears_that_it_should_stop(store: Store) -> None:
     store.workers.register(identity)
     store.workers.register(other)
     for _ in range(2):
-        store.workers.ask_to_stop(identity.name)
+        store.workers.request_stop(identity.name)
     asked = found(store, identity.name)
     assert asked is not None
     assert asked.should_stop
@@ -131,7 +131,7 @@ def test_a_worker_that_starts_again_is_not_asked_to_stop(store: Store) -> None:
     """A new worker of an old name replaces the old one, and inherits nothing."""
     identity = an_identity()
     store.workers.register(identity)
-    store.workers.ask_to_stop(identity.name)
+    store.workers.request_stop(identity.name)
     store.workers.register(identity)
     assert not store.queue.beat(identity, lease_s=30.0).should_stop
     assert sum(worker.identity == identity for worker in store.workers.all()) == 1
@@ -167,12 +167,12 @@ def test_an_unknown_worker_gets_the_nearest_names(fresh_url: str) -> None:
     with open_store(fresh_url) as store:
         store.workers.register(an_identity("node7-4711-9f3c"))
         with pytest.raises(WorkerNotFoundError) as caught:
-            store.workers.ask_to_stop("node7-4711")
+            store.workers.request_stop("node7-4711")
         assert str(caught.value) == (
             'worker "node7-4711": there is no such worker: did you mean node7-4711-9f3c?'
         )
         with pytest.raises(WorkerNotFoundError) as caught:
-            store.workers.ask_to_stop("zzz")
+            store.workers.request_stop("zzz")
         assert str(caught.value) == (
             'worker "zzz": there is no such worker: `hpsearch worker list` lists the workers'
         )
@@ -183,7 +183,7 @@ def test_a_database_of_other_clients_has_no_workers(fresh_url: str) -> None:
     optuna.create_study(storage=(storage := stock_storage(fresh_url)))
     shown = make_url(fresh_url).render_as_string()
     with open_store(fresh_url, foreign=True) as store, pytest.raises(WorkerNotFoundError) as caught:
-        store.workers.ask_to_stop("node7")
+        store.workers.request_stop("node7")
     assert str(caught.value) == (
         f'worker "node7": there is no such worker: {shown} has never had any, check the URL'
     )

@@ -117,7 +117,7 @@ def test_one_column_is_refused(write_csv: WriteText, refused: Refused) -> None:
 
 def test_a_ragged_row_is_refused(write_csv: WriteText, refused: Refused) -> None:
     """A row with another number of cells is named by its line."""
-    path = write_csv("a,b,c\n1,2,3\n\n1,2\n")
+    path = write_csv("a,b,c\n1,2,3\n\n1,2\n2,3,4\n")
     assert refused(lambda: read_csv(path, target=None)) == (
         f"{path}: line 4: every row must have 3 cells, as the first has (got 2): correct the row"
     )
@@ -126,7 +126,7 @@ def test_a_ragged_row_is_refused(write_csv: WriteText, refused: Refused) -> None
 @pytest.mark.parametrize("cell", ["", "NA", "?", "null"])
 def test_a_missing_number_is_refused(cell: str, write_csv: WriteText, refused: Refused) -> None:
     """A missing input is named by line and column."""
-    path = write_csv(f"a,b,c\n1,2,3\n1,{cell},3\n")
+    path = write_csv(f"a,b,c\n1,2,3\n2,{cell},4\n")
     assert refused(lambda: read_csv(path, target=None)) == (
         f'{path}: line 3, column "b": a number is missing (got "{cell}"): fill it, or drop the row'
     )
@@ -134,7 +134,7 @@ def test_a_missing_number_is_refused(cell: str, write_csv: WriteText, refused: R
 
 def test_a_missing_number_in_the_first_row_is_no_header(write_csv: WriteText, refused: Refused) -> None:
     """A missing value does not turn a row of numbers into a header."""
-    path = write_csv("1,,3\n1,2,3\n")
+    path = write_csv("1,,3\n2,2,4\n")
     assert refused(lambda: read_csv(path, target=None)) == (
         f'{path}: line 1, column 2: a number is missing (got ""): fill it, or drop the row'
     )
@@ -153,7 +153,7 @@ def test_text_among_the_inputs_is_refused(write_csv: WriteText, refused: Refused
     path = write_csv("kind,a,b\nx,1,2\ny,3,red\n")
     assert refused(lambda: read_csv(path, target="kind")) == (
         f'{path}: line 3, column "b": inputs must be numbers (got "red"):'
-        " encode the column as numbers, or drop it"
+        ' encode the column as numbers, or leave it out with data.drop = ["b"]'
     )
 
 
@@ -181,7 +181,8 @@ def test_a_named_target_needs_a_header(write_csv: WriteText, refused: Refused) -
     path = write_csv("1,2,3\n")
     assert refused(lambda: read_csv(path, target="kind")) == (
         f'{path}: data.target must name a column of the header (got "kind", and no header):'
-        " add a header, or put the target last and leave data.target out"
+        ' add a header, set data.header = "yes" if the first line is one,'
+        " or put the target last and leave data.target out"
     )
 
 
@@ -190,7 +191,7 @@ def test_another_encoding_is_refused(tmp_path: Path, refused: Refused) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes("größe,b\n1,2\n".encode("latin-1"))
     assert refused(lambda: read_csv(path, target=None)) == (
-        f"{path}: must be text in UTF-8 (got the byte 0xf6): save it as UTF-8"
+        f'{path}: line 1: must be text in UTF-8 (got the byte 0xf6, "größe,b" in Latin-1): save it as UTF-8'
     )
 
 

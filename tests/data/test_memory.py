@@ -61,6 +61,6 @@ def test_what_does_not_fit_is_refused() -> None:
     """An array larger than memory is refused with its size and the memory's."""
     check_size(1, "x.npz")
     with pytest.raises(
-        DataError, match=r"^x\.npz: must fit into the memory that is here, .* \(got .*\): take fewer"
+        DataError, match=r"^x\.npz: must fit into the available memory, .* \(got .*\): take fewer"
     ):
         check_size(process_memory_bytes() + 2**20, "x.npz")

@@ -114,7 +114,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         "except DataError as error:\n    print(error)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.startswith("d.npz: x.npy: must fit into the memory that is here, ")
+    assert ended.stdout.startswith("d.npz: x.npy: must fit into the available memory, ")
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,10 @@ def test_an_unknown_target_is_refused(tmp_path: Path, refused: Refused) -> None:
 
 def test_a_missing_number_is_refused(tmp_path: Path, refused: Refused) -> None:
     """A null is named by column and row, and all of the column's are counted."""
-    path = _written(tmp_path, {"a": [1.0, None, None], "b": [1, 2, 3]})
+    path = _written(tmp_path, {"a": [1.0, None, None], "b": [1, 2, 1]})
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f'{path}: column "a", row 2: a number is missing (got null; 2 such in all): fill it, or drop the row'
+        f'{path}: row 2, column "a": a number is missing (got "null"; 2 such in all): fill it, or drop the row,'
+        ' or leave it out with data.drop = ["a"]'
     )
 
 
@@ -69,17 +70,17 @@ def test_a_missing_target_is_refused(tmp_path: Path, refused: Refused) -> None:
     """A null is not a class."""
     path = _written(tmp_path, {"a": [1.0, 2.0], "b": ["x", None]})
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f'{path}: column "b", row 2: a target is missing (got null; 1 such in all): fill it, or drop the row'
+        f'{path}: row 2, column "b": a target is missing (got null): fill it, or drop the row'
     )
 
 
 @pytest.mark.parametrize("value", ["red", date(2020, 1, 1)])
 def test_text_among_the_inputs_is_refused(value: object, tmp_path: Path, refused: Refused) -> None:
     """A column of text or dates is named with its first value."""
-    path = _written(tmp_path, {"a": [1], "b": [value], "c": [1]})
+    path = _written(tmp_path, {"a": [1, 2], "b": [value] * 2, "c": [1, 0]})
     assert refused(lambda: read_parquet(path, target=None)) == (
-        f'{path}: column "b", row 1: inputs must be numbers (got "{value}"):'
-        " encode the column as numbers, or drop it"
+        f'{path}: row 1, column "b": inputs must be numbers (got "{value}"; 2 such in all):'
+        ' encode the column as numbers, or leave it out with data.drop = ["b"]'
     )
 
 
@@ -109,3 +110,42 @@ def test_without_pyarrow_the_extra_is_named(
     assert refused(lambda: read_parquet(path, target=None)) == (
         f"{path}: Parquet files need pyarrow (got none): {install_command('parquet')}"
     )
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path, refused: Refused) -> None:
+    """Text, nulls, infinite numbers and a target in another notation come in one error, by row, column and number."""
+    columns = {
+        "sex": ["m", "f"] * 10,
+        "age": [None, *range(19)],
+        "rate": [float("inf"), *map(float, range(19))],
+        "price": [f"${i % 4 + 1},000" for i in range(20)],
+    }
+    path = _written(tmp_path, columns)
+    assert refused(lambda: read_parquet(path, target=None)) == (
+        f"{path}: 4 problems\n"
+        '  row 1, column "sex": inputs must be numbers (got "m"; 20 such in all): encode the column as numbers,'
+        ' or leave it out with data.drop = ["sex"]\n'
+        '  row 1, column "age": a number is missing (got "null"): fill it, or drop the row\n'
+        '  row 1, column "rate": inputs must be numbers (got "inf"): write a finite number,'
+        " or drop the row\n"
+        '  column "price": targets that are numbers must be written in digits with a decimal point (got "$1,000";'
+        ' 20 such in all): write 1000, or set data.task = "classification" if these are classes'
+    )
+
+
+@pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0"])
+@pytest.mark.parametrize("kind", [int, str])
+def test_the_index_of_pandas_is_no_input(name: str, kind: type[object], tmp_path: Path) -> None:
+    """A column that stands for the index of a data frame is left out with a note, unless `drop` is empty."""
+    columns = {
+        "a": [i / 3 for i in range(30)],
+        "y": [i % 2 for i in range(30)],
+        name: list(map(kind, range(30))),
+    }
+    raw = read_parquet(_written(tmp_path, columns), target="y")
+    assert raw.features == ("a",)
+    (note,) = raw.notes
+    assert f'column "{name}" has no name' in note
+    if kind is int:
+        assert read_parquet(_written(tmp_path, columns), target="y", drop=()).features == ("a", name)
+    assert read_parquet(_written(tmp_path, columns), target="y", drop=(name,)).notes == ()

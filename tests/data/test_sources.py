@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.sources import CATALOGUE, BuiltIn, load
+from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 
 Refused = Callable[[Callable[[], object]], str]
@@ -119,6 +120,14 @@ def test_only_tables_have_named_targets(source: str, refused: Refused) -> None:
     """A target's name is refused for a source without named columns."""
     assert refused(lambda: load(source, target="kind", environment={})) == (
         f'data.target: only columns of tables have names (got "kind" for {source}): leave it out'
+    )
+
+
+@pytest.mark.parametrize("source", ["iris", "d.npz", "d.parquet"])
+def test_only_text_has_a_header(source: str, refused: Refused) -> None:
+    """A decision about the first line is refused for a source without lines."""
+    assert refused(lambda: load(source, reading=TableReading(header="no"), environment={})) == (
+        f'data.header: only tables in text have a line for it (got "no" for {source}): leave it out'
     )
 
 

@@ -46,8 +46,8 @@ def test_huge_numbers_are_regression() -> None:
 
 
 def test_several_columns_are_regression() -> None:
-    """Without a task, several columns are regression, even of whole numbers."""
-    targets = resolve_targets(np.array([[1, 0], [0, 1], [1, 0]]), task="auto", where="x")
+    """Without a task, several columns are regression, even of whole numbers, unless each row has one 1 among 0."""
+    targets = resolve_targets(np.array([[1, 0], [1, 1], [1, 0]]), task="auto", where="x")
     assert targets.task == "regression"
     assert targets.values.shape == (3, 2)
 
@@ -120,7 +120,7 @@ def test_text_is_no_regression(refused: Refused) -> None:
 
 def test_classes_have_one_column(refused: Refused) -> None:
     """Several columns cannot be classes."""
-    assert refused(lambda: resolve_targets(np.eye(3), task="classification", where="x.npz")) == (
+    assert refused(lambda: resolve_targets(2 * np.eye(3), task="classification", where="x.npz")) == (
         "x.npz: classes must be in one column (got 3 columns):"
         ' give one class per example, or set data.task = "regression"'
     )
@@ -155,3 +155,138 @@ def test_numbers_that_are_all_the_same_are_refused(refused: Refused) -> None:
     assert refused(lambda: resolve_targets(several, task="regression", where="t.csv")) == text.format(0.5, 3)
     varied = np.array([[0.5, 1.0], [0.5, 1.5]])
     assert resolve_targets(varied, task="auto", where="t.csv").task == "regression"
+
+
+def test_rows_of_one_hot_are_classes() -> None:
+    """Rows of one 1 among 0 are the classes of their places unless the task is regression, and a note says so."""
+    rows = np.eye(4)[np.arange(40) % 3]
+    targets = resolve_targets(rows, task="auto", where="x.npz")
+    assert (targets.task, targets.classes) == ("classification", ("0", "1", "2", "3"))
+    assert targets.values.tolist() == [i % 3 for i in range(40)]
+    assert targets.notes == (
+        (
+            "data.task: targets are 4 classes, because each row has one 1 among 0:"
+            ' if they are numbers, set data.task = "regression"'
+        ),
+    )
+    assert not resolve_targets(rows.astype(np.uint8), task="classification", where="x.npz").notes
+    assert resolve_targets(rows, task="regression", where="x.npz").values.shape == (40, 4)
+    for other in (rows * 2, rows[:, :2], np.ones((4, 2))):
+        assert resolve_targets(np.r_[other, other[:1] + 1], task="auto", where="x").task == "regression"
+
+
+def test_one_hot_rows_have_two_classes(refused: Refused) -> None:
+    """There is nothing to learn if every row has its 1 in one place."""
+    rows = np.eye(3)[np.ones(5, int)]
+    assert refused(lambda: resolve_targets(rows, task="auto", where="x.npz")) == (
+        'x.npz: there must be at least two classes (got "1" alone, in all 5 examples):'
+        " add examples of another class, or name another target"
+    )
+
+
+def _counts(mean: float) -> NDArray[np.int64]:
+    return np.random.Generator(np.random.PCG64(3)).poisson(mean, 3000)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        _counts(100.0),
+        _counts(15.0).astype(float),
+        np.arange(18, 81).repeat(10),
+        np.random.Generator(np.random.PCG64(5)).integers(0, 101, 3000),
+        np.arange(600) * 1001 + 50_000,
+        (np.arange(600) % 15) * 5000 + 150_000,
+    ],
+    ids=["counts", "small counts", "ages", "scores", "different prices", "prices in steps"],
+)
+def test_counts_and_amounts_are_regression(values: NDArray[np.generic]) -> None:
+    """Many whole numbers that are no codes, or far apart, are numbers; the note tells how to make them classes."""
+    targets = resolve_targets(values, task="auto", where="x")
+    assert targets.task == "regression"
+    assert targets.notes[0].startswith("data.task: targets are numbers (regression), because ")
+    assert targets.notes[0].endswith('if they are classes, set data.task = "classification"')
+    assert resolve_targets(values, task="classification", where="x").task == "classification"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.arange(26).repeat(20), np.arange(1, 103).repeat(7), np.arange(3, 10).repeat(90), np.arange(600) % 2],
+)
+def test_codes_of_classes_are_classes(values: NDArray[np.int64]) -> None:
+    """Balanced codes from 0 or 1 without gaps, and few numbers, are classes; more than 10 with a note."""
+    targets = resolve_targets(values, task="auto", where="x")
+    assert targets.task == "classification"
+    assert len(targets.notes) == (len(targets.classes) > 10)
+    assert all(
+        note.endswith('if they are counts or amounts, set data.task = "regression"') for note in targets.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "example", "plain"),
+    [
+        (["0,5", "1,0"], "0,5", "0.5"),
+        (["$200,000", "$350,000"], "$200,000", "200000"),
+        (["12%", "8 %"], "12%", "12"),
+        (["1,000", "12"], "1,000", "1000"),
+        (["1.234,5", "2.345,5"], "1.234,5", "1234.5"),
+        (["1 000", "2 000"], "1 000", "1000"),
+        (["1_000", "2_000"], "1_000", "1000"),
+        (["3 €", "4 €"], "3 €", "3"),
+        (["1,00,000", "2,00,000"], "1,00,000", "100000"),
+    ],
+)
+def test_numbers_in_another_notation_are_no_classes(
+    texts: list[str], example: str, plain: str, refused: Refused
+) -> None:
+    """Decimal commas, separators of thousands, currencies and percent are refused with the number to write."""
+    column = np.array(texts * 30)
+    column[1] = column[0]
+    assert refused(lambda: resolve_targets(column, task="auto", where="t.csv")).startswith(
+        f't.csv: targets that are numbers must be written in digits with a decimal point (got "{example}"; '
+    )
+    assert f": write {plain}, or set data.task" in refused(
+        lambda: resolve_targets(column, task="auto", where="t.csv")
+    )
+    assert refused(lambda: resolve_targets(column, task="regression", where="t.csv")) == (
+        f't.csv: targets of a regression must be numbers (got "{example}"): write {plain},'
+        ' or set data.task = "classification"'
+    )
+    assert len(resolve_targets(column, task="classification", where="t.csv").classes) == 2
+
+
+@pytest.mark.parametrize(
+    "texts", [["10-20", "20-30"], ["1st", "2nd"], ["01.02.2020", "02.02.2020"], ["1.2.3", "v2"]]
+)
+def test_names_with_digits_are_classes(texts: list[str]) -> None:
+    """Ranges, ordinals, dates and versions are no numbers."""
+    assert resolve_targets(np.array(texts * 5), task="auto", where="t.csv").classes == tuple(texts)
+
+
+def test_numbers_but_for_a_few_are_refused(refused: Refused) -> None:
+    """One text among many numbers does not make them classes."""
+    texts = np.array([*(str(i / 4) for i in range(99)), "12.5x"])
+    assert refused(lambda: resolve_targets(texts, task="auto", where="t.csv")) == (
+        't.csv: targets must be all numbers or all classes (got "12.5x" in 1 of 100 rows, and numbers in the others):'
+        ' correct these rows, or set data.task = "classification" if all are classes'
+    )
+
+
+def test_classes_that_look_like_mistakes_are_noted() -> None:
+    """Names that differ in case or spaces only, and classes of one example, are named."""
+    texts = np.array(["Ham", "ham", "not spam", "not  Spam"] * 9 + ["rare"])
+    assert resolve_targets(texts, task="auto", where="t.csv").notes == (
+        (
+            'data.target: classes differ in case or spaces only (got "Ham" (9), "ham" (9)):'
+            " write them in one way if they are one class"
+        ),
+        (
+            'data.target: classes differ in case or spaces only (got "not  Spam" (9), "not spam" (9)):'
+            " write them in one way if they are one class"
+        ),
+        (
+            'data.target: a class must have two examples to be learned and validated (got one of "rare"):'
+            " add examples, or drop these rows"
+        ),
+    )

@@ -146,7 +146,7 @@ def test_a_run_whose_workers_are_stopped_says_so(folder: "Folder", store: Store)
     with folder.start("study", "run", "long", "--workers", "2") as process:
         wait_until(lambda: sum(bool(w.running) for w in store.workers.all()) == 2, "both workers train")
         for worker in store.workers.all():
-            store.workers.ask_to_stop(worker.identity.name)
+            store.workers.request_stop(worker.identity.name)
         assert process.wait(60) == 1
         assert process.stderr is not None
         error = process.stderr.read().splitlines()[-1]

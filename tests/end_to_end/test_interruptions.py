@@ -85,7 +85,7 @@ def test_ctrl_c_twice_stops_at_once(
     workers_of: Callable[["subprocess.Popen[str]"], list[int]],
     wait_until_gone: Callable[[list[int]], None],
 ) -> None:
-    """Ctrl-C twice ends with 130 and leaves no process and no trial behind."""
+    """Ctrl-C twice ends with 130 and leaves no process and no running trial."""
     with folder.start("study", "run", "long.toml", "--workers", "2") as process:
         folder.wait_for_trials(process, 4)
         workers = workers_of(process)

@@ -35,7 +35,7 @@ def stock_server(url: str) -> Iterator[str]:
 
 
 def test_a_stock_server_draws_what_is_published(browser: Browser, tmp_path: Path) -> None:
-    """Our figures are drawn on the study's page, and the notes of study and trial show what they say, not how."""
+    """Our figures are drawn on the study's page, and the notes of study and trial are rendered from Markdown."""
     url = f"sqlite:///{tmp_path}/studies.db"
     with open_store(url) as store:
         publish(url, take_snapshot(store, populate(store, synthetic.synthetic(60))))

@@ -63,7 +63,7 @@ def test_a_killed_test_is_finished_for_its_configuration(
 def test_an_opening_while_somebody_is_asked_counts(
     make_folder: Callable[[Mapping[str, str]], "Folder"],
 ) -> None:
-    """Whoever says yes after another trial was opened is told of that one, and nothing of their own is trained."""
+    """A confirmation after another trial was opened reports that trial, and trains nothing."""
     folder = make_folder({"sealed.toml": STUDY.replace("epochs = 25", "epochs = 1")})
     assert folder.run("study", "run", "sealed.toml", "--workers", "1").returncode == 0
     terminal, keyboard = pty.openpty()

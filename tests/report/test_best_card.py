@@ -127,8 +127,8 @@ def test_without_fresh_seeds_the_best_is_uncertain() -> None:
         card = best_card(one)
         assert card is not None
         assert card.repeated == ()
-        assert "Not sure yet" in card.sure
-        assert "`hpsearch study confirm digits`" in card.sure
+        assert "Not sure yet" in card.certainty
+        assert "`hpsearch study confirm digits`" in card.certainty
 
 
 def test_the_card_has_the_results_of_fresh_seeds() -> None:
@@ -138,8 +138,8 @@ def test_the_card_has_the_results_of_fresh_seeds() -> None:
     assert card is not None
     assert (card.number, card.value) == (1, "0.940")
     assert [one.number for one in card.repeated] == [1, 0, 2]
-    assert card.sure == sentence(card.repeated)
-    assert card.sure.startswith("Trial 1 is better than all others")
+    assert card.certainty == sentence(card.repeated)
+    assert card.certainty.startswith("Trial 1 is better than all others")
 
 
 def test_the_test_part_is_sealed_opened_or_absent() -> None:

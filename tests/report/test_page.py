@@ -13,8 +13,9 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.page import render
 from hpsearch.report.parts import text_with_code
 from hpsearch.report.request import ReportRequest
+from hpsearch.verdicts import DIAGNOSED, Cause
 from tests.report import synthetic
-from tests.report.synthetic import SPECIAL
+from tests.report.synthetic import SPECIAL, finding
 
 VOID = {"meta", "link", "br", "input", "img"}
 
@@ -193,6 +194,19 @@ def test_the_table_of_verdicts_states_what_it_counts(study: Snapshot) -> None:
         "all trials with the verdict; evidence is the median. Complete and audited trials were not stopped, and"
         in render(study)
     )
+
+
+def test_the_table_of_verdicts_counts_the_faults_of_outranked_trials(study: Snapshot) -> None:
+    """The row of outranked trials counts those in which diagnosis found a fault too."""
+    evidence = {DIAGNOSED + Cause.DEAD_RELU_TOTAL: 0.95}
+    trials = [
+        replace(trial, finding=finding(Cause.OUTRANKED, evidence=evidence))
+        if trial.verdict is Cause.OUTRANKED
+        else trial
+        for trial in study.trials
+    ]
+    count = sum(trial.verdict is Cause.OUTRANKED for trial in trials)
+    assert f"(of them {count} also dead_relu_total)" in render(replace(study, trials=tuple(trials)))
 
 
 def test_options_of_commands_are_not_broken_at_their_hyphens() -> None:

@@ -147,7 +147,7 @@ def test_a_trial_with_given_parameters_takes_no_point_of_the_grid(spec_of: SpecO
 
 
 def test_optunas_own_grid_sampler_reads_our_points(spec_of: SpecOf) -> None:
-    """The attributes of our trials tell a stock client which points are done."""
+    """A stock client reads from our trials' attributes which points are done."""
     spec = spec_of("grid", sampler=SamplerSpec(name="grid", points=2))
     searcher, stock = Searcher(spec), GridSampler(grid(spec))
     study = optuna.create_study(sampler=stock)

@@ -75,8 +75,8 @@ def fault(cause: Exception, *, lost: bool = False) -> DBAPIError:
         (
             psycopg.ProgrammingError('invalid connection option "bogus"'),
             (
-                'the URL asks for what cannot be (invalid connection option "bogus"): '
-                "check its port, and what stands behind the ?"
+                'the server refuses a part of the URL (invalid connection option "bogus"): '
+                "check the port, and the options after the ?"
             ),
         ),
         (
@@ -128,10 +128,10 @@ def test_what_the_user_can_put_right_is_said_in_their_words(cause: Exception, me
             pymysql.OperationalError(2003, "Can't connect ([Errno 104] Connection reset by peer)"),
             "it closed the connection",
         ),
-        (psycopg.OperationalError("connection failed: No route to host"), "no way to its host"),
+        (psycopg.OperationalError("connection failed: No route to host"), "its host cannot be reached"),
         (
             pymysql.OperationalError(2003, "Can't connect ([Errno 101] Network is unreachable)"),
-            "no way to its host",
+            "its host cannot be reached",
         ),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_server_that_cannot_do_it_now_may_do_it_later(cause: Exception) -> Non
 
 
 def test_a_line_that_was_cut_is_no_wrong_option() -> None:
-    """What a TLS library says when its connection ends is not taken for a fault of the certificates."""
+    """A TLS library's message about a closed connection is no certificate error."""
     cause = psycopg.OperationalError("SSL error: certificate unknown: unexpected eof while reading")
     assert type(translated(fault(cause, lost=True), ADDRESS)) is StorageUnavailableError
 

@@ -9,18 +9,18 @@ from sqlalchemy import event, text
 from hpsearch.errors import StorageError
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.drivers import CONNECT_WITHIN_S, check_options, connect_within_s
-from hpsearch.storage.engine import close_connections, make_engine, reading, writing
+from hpsearch.storage.engine import close_connections, make_engine, read_transaction, write_transaction
 from hpsearch.worker.shutdown import StopNowError
 
 
 def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> None:
-    """Whoever is at work continues, and what was closed meanwhile is not left to the garbage collector.
+    """Threads in a transaction continue, and closed connections are not left to the garbage collector.
 
     Optuna calls `remove_session` at the end of each thread of `optimize(n_jobs=...)`, beside those that continue.
     """
     (tmp_path / "x.db").touch()
     engine = make_engine(parse_address(f"sqlite:///{tmp_path / 'x.db'}"))
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         in_use = connection.connection.driver_connection
         close_connections(engine)
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
@@ -28,7 +28,7 @@ def test_connections_in_use_are_closed_when_they_come_back(tmp_path: Path) -> No
     with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
         in_use.execute("SELECT 1")
     for _ in range(2):
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             kept = connection.connection.driver_connection
             assert connection.execute(text("SELECT 1")).scalar_one() == 1
     assert kept is not None
@@ -40,7 +40,7 @@ def test_a_commit_that_is_interrupted_holds_no_lock(tmp_path: Path) -> None:
     """A signal, or a full disk, in the middle of a commit undoes it, and the next transaction begins at once."""
     (tmp_path / "x.db").touch()
     engine = make_engine(parse_address(f"sqlite:///{tmp_path / 'x.db'}"))
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         connection.execute(text("CREATE TABLE t (n INTEGER)"))
     interruptions = [StopNowError("the second signal")]
 
@@ -49,9 +49,9 @@ def test_a_commit_that_is_interrupted_holds_no_lock(tmp_path: Path) -> None:
             raise interruptions.pop()
 
     event.listen(engine, "commit", interrupt)
-    with pytest.raises(StopNowError), writing(engine, durable=False) as connection:
+    with pytest.raises(StopNowError), write_transaction(engine, durable=False) as connection:
         connection.execute(text("INSERT INTO t VALUES (1)"))
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         connection.execute(text("INSERT INTO t VALUES (2)"))
         assert connection.execute(text("SELECT n FROM t")).scalars().all() == [2]
     close_connections(engine)

@@ -53,7 +53,7 @@ def test_a_statement_that_is_wrong_is_not_waited_for(state: str) -> None:
     ],
 )
 def test_a_code_has_one_meaning(cause: Exception, kind: Kind | None) -> None:
-    """What people may do to a running server has its own kind, whatever words the server uses."""
+    """Each action on a running server has its own kind of error, for any wording of the server."""
     assert kind_of(cause) is kind
 
 

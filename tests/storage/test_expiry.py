@@ -43,7 +43,7 @@ def looks(watch: Watch, doubt: Doubt, times: list[float]) -> list[bool]:
 def test_how_long_a_lease_must_stand_still(
     seen_s: float | None, until_s: float, now_s: float, expected: float, *, is_gone: bool
 ) -> None:
-    """Half its length, no time if nobody is there to renew it, and a whole lease if the clock was set back."""
+    """Half its length, no time if its worker is gone, and a whole lease if the clock was set back."""
     assert quiet_s(until_s=until_s, seen_s=seen_s, now_s=now_s, is_gone=is_gone) == expected
 
 

@@ -45,7 +45,7 @@ def strangers_folder() -> Iterator[Path]:
 
 
 def refusal(path: Path) -> str:
-    """Return what opening the file says, its URL left out."""
+    """Return the message of opening the file, without its URL."""
     with pytest.raises(StorageError) as caught:
         open_store(f"sqlite:///{path}")
     return str(caught.value).removeprefix(f"sqlite:///{path}: ")
@@ -197,17 +197,17 @@ def as_owner(folder: Path) -> Iterator[None]:
 
 
 def test_a_path_that_cannot_be_looked_at_is_refused(strangers_folder: Path) -> None:
-    """If a folder may not be entered, or a name is too long, nobody can tell what is there."""
+    """If a folder may not be entered, or a name is too long, the content is unknown."""
     remedy = "check its name, and the mode of the folders above it"
-    assert refusal(strangers_folder / "closed/x.db") == f"cannot be looked at (Permission denied): {remedy}"
+    assert refusal(strangers_folder / "closed/x.db") == f"cannot be accessed (Permission denied): {remedy}"
     told = refusal(strangers_folder / f"{'x' * 300}.db")
-    assert told == "cannot be looked at (File name too long): give a shorter one"
+    assert told == "cannot be accessed (File name too long): give a shorter one"
 
 
 def test_a_file_that_another_process_keeps_locked_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock that nobody gives back is an error in the end, not a wait forever."""
+    """A lock that is never released is an error in the end, not an endless wait."""
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0)
     url = f"sqlite:///{tmp_path / 'x.db'}"
     with open_store(url) as store:

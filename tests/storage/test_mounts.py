@@ -53,7 +53,7 @@ def test_the_nearest_mount_decides(path: str, mount: tuple[str, str] | None) -> 
 def test_a_database_on_a_network_file_system_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No file is made there, also behind a link, and the message names the file system and what to do instead."""
+    """No file is made there, also through a link, and the message names the file system and what to do instead."""
     away = tmp_path / "away"
     away.mkdir()
     (tmp_path / "link").symlink_to(away)
@@ -65,7 +65,7 @@ def test_a_database_on_a_network_file_system_is_refused(
         with pytest.raises(StorageError) as caught:
             open_store(url)
         assert str(caught.value) == (
-            f"{url}: must not lie on a network file system, where SQLite's locks do not hold "
+            f"{url}: must not lie on a network file system, where SQLite's locks do not work "
             f"(got nfs at {away}): choose a local disk, or PostgreSQL or MariaDB"
         )
     assert list(away.iterdir()) == []
@@ -73,7 +73,7 @@ def test_a_database_on_a_network_file_system_is_refused(
 
 
 def test_what_cannot_be_seen_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Linux's table, and behind links that lead in a circle, nothing is known."""
+    """Without Linux's table, and for circular links, the result is None."""
     monkeypatch.setattr(address, "_MOUNTS", tmp_path / "missing")
     assert network_mount_of(tmp_path / "hpsearch.db") is None
     monkeypatch.undo()

@@ -28,7 +28,7 @@ def test_series_survive_as_float32(series: dict[str, list[float]]) -> None:
 
 
 def test_series_are_stored_in_little_endian_float32() -> None:
-    """The format is fixed, whatever machine wrote it: a line of JSON, then the numbers, compressed."""
+    """The format is the same on every machine: a line of JSON, then the numbers, compressed."""
     payload = pack_series({"a": [1.0, 1e39], "b": [math.nan, -0.5]})
     header, _, body = zlib.decompress(payload).partition(b"\n")
     assert json.loads(header) == {"names": ["a", "b"], "length": 2}
@@ -43,7 +43,7 @@ def test_series_of_unequal_length_are_a_bug() -> None:
 
 
 def hostile_payloads() -> dict[str, bytes]:
-    """Return bytes that are no series, each with the words that say why."""
+    """Return bytes that are no series, each with the expected reason."""
     header = json.dumps({"names": ["a"], "length": 2}).encode() + b"\n"
     good = header + bytes(8)
     return {
@@ -67,7 +67,9 @@ def hostile_payloads() -> dict[str, bytes]:
 def test_bytes_that_are_no_series_are_refused(why: str) -> None:
     """Damaged bytes, and few that expand to many, are named, and no more than the bound is ever expanded."""
     tracemalloc.start()
-    with pytest.raises(StorageError, match=rf"^series: {why}.*: it is damaged, or not of hpsearch; see `"):
+    with pytest.raises(
+        StorageError, match=rf"^series: {why}.*: it is damaged, or another program wrote it; see `"
+    ):
         unpack_series(SERIES_FORMAT, hostile_payloads()[why])
     assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
     tracemalloc.stop()
@@ -102,7 +104,7 @@ def test_text_that_is_no_finding_is_refused(text: str) -> None:
 
 
 def test_series_of_a_newer_format_are_refused() -> None:
-    """A format that this version does not know is not guessed at."""
+    """An unknown format is refused."""
     with pytest.raises(StorageError) as caught:
         unpack_series(2, b"")
     assert str(caught.value) == "series: format must be at most 1 (got 2): use a newer hpsearch"
@@ -123,13 +125,13 @@ def test_series_of_a_newer_format_are_refused() -> None:
     )
 )
 def test_findings_survive(finding: Finding) -> None:
-    """Every finding comes back equal, whatever its numbers are."""
+    """Every finding is read back equal, with any numbers."""
     text = pack_finding(finding)
     assert repr(unpack_finding(text)) == repr(finding)
 
 
 def test_findings_are_json_that_every_program_reads() -> None:
-    """NaN and infinity, which JSON does not know, stand as their names."""
+    """NaN and infinity, which JSON lacks, are written as their names."""
     finding = Finding(
         cause=Cause.EXPLODING,
         confidence=1.0,
@@ -142,7 +144,7 @@ def test_findings_are_json_that_every_program_reads() -> None:
 
 
 def test_findings_of_a_newer_version_are_read_as_far_as_they_are_known() -> None:
-    """A key that a later version adds to findings keeps nobody from reading them."""
+    """A key that a later version adds to findings does not prevent reading them."""
     finding = Finding(cause=Cause.HEALTHY, confidence=1.0, first_step=0, evidence={}, remedy="")
     raw = {**json.loads(pack_finding(finding)), "mood": "good"}
     assert unpack_finding(json.dumps(raw)) == finding

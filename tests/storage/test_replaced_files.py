@@ -29,7 +29,7 @@ def back_up(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a database with what SQLite keeps beside it."""
+    """Remove a database with SQLite's files next to it."""
     for name in (path, f"{path}-wal", f"{path}-shm"):
         Path(name).unlink(missing_ok=True)
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_gone_is_waited_for(tmp_path: Path) -> None:
         with pytest.raises(StorageUnavailableError) as caught:
             lab.claim(1)
         assert str(caught.value) == (
-            f"sqlite:///{path}: the file is gone: put it back, or stop what works on it"
+            f"sqlite:///{path}: the file is gone: restore it, or stop the processes that use it"
         )
         assert not path.exists()
         shutil.copy(copy, path)

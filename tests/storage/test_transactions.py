@@ -41,7 +41,7 @@ def test_a_transaction_that_cannot_begin_or_end_is_tried_again(
             raise failure
 
     def insert() -> int:
-        for one_try, transaction in transactions.writing(durable=True):
+        for one_try, transaction in transactions.write_tries(durable=True):
             with one_try, transaction as connection:
                 seen.append(connection)
                 connection.execute(text("INSERT INTO t VALUES (1)"))

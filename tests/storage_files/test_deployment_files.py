@@ -91,7 +91,7 @@ def _nouns() -> set[str]:
 
 
 def _unknown(arguments: list[str]) -> list[str]:
-    """Return those among the arguments that the command line does not know."""
+    """Return those among the arguments that the command line lacks."""
     command: Any = typer.main.get_command(app)
     words = list(arguments)
     while hasattr(command, "commands"):
@@ -171,7 +171,7 @@ def test_postgresql_is_set_up_alike_everywhere(folder: Path) -> None:
 
 
 def test_the_servers_own_limits_are_those_that_workers_set(folder: Path) -> None:
-    """Behind a pooler a worker's SET is lost, so the database sets the same limits."""
+    """With a pooler a worker's SET is lost, so the database sets the same limits."""
     for path in (folder / "kubernetes/postgres-user.sh", folder / "README.md"):
         for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
             setting = f"ALTER ROLE hpsearch IN DATABASE hpsearch SET {name} = '{BUSY_TIMEOUT_S}s';"

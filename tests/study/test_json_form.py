@@ -157,3 +157,14 @@ def test_keys_of_a_newer_version_are_refused_in_dimensions() -> None:
         raw["search"][i]["novelty"] = 1
         with pytest.raises(ValueError, match=r"unknown keys \['novelty'\]"):
             spec_from_json(json.dumps(raw))
+
+
+def test_a_study_without_header_and_drop_reads_tables_as_before() -> None:
+    """A study of an older version takes a first line of numbers for an example, and drops no column."""
+    raw = json.loads(spec_to_json(StudySpec(name="x", data=DataSpec(source="x.csv"))))
+    del raw["data"]["header"], raw["data"]["drop"]
+    data = spec_from_json(json.dumps(raw)).data
+    assert (data.header, data.drop) == ("text", ())
+    for drop in (None, (), ("id",)):
+        study = StudySpec(name="x", data=DataSpec(source="x.csv", drop=drop))
+        assert spec_from_json(spec_to_json(study)) == study

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.study.messages import (
-    counted,
     did_you_mean,
+    format_count,
     format_number,
     format_size,
     key_path,
@@ -134,9 +134,15 @@ def test_nothing_is_suggested_without_a_similar_name(word: str) -> None:
     assert nearest(word, ["validation_accuracy", "validation_loss", "percentile"]) is None
 
 
-def test_a_count_has_its_noun() -> None:
-    """Only the number 1 has the singular."""
-    assert [counted(count, "trial") for count in (0, 1, 2)] == ["0 trials", "1 trial", "2 trials"]
+def test_counts_have_their_noun() -> None:
+    """One trial is singular, none is a word, thousands have a comma."""
+    assert [format_count(n, "trial") for n in (0, 1, 2, 5000)] == [
+        "no trials",
+        "1 trial",
+        "2 trials",
+        "5,000 trials",
+    ]
+    assert format_count(1234) == "1,234"
 
 
 @given(st.text(), st.lists(st.sampled_from(KEYS), unique=True))

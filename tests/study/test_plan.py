@@ -44,7 +44,6 @@ def test_the_plan_of_the_main_job() -> None:
     assert planned(DIGITS) == Plan(
         name="digits",
         trials=200,
-        training_examples=1438,
         inputs=64,
         outputs=10,
         epochs=Span(least=20, most=20),
@@ -152,7 +151,7 @@ def test_samplers_in_words(sampler: SamplerSpec, text: str) -> None:
     [
         (PruningSpec(diagnosis=False, rank="none"), "none"),
         (PruningSpec(rank="none"), FATAL),
-        (PruningSpec(startup_trials=1, warmup_epochs=0), f"{FATAL}; median after 1 trial and 0 epochs"),
+        (PruningSpec(startup_trials=1, warmup_epochs=0), f"{FATAL}; median after 1 trial and no epochs"),
         (PruningSpec(diagnosis=False, rank="asha"), "asha with reduction factor 4"),
         (
             PruningSpec(rank="percentile", percentile=12.5),

@@ -86,9 +86,9 @@ WRONG: list[tuple[str, object, str]] = [
     ("pruning.percentile", 0, "must be a number above 0 and at most 100 (got 0)"),
     ("pruning.reduction_factor", 1, "must be a whole number from 2 to 1000 (got 1)"),
     ("pruning.audit", 1.5, "must be a number from 0 to 1 (got 1.5)"),
-    ("pruning.fatal", "overfit", 'must be a list of causes (got "overfit"): write ["overfit"]'),
-    ("pruning.fatal", "all", 'must be a list of causes (got "all")'),
-    ("pruning.expected", {"overfit": True}, "must be a list of causes (got { overfit = true })"),
+    ("pruning.fatal", "overfit", 'must be a list of verdicts (got "overfit"): write ["overfit"]'),
+    ("pruning.fatal", "all", 'must be a list of verdicts (got "all")'),
+    ("pruning.expected", {"overfit": True}, "must be a list of verdicts (got { overfit = true })"),
     ("sampler.points", 1, "must be a whole number from 2 to 10000 (got 1)"),
 ]
 
@@ -183,7 +183,7 @@ def test_every_value_is_valid_or_has_a_problem(path: str, raw: Any) -> None:
 def test_only_diagnosed_causes_are_allowed(raw: list[object], messages: list[str]) -> None:
     """A wrong cause is reported at its place, with a similar one; causes from outside a network are refused."""
     words = {
-        "rule": "must be a cause that diagnosis can find in a network",
+        "rule": "must be a verdict that diagnosis can find in a network",
         "known": f"known are {', '.join(DIAGNOSED_CAUSES)}",
     }
     assert [str(p) for p in Causes().problems("x", raw)] == [text.format(**words) for text in messages]

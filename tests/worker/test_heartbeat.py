@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from hpsearch.storage.engine import reading
+from hpsearch.storage.engine import read_transaction
 from hpsearch.storage.records import StoredStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.trials import TrialState
@@ -41,7 +41,7 @@ def heart(
 
 def lease_until_s(store: Store) -> float:
     """Return the expiry of the lease of trial 0."""
-    with reading(store._transactions.engine) as connection:
+    with read_transaction(store._transactions.engine) as connection:
         found = connection.execute(text("SELECT lease_until FROM hpsearch_trials WHERE number = 0"))
         until_s: float = found.scalar_one()
         return until_s
@@ -86,8 +86,8 @@ def test_a_remote_request_to_stop_reaches_the_worker(store: Store) -> None:
     """A worker that is asked to stop through the database stops."""
     stop = StopRequest()
     with heart(store, stop=stop):
-        store.workers.ask_to_stop("ann")
-        wait_until(lambda: stop.is_asked, "the worker hears of it")
+        store.workers.request_stop("ann")
+        wait_until(lambda: stop.is_requested, "the worker hears of it")
     assert (stop.signal, stop.exit_code) == (None, 0)
 
 
@@ -113,4 +113,4 @@ def test_an_error_in_the_heartbeat_ends_the_worker(store: Store) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), heart(store, tokens=broken, stop=stop):
-        wait_until(lambda: stop.is_asked, "the worker is asked to stop")
+        wait_until(lambda: stop.is_requested, "the worker is asked to stop")

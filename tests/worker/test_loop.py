@@ -81,7 +81,7 @@ def test_a_drained_worker_hands_its_trials_back(url: str) -> None:
     thread.start()
     while bench.progress().finished < 3:
         thread.join(0.01)
-    stop.ask()
+    stop.request()
     thread.join(60)
     halted = bench.progress()
     assert not thread.is_alive()

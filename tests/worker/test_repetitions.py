@@ -102,7 +102,7 @@ def test_a_stop_loses_only_the_cohort_in_training(study: PreparedStudy) -> None:
     planned = repetitions(study, TRIALS, {11: [3, 5], 12: [3, 5]}, rows=2)
     batches = train(study, planned, part="validation", stop=stop)
     assert [one.number for one in next(batches)] == [3, 5]
-    stop.ask()
+    stop.request()
     assert list(batches) == []
 
 

@@ -108,6 +108,19 @@ def test_another_version_of_hpsearch_is_a_reason(bench: Bench) -> None:
     assert any(version in reason for reason in difference.reasons)
 
 
+@pytest.mark.parametrize(("more", "is_older"), [({}, True), ({"training_loss": 9.0}, False)])
+def test_measurements_of_an_earlier_version_are_a_reason(
+    bench: Bench, more: dict[str, float], *, is_older: bool
+) -> None:
+    """If only measurements on small minibatches differ, the reason is an earlier version, and not another machine."""
+    own = stored(bench, 0)
+    shifted = {name: [value, *own.series[name][1:]] for name, value in {"logit_max": 9.0, **more}.items()}
+    difference = replay(replace(own, series={**own.series, **shifted}), ReplayRequest()).check.difference
+    assert difference is not None
+    assert difference.reasons[0].startswith("an earlier hpsearch stored it") is is_older
+    assert any("worker ann" in reason for reason in difference.reasons) is not is_older
+
+
 def test_settings_make_a_second_run(bench: Bench) -> None:
     """The same trial with one setting changed has the same first weights, and trains all its epochs."""
     trial = pruned(bench)

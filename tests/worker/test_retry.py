@@ -8,10 +8,10 @@ from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest
 
-GONE = StorageUnavailableError("postgresql://node1/d: the server does not answer")
+DELETED = StorageUnavailableError("postgresql://node1/d: the server does not answer")
 
 
-def failing(times: int, log: list[str], *, error: Exception = GONE) -> Callable[[], str]:
+def failing(times: int, log: list[str], *, error: Exception = DELETED) -> Callable[[], str]:
     """Return work that fails `times` times before it succeeds, and records each try."""
 
     def work() -> str:
@@ -42,7 +42,7 @@ def test_an_outage_is_reported_once_and_waited_for() -> None:
     log: list[str] = []
     assert reconnect(said).call(failing(3, log), between=lambda: log.append("between")) == "done"
     assert log == ["try", *["between", "try"] * 3]
-    assert said == [str(GONE)]
+    assert said == [str(DELETED)]
 
 
 def test_the_work_in_between_must_succeed_too() -> None:
@@ -72,14 +72,14 @@ def test_retries_have_an_end() -> None:
     log: list[str] = []
     with pytest.raises(StorageUnavailableError) as caught:
         reconnect([], longest_s=0.0).call(failing(99, log))
-    assert caught.value is GONE
+    assert caught.value is DELETED
     assert len(log) == 2
 
 
 def test_a_request_to_stop_leaves_one_last_try() -> None:
     """After a request to stop there is one more try, to store finished work."""
     stop = StopRequest()
-    stop.ask()
+    stop.request()
     assert reconnect([], stop).call(failing(1, [])) == "done"
     log: list[str] = []
     with pytest.raises(StorageUnavailableError):

@@ -15,9 +15,9 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
 from hpsearch.worker import service
-from hpsearch.worker.loop import print_nothing
 from hpsearch.worker.preparation import prepare_study
 from hpsearch.worker.service import ServiceOptions
+from hpsearch.worker.shutdown import do_nothing
 
 SPEC = StudySpec(
     name="iris",
@@ -45,7 +45,7 @@ class Bench:
         study = self.store.studies.create(prepared.spec, fingerprint=prepared.data.fingerprint)
         return self.store.studies.set_priority(study, priority)
 
-    def work(self, study: str | None = None, *, notify: Callable[[str], None] = print_nothing) -> list[str]:
+    def work(self, study: str | None = None, *, notify: Callable[[str], None] = do_nothing) -> list[str]:
         """Work until nothing is left to do, and return the worker's messages about studies."""
         self.messages.clear()
 
@@ -200,7 +200,7 @@ def test_a_study_with_other_data_is_skipped(bench: Bench) -> None:
     bench.run("UPDATE hpsearch_studies SET fingerprint = 'feedbeef'")
     refusal = (
         f'study "other": its data has the fingerprint feedbeef (got {study.fingerprint} from '
-        f"{prepare_study(SPEC).data.origin}): bring back the data that the study was created with, "
+        f"{prepare_study(SPEC).data.origin}): restore the data that the study was created with, "
         "or create another study"
     )
     with pytest.raises(FingerprintError) as caught:

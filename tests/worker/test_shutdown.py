@@ -28,9 +28,9 @@ def test_one_signal_drains_and_two_stop(number: signal.Signals) -> None:
     """The first SIGINT or SIGTERM asks to drain; the second ends the worker immediately."""
     stop = StopRequest()
     stop.listen()
-    before = stop.is_asked
+    before = stop.is_requested
     os.kill(os.getpid(), number)
-    assert (before, stop.is_asked, stop.signal) == (False, True, number)
+    assert (before, stop.is_requested, stop.signal) == (False, True, number)
     with pytest.raises(StopNowError):
         os.kill(os.getpid(), number)
 
@@ -40,7 +40,7 @@ def test_a_third_signal_interrupts_no_hand_back() -> None:
     """After the second one, and in sections that must not be interrupted, signals are only requests."""
     stop = StopRequest()
     stop.listen()
-    with stop.undisturbed():
+    with stop.shield():
         for _ in range(3):
             signal.raise_signal(signal.SIGTERM)
     handed_back = []
@@ -60,15 +60,15 @@ def test_a_third_signal_interrupts_no_hand_back() -> None:
 
 def test_a_worker_whose_parent_is_gone_drains() -> None:
     """The end of the parent process is a request to stop; a running parent is not."""
-    assert not StopRequest(parent=os.getppid()).is_asked
-    assert StopRequest(parent=os.getpid()).is_asked
+    assert not StopRequest(parent=os.getppid()).is_requested
+    assert StopRequest(parent=os.getpid()).is_requested
 
 
 def test_waiting_ends_with_a_request() -> None:
     """A request ends a wait early, and the wait returns True."""
     stop = StopRequest()
     assert not stop.wait(0.001)
-    stop.ask()
+    stop.request()
     assert stop.wait(60)
 
 
@@ -102,7 +102,7 @@ IN_A_DRIVER = """
 
 BY_SIGNAL = "signal.raise_signal(signal.SIGTERM)"
 BY_HANGUP = "signal.raise_signal(signal.SIGHUP); signal.raise_signal(signal.SIGHUP)"
-BY_CALL = "stop.ask()"
+BY_CALL = "stop.request()"
 
 
 def run(*, ask: str, work: str, hand_back: str = "", within_s: float = 0.1) -> tuple[int, str]:
@@ -131,9 +131,9 @@ def test_a_program_of_others_is_not_ended() -> None:
     """In a program that is not ours, the trials are handed back in time, and the program goes on."""
     stop, handed_back = StopRequest(), threading.Event()
     with DrainWatch(stop, hand_back=handed_back.set, within_s=0.1, ends_process=False):
-        stop.ask()
+        stop.request()
         assert handed_back.wait(30)
-    assert stop.is_asked
+    assert stop.is_requested
 
 
 @pytest.mark.parametrize(("ask", "within_s"), [(BY_SIGNAL, 60.0), ("pass", 0.0)])

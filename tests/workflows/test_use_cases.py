@@ -11,11 +11,11 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import open_store
 from hpsearch.trials import Trial, TrialState
 from hpsearch.worker.replay import ReplayRequest
-from hpsearch.worker.shutdown import StopRequest
+from hpsearch.worker.shutdown import StopRequest, do_nothing
 from hpsearch.workflows import studies
 from hpsearch.workflows.confirmation import confirm
 from hpsearch.workflows.diagnosis import diagnose
-from hpsearch.workflows.listener import Listener, Show, ignore
+from hpsearch.workflows.listener import Listener, Show
 from hpsearch.workflows.narrowing import Narrowing, follow_up, narrow
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import open_test_part
@@ -104,7 +104,7 @@ def test_progress_goes_to_the_listener(url: str, file: Path) -> None:
     def watch(study: StoredStudy, stop: StopRequest, notes: Sequence[str]) -> AbstractContextManager[Show]:
         watched.append(study.spec.name)
         assert stop is begun[0]
-        return nullcontext(ignore)
+        return nullcontext(do_nothing)
 
     listener = Listener(notify=said.append, stage=stage, begin=begun.append, watch=watch)
     done = run(str(file), RunOptions(url=url, workers=1, trials=2), listener=listener)
@@ -117,7 +117,7 @@ def test_progress_goes_to_the_listener(url: str, file: Path) -> None:
 def test_a_run_that_is_stopped_has_a_problem(url: str, file: Path) -> None:
     """A run that is asked to stop before it begins returns the current state, and why it is not done."""
     stop = StopRequest()
-    stop.ask()
+    stop.request()
     done = run(str(file), RunOptions(url=url, workers=1), stop=stop)
     assert not done.progress.is_done
     assert done.problem is not None

@@ -67,7 +67,7 @@ class TokenGuard:
     def _refusal_for_now(wait_s: float) -> Response:
         return refusal(
             HTTPStatus.TOO_MANY_REQUESTS,
-            "Too many wrong tokens came from this address: wait a moment, then give the right one.",
+            "Too many wrong tokens came from this address: wait a moment, then send the right one.",
             {"Retry-After": str(math.ceil(wait_s)), **_NO_STORE},
         )
 
@@ -75,7 +75,7 @@ class TokenGuard:
     def _refusal() -> Response:
         return refusal(
             HTTPStatus.UNAUTHORIZED,
-            "A token is needed: open this address with ?token=TOKEN after it, or give the token as the password. "
+            "This dashboard requires a token: add ?token=TOKEN to the address, or enter the token as the password. "
             "Programs send `Authorization: Bearer TOKEN`.",
             {"WWW-Authenticate": 'Basic realm="hpsearch", charset="UTF-8"', **_NO_STORE},
         )

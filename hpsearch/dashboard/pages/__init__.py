@@ -20,7 +20,7 @@ from hpsearch.dashboard.links import (
 )
 from hpsearch.report import parts
 from hpsearch.report.figures.catalogue import Exhibit
-from hpsearch.report.page import Serving, document
+from hpsearch.report.page import ServerParts, document
 from hpsearch.storage.records import StoredStudy
 
 Link: TypeAlias = tuple[str, str]
@@ -46,15 +46,15 @@ def fill(template: str, **values: Any) -> str:
 def page_of(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str = HOME) -> Page:
     """Return a page whose version is its body. `title` is text, `body` is HTML, `stock` a path of Optuna's pages."""
     tag = hashlib.sha256(body.encode()).hexdigest()
-    return Page(tag=tag, html=document(title, body, shown, serving(tag, stock=stock)))
+    return Page(tag=tag, html=document(title, body, shown, server_parts(tag, stock=stock)))
 
 
-def serving(tag: str, *, stock: str = HOME, trials: str = "") -> Serving:
+def server_parts(tag: str, *, stock: str = HOME, trials: str = "") -> ServerParts:
     """Return the server's parts of a page, which checks every few seconds whether its version is still `tag`.
 
     With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page.
     """
-    return Serving(
+    return ServerParts(
         plotly=PLOTLY,
         navigation=_navigation(_everywhere(stock), version=quote_etag(tag), trials=trials),
         script=resources.files(_PACKAGE).joinpath("templates/reload.js").read_text(encoding="utf-8"),

@@ -8,7 +8,7 @@ from hpsearch.analysis.formats import format_result, format_time
 from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
 from hpsearch.dashboard.links import report_link, stock_study_link, trial_link, trials_link
 from hpsearch.dashboard.live import StudyView
-from hpsearch.dashboard.pages import Page, fill, page_of, serving
+from hpsearch.dashboard.pages import Page, fill, page_of, server_parts
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render
 from hpsearch.report.parts import with_trial_links
@@ -62,10 +62,11 @@ def report_page(view: StudyView, tag: str) -> str:
     study = view.snapshot.study
     stock = stock_study_link(study.study_id)
     drawn = view.cached("exhibits", exhibits)
-    served = serving(tag, stock=stock, trials=trials_link(study.spec.name))
+    served = server_parts(tag, stock=stock, trials=trials_link(study.spec.name))
     return view.cached(
         "report",
         lambda snapshot: with_trial_links(
-            render(snapshot, serving=served, drawn=drawn), lambda number: trial_link(study.spec.name, number)
+            render(snapshot, server_parts=served, drawn=drawn),
+            lambda number: trial_link(study.spec.name, number),
         ),
     )

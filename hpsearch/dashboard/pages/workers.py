@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from hpsearch.analysis.formats import format_count, format_time
+from hpsearch.analysis.formats import format_time
 from hpsearch.dashboard.links import report_link
 from hpsearch.dashboard.pages import Page, fill, page_of
 from hpsearch.storage.records import WorkerRecord
+from hpsearch.study.messages import format_count
 
 _HEADS: Final = ("worker", "state", "trains", "host", "process", "started", "last seen", "version")
 

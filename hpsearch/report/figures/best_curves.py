@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Tick, count_ticks
 from hpsearch.analysis.confirmation import best_of
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     domains,
@@ -28,6 +28,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.learning_curves import BEST, CurvePoint
 from hpsearch.report.figures.scales import ResultScale, rails_of, scale_of
 from hpsearch.report.palette import INK, LOOKS, SOFT_INK
+from hpsearch.study.messages import format_count
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, Trial
 
@@ -134,7 +135,7 @@ def draw_best_curve(trial: BestCurve, data: BestCurves) -> go.Figure:
             "",
             anchor=lowest_axis(data.scale, data.rails),
             range=[0, 1.04 * data.epochs],
-            **ticked(_few(data.ticks)),
+            **ticked(_thinned_ticks(data.ticks)),
         ),
         **result_axes(data.scale, data.rails, places),
         "title": {"text": escaped(trial.title), "x": 0, "xanchor": "left", "y": 1, "yanchor": "top"},
@@ -142,11 +143,11 @@ def draw_best_curve(trial: BestCurve, data: BestCurves) -> go.Figure:
         "height": height + _MARGIN["t"] + _MARGIN["b"],
     }
     layout["title"] |= {"font": {"size": 12, "color": INK}, "pad": {"t": 4}}
-    layout["yaxis"] |= {"title": None, **ticked(_few(data.scale.ticks))}
+    layout["yaxis"] |= {"title": None, **ticked(_thinned_ticks(data.scale.ticks))}
     return figure(_traces(trial, data), layout, plot_px=height)
 
 
-def _few(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
+def _thinned_ticks(ticks: Sequence[Tick]) -> tuple[Tick, ...]:
     """Return at most three evenly spread ticks, so that labels do not overlap in a small figure."""
     stride = max(-(-(len(ticks) - 1) // (_LABELS - 1)), 1)
     return tuple(ticks[::stride])

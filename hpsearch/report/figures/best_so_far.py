@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias, final
 import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import count_ticks
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.noise_floor import NoiseFloor, noise_floor
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
@@ -32,6 +31,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
 from hpsearch.storage.records import StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate, Trial, TrialState
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)

@@ -13,10 +13,11 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Axis, Tick
 from hpsearch.analysis.configurations import configuration_name
-from hpsearch.analysis.formats import format_count, format_parameters, format_result, format_short_metric
+from hpsearch.analysis.formats import format_parameters, format_result, format_short_metric
 from hpsearch.analysis.trial_facts import verdict_words
 from hpsearch.report.figures.scales import PlacedMark, Scale, measured
 from hpsearch.report.palette import GRID, INK, LOOKS, PAPER, RAIL, SOFT_INK
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import OTHERS, Fate, Trial, TrialState
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from hpsearch.analysis.axes import Tick, count_ticks
 from hpsearch.analysis.best_trials import setting_words
 from hpsearch.analysis.confirmation import best_of
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     domains,
@@ -30,6 +30,7 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, rails_of, scale_of, study_scale
 from hpsearch.report.palette import INK, LOOKS, STAR
 from hpsearch.storage.records import StoredStudy
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate, Trial
 
 BEST = 20

@@ -8,10 +8,11 @@ from typing import Any, final
 import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Tick, count_ticks
-from hpsearch.analysis.formats import format_count, format_share
+from hpsearch.analysis.formats import format_share
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, ticked
 from hpsearch.report.palette import LOOKS, PAPER, SOFT_INK
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate, Trial, TrialState, ledger_key
 from hpsearch.verdicts import Cause
 

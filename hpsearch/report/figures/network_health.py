@@ -18,7 +18,6 @@ from hpsearch.analysis.axes import (
     learning_rate_of,
     ticks_between,
 )
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     colour_bar,
@@ -46,7 +45,7 @@ from hpsearch.report.figures.scales import (
     rails_of,
 )
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
-from hpsearch.study.messages import format_number
+from hpsearch.study.messages import format_count, format_number
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, Trial
 
@@ -178,14 +177,14 @@ def _panel(snapshot: Snapshot, axis: Axis, name: str) -> HealthPanel:
     marks = []
     for trial in snapshot.trials:
         x = coordinate(trial, axis)
-        if x is not None and _belongs(trial, snapshot, name):
+        if x is not None and _has_statistic(trial, snapshot, name):
             place, hover = scale.place(last[trial.number]), hover_lines(trial, snapshot.study.spec)
             marks.append(PlacedMark(number=trial.number, fate=trial.fate, x=x, place=place, hover=hover))
     rails = rails_of(scale, (mark.place for mark in marks))
     return HealthPanel(name=name, x=axis, scale=scale, rails=rails, marks=tuple(marks))
 
 
-def _belongs(trial: Trial, snapshot: Snapshot, name: str) -> bool:
+def _has_statistic(trial: Trial, snapshot: Snapshot, name: str) -> bool:
     """Return True for an ended trial whose statistic is recorded, or that finished no epoch."""
     series = snapshot.series.get(trial.number, {})
     return trial.state.is_final and (name in series or not (trial.curve or any(map(len, series.values()))))

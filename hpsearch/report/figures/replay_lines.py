@@ -257,7 +257,7 @@ def draw_lines(data: LinePanel, *, heading: str = "") -> go.Figure:
     return figure(_traces(data), layout, plot_px=height, top_px=events_px + key_px + (18 if heading else 0))
 
 
-def _look(number: int) -> tuple[str, str]:
+def _line_style(number: int) -> tuple[str, str]:
     """Return the colour and the dash of a line."""
     return LINE_COLOURS[number % len(LINE_COLOURS)], _DASHES[number // len(LINE_COLOURS) % len(_DASHES)]
 
@@ -266,13 +266,13 @@ def _key(data: LinePanel) -> list[KeyEntry]:
     """Return the lines' names; none for one line, or for so many that styles repeat."""
     if not 1 < len(data.lines) <= len(LINE_COLOURS) * len(_DASHES):
         return []
-    looks = [(line.name, *_look(number)) for number, line in enumerate(data.lines)]
+    looks = [(line.name, *_line_style(number)) for number, line in enumerate(data.lines)]
     return [KeyEntry(name=name, colour=colour, sign=_SIGNS[dash]) for name, colour, dash in looks]
 
 
 def _traces(data: LinePanel) -> Iterator[go.Scatter]:
     for number, line in enumerate(data.lines):
-        colour, dash = _look(number)
+        colour, dash = _line_style(number)
         yield _line(line, data, {"color": colour, "width": 1.5, "dash": dash})
         yield from _railed(line, data, colour)
         if line.marked is not None and data.scale.place(line.marked.value) is not None:

@@ -10,7 +10,7 @@ from typing import Any, final
 import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Axis, axis_of, coordinate, learning_rate_of
-from hpsearch.analysis.formats import format_count, format_tick
+from hpsearch.analysis.formats import format_tick
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     Band,
@@ -27,6 +27,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.figures.scales import PlacedMark, ResultScale, place_of, rails_of, result_scale
 from hpsearch.report.palette import LOOKS, PAPER
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import Choices, Dimension
 from hpsearch.trials import Fate, Trial
 

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import SECOND_STRIDE, Axis, axis_of, coordinate, learning_rate_of
 from hpsearch.analysis.confirmation import best_of
-from hpsearch.analysis.formats import format_count
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.stability import Boundary, NoBoundary, stability_boundary
 from hpsearch.report.figures.drawing import (
@@ -25,6 +24,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate, Trial
 
 

@@ -8,14 +8,14 @@ from typing import Any, Final, final
 import plotly.graph_objects as go
 
 from hpsearch.analysis.axes import Tick, count_ticks
-from hpsearch.analysis.formats import format_count, format_result
+from hpsearch.analysis.formats import format_result
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.best_so_far import BestStep, best_so_far
 from hpsearch.report.figures.comparison import DASHES
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, rounded, ticked, words_above
 from hpsearch.report.figures.scales import ResultScale, scale_of
 from hpsearch.report.palette import INK, SOFT_INK
-from hpsearch.study.messages import toml_text
+from hpsearch.study.messages import format_count, toml_text
 from hpsearch.study.writer import specification_text
 
 _NOT_COMPARED = frozenset({"name"})
@@ -166,7 +166,7 @@ def _trace(line: StudyLine) -> go.Scatter:
         mode="lines",
         x=[*(record.epochs for record in line.records), line.epochs],
         y=[*(rounded(record.position) for record in line.records), rounded(last.position)],
-        line={**_look(line), "shape": "hv"},
+        line={**_line_style(line), "shape": "hv"},
         hoverinfo="text",
         hovertext=[hover((line.name, *record.hover)) for record in (*line.records, last)],
     )
@@ -175,7 +175,7 @@ def _trace(line: StudyLine) -> go.Scatter:
 def _names(lines: Sequence[StudyLine]) -> Iterator[dict[str, Any]]:
     """Yield the names in separate rows above the plot, clear of the lines."""
     for row, line in enumerate(reversed(lines)):
-        font = {"size": 12, "color": _look(line)["color"]}
+        font = {"size": 12, "color": _line_style(line)["color"]}
         yield words_above(escaped(_short(line.name)), xshift=_SAMPLE_PX, yshift=2 + _ROW_PX * row, font=font)
 
 
@@ -195,11 +195,11 @@ def _samples(lines: Sequence[StudyLine]) -> Iterator[dict[str, Any]]:
             "yanchor": 1,
             "y0": height,
             "y1": height,
-            "line": _look(line),
+            "line": _line_style(line),
         }
 
 
-def _look(line: StudyLine) -> dict[str, Any]:
+def _line_style(line: StudyLine) -> dict[str, Any]:
     colour = SOFT_INK if line.order else INK
     return {"color": colour, "width": 2, "dash": DASHES[line.order % len(DASHES)]}
 

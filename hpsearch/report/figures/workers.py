@@ -9,7 +9,7 @@ from typing import Any, Final, final
 
 import plotly.graph_objects as go
 
-from hpsearch.analysis.formats import format_count, format_duration, format_moment, format_share
+from hpsearch.analysis.formats import format_duration, format_moment, format_share
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.drawing import (
     escaped,
@@ -23,6 +23,7 @@ from hpsearch.report.figures.drawing import (
 )
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
 from hpsearch.storage.records import Attempt, WorkerRecord
+from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate, Trial
 from hpsearch.verdicts import Cause
 

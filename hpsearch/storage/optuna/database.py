@@ -36,11 +36,11 @@ from hpsearch.storage import migration, optuna_schema
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.driver_errors import UncertainCommitError, attempt, translated
 from hpsearch.storage.engine import (
+    autocommit,
     close_connections,
-    glancing,
     make_engine,
-    reading,
-    writing,
+    read_transaction,
+    write_transaction,
 )
 from hpsearch.storage.optuna.records import Details, Head, local
 from hpsearch.storage.optuna_schema import RUNNING, WAITING, number_of
@@ -78,7 +78,7 @@ class Database:
         self._engine = make_engine(self.address)
         weakref.finalize(self, self._engine.dispose)
         try:
-            attempt(lambda: migration.ensure(self._engine, self.address, create=True), self.address)
+            attempt(lambda: migration.create_missing(self._engine, self.address, create=True), self.address)
         except BaseException:
             self.close()
             raise
@@ -87,34 +87,34 @@ class Database:
         """Close all connections, those in use by other threads on their return. The next call opens new ones."""
         close_connections(self._engine)
 
-    def glance(self, work: Callable[[Connection], _T]) -> _T:
+    def read_autocommit(self, work: Callable[[Connection], _T]) -> _T:
         """Return the result of `work`, a read; each of its statements sees the data committed at its start."""
 
         def look() -> _T:
-            with glancing(self._engine) as connection:
+            with autocommit(self._engine) as connection:
                 return work(connection)
 
-        return self._patiently(look)
+        return self._with_retries(look)
 
     def rows(self, query: DriverStatement, values: Mapping[str, Any]) -> list[RawRow]:
         """Return the rows of one query, with the least overhead."""
-        return self._patiently(lambda: query.alone(self._engine, values))
+        return self._with_retries(lambda: query.alone(self._engine, values))
 
     def read(self, work: Callable[[Connection], _T]) -> _T:
         """Return the result of `work`, a read as of one moment."""
 
         def transaction() -> _T:
-            with reading(self._engine) as connection:
+            with read_transaction(self._engine) as connection:
                 return work(connection)
 
-        return self._patiently(transaction)
+        return self._with_retries(transaction)
 
     def write(self, work: Callable[[Connection], _T], *, durable: bool = True) -> _T:
         """Return the result of `work`, run once. Raises StorageError if it is unknown whether it was written."""
 
         def transaction() -> _T:
             try:
-                with writing(self._engine, durable=durable) as connection:
+                with write_transaction(self._engine, durable=durable) as connection:
                     return work(connection)
             except UncertainCommitError:
                 raise StorageError(
@@ -122,7 +122,7 @@ class Database:
                     "check whether the study or trial exists, and if not, try again"
                 ) from None
 
-        return self._patiently(transaction)
+        return self._with_retries(transaction)
 
     def rewrite(self, work: Callable[[Connection, bool], _T], *, durable: bool = True) -> _T:
         """Return the result of `work`, which may run twice: its second argument is true if it may have run already."""
@@ -131,13 +131,13 @@ class Database:
         def transaction() -> _T:
             nonlocal uncertain
             try:
-                with writing(self._engine, durable=durable) as connection:
+                with write_transaction(self._engine, durable=durable) as connection:
                     return work(connection, uncertain)
             except UncertainCommitError:
                 uncertain = True
                 raise
 
-        return self._patiently(transaction)
+        return self._with_retries(transaction)
 
     def heads(self, study_id: int, *, last_trial_id: int, ids: Sequence[int]) -> tuple[str, list[Head]]:
         """Return a study's name, the heads of its trials after the last id, and those of the trials with these ids.
@@ -197,13 +197,13 @@ class Database:
             .where(_trials.c.study_id == study_id, params.c.param_name == name)
             .limit(1)
         )
-        return self.glance(lambda connection: connection.execute(query).scalar())
+        return self.read_autocommit(lambda connection: connection.execute(query).scalar())
 
     def translated(self, error: Exception) -> Exception:
         """Return a driver's error as an error with a message for users."""
         return translated(error, self.address) if isinstance(error, SQLAlchemyError) else error
 
-    def _patiently(self, work: Callable[[], _T]) -> _T:
+    def _with_retries(self, work: Callable[[], _T]) -> _T:
         """Return the result of `work`, one whole transaction; wait while the database is away."""
         began = time.monotonic()
         pause_s = 0.1

@@ -35,7 +35,7 @@ from hpsearch.storage.optuna.records import (
 from hpsearch.storage.optuna.trials import OptunaTrials
 from hpsearch.storage.optuna.writes import StaleTrialCallback
 from hpsearch.storage.statements import write_rows
-from hpsearch.storage.stored_studies import remove_strays, remove_theirs
+from hpsearch.storage.stored_studies import remove_optuna_rows, remove_strays
 
 _studies = optuna_schema.studies
 _ours = schema.studies
@@ -99,10 +99,12 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
         try:
             self._trials.flush()
         except StorageError as error:
-            _log.warning("what was set on running trials was not stored before the process forked: %s", error)
+            _log.warning(
+                "values set on running trials could not be stored before the process forked: %s", error
+            )
 
     def after_fork(self) -> None:
-        """Start afresh in a child process: values still pending are written by the parent."""
+        """Reset the state in a child process: the parent writes the values that are still pending."""
         self._trials = OptunaTrials(self._database)
 
     # Studies
@@ -160,25 +162,29 @@ class OptunaStorage(BaseStorage, BaseHeartbeat):
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the id of the study of that name. Raises KeyError if there is none."""
-        return self._database.glance(lambda connection: _id_of(connection, study_name))
+        return self._database.read_autocommit(lambda connection: _id_of(connection, study_name))
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Return a study's name. Raises KeyError if there is no such study."""
-        name, _ = self._database.glance(lambda connection: _name_and_directions(connection, study_id))
+        name, _ = self._database.read_autocommit(
+            lambda connection: _name_and_directions(connection, study_id)
+        )
         return name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return a study's direction of each objective. Raises KeyError if there is no such study."""
-        _, directions = self._database.glance(lambda connection: _name_and_directions(connection, study_id))
+        _, directions = self._database.read_autocommit(
+            lambda connection: _name_and_directions(connection, study_id)
+        )
         return directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the attributes of a study. Raises KeyError if there is no such study."""
-        return self._database.glance(lambda connection: _attributes(connection, _USER, study_id))
+        return self._database.read_autocommit(lambda connection: _attributes(connection, _USER, study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the attributes of a study that are Optuna's own. Raises KeyError if there is no such study."""
-        return self._database.glance(lambda connection: _attributes(connection, _SYSTEM, study_id))
+        return self._database.read_autocommit(lambda connection: _attributes(connection, _SYSTEM, study_id))
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies by id."""
@@ -307,7 +313,7 @@ def _delete(connection: Connection, study_id: int) -> None:
     locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
     if connection.execute(locked).first() is None:
         raise _no_study(study_id)
-    remove_theirs(connection, study_id)
+    remove_optuna_rows(connection, study_id)
 
 
 def _rename(connection: Connection, study_id: int, name: str) -> bool:

@@ -226,10 +226,10 @@ class OptunaTrials:
 
     def _warn_of_delay(self, error: StorageError) -> None:
         if threading.main_thread().is_alive():
-            _log.warning("what was set on running trials is not stored yet: %s", error)
+            _log.warning("values set on running trials are not stored yet: %s", error)
             return
         ids = ", ".join(map(str, sorted(self._pending.details)))
-        _log.error("what was set on trial_id %s is not stored, and the process ends: %s", ids, error)
+        _log.error("values set on trial_id %s are not stored, and the process ends: %s", ids, error)
 
     def _set(self, trial: OpenTrial, details: Details) -> None:
         trial.shown = None
@@ -316,7 +316,7 @@ class OptunaTrials:
         except KeyError:
             lost = "it was deleted"
         if trial_id in self._pending.details:
-            _log.warning("trial_id %d: what was set on it last is not stored: %s", trial_id, lost)
+            _log.warning("trial_id %d: its last values are not stored: %s", trial_id, lost)
         self._pending.remove([trial_id])
 
     def _take_state(self, trial_id: int, state: TrialState, now: datetime) -> None:

@@ -43,7 +43,7 @@ CHANGES_LABELS: Final = (
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class TrialCounts:
     """How a base does when nothing was done to it: what its seeds gain over chance, in validation and in training."""
 
     gains: tuple[float, ...]
@@ -73,10 +73,10 @@ class Standing:
         return min(self.gains) > 0.2 and self.deviation < 0.1 * self.gain
 
 
-def standing_of(base: Base, outcomes: Sequence[Outcome]) -> Standing:
+def standing_of(base: Base, outcomes: Sequence[Outcome]) -> TrialCounts:
     """Return the standing of a base from its own runs."""
     answer = chance_answer(base)
-    return Standing(
+    return TrialCounts(
         gains=tuple(gain(outcome, answer) for outcome in outcomes),
         fits=tuple(fit(outcome) for outcome in outcomes),
         first_gradient=float(np.median([_first_gradient(outcome) for outcome in outcomes])),
@@ -116,7 +116,7 @@ def fit(outcome: Outcome) -> float:
     return max(-1.0, 1 - outcome.fit_loss / outcome.chance) if outcome.is_finite else -1.0
 
 
-def is_well(outcome: Outcome, standing: Standing, name: str) -> bool:
+def is_well(outcome: Outcome, standing: TrialCounts, name: str) -> bool:
     """Return True if a run learned as well as its base, did not overfit, and has no quarter of its ReLUs dead."""
     first = parts_of(name, 0.0)[0][0].name
     slack = max((1 - WELL) * standing.gain, 2.5 * standing.deviation)
@@ -130,7 +130,7 @@ def is_well(outcome: Outcome, standing: Standing, name: str) -> bool:
     )
 
 
-def is_ill(outcome: Outcome, group: Sequence[Outcome], standing: Standing) -> bool:
+def is_ill(outcome: Outcome, group: Sequence[Outcome], standing: TrialCounts) -> bool:
     """Return True if a run is clearly worse than its base, and so are those `group` that had the same done to them."""
     own = gain(outcome, standing.chance_answer)
     gains = [gain(other, standing.chance_answer) for other in group]
@@ -143,7 +143,7 @@ def is_ill(outcome: Outcome, group: Sequence[Outcome], standing: Standing) -> bo
 
 
 def labels_of(
-    name: str, severity: float, outcome: Outcome, group: Sequence[Outcome], standing: Standing
+    name: str, severity: float, outcome: Outcome, group: Sequence[Outcome], standing: TrialCounts
 ) -> tuple[Cause, ...] | None:
     """Return the labels of a run to which `name` was done, or None if it is neither well nor clearly ill."""
     parts = parts_of(name, severity)
@@ -162,7 +162,10 @@ def labels_of(
 
 
 def _double(
-    parts: Sequence[tuple[Injection, float]], outcome: Outcome, group: Sequence[Outcome], standing: Standing
+    parts: Sequence[tuple[Injection, float]],
+    outcome: Outcome,
+    group: Sequence[Outcome],
+    standing: TrialCounts,
 ) -> tuple[Cause, ...] | None:
     if not is_ill(outcome, group, standing):
         return None
@@ -174,7 +177,7 @@ def _double(
 
 
 def _cause(
-    injection: Injection, severity: float, outcome: Outcome, standing: Standing
+    injection: Injection, severity: float, outcome: Outcome, standing: TrialCounts
 ) -> tuple[Cause, ...] | None:
     """Return what ails a run that is ill, where the injection can be shown to have done it."""
     match injection.cause:
@@ -191,7 +194,7 @@ def _cause(
             return (injection.cause,) if _is_proved(injection.cause, severity, outcome, standing) else None
 
 
-def _is_proved(cause: Cause, severity: float, outcome: Outcome, standing: Standing) -> bool:
+def _is_proved(cause: Cause, severity: float, outcome: Outcome, standing: TrialCounts) -> bool:
     """Return True if what was done had the effect that gives the cause its name."""
     last = outcome.last
     first_gradient = _first_gradient(outcome) / standing.first_gradient

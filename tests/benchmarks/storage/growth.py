@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, text
 from hpsearch.storage import open_storage, optuna_schema, schema
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.details import stored_parameters
-from hpsearch.storage.engine import make_engine, writing
+from hpsearch.storage.engine import make_engine, write_transaction
 from hpsearch.storage.payloads import SERIES_FORMAT, pack_finding, pack_series
 from hpsearch.storage.records import ClaimedTrial, StoredStudy
 from hpsearch.storage.statements import write_rows
@@ -106,9 +106,9 @@ def _fill(url: str, study: StoredStudy, count: int) -> None:
     """Write finished trials as a worker would have, many at a time, and let the server look at its tables."""
     engine = make_engine(parse_address(url))
     for first in range(0, count, _CHUNK):
-        with writing(engine, durable=False) as connection:
+        with write_transaction(engine, durable=False) as connection:
             _write(connection, study, range(first, min(first + _CHUNK, count)))
-    with writing(engine, durable=False) as connection:
+    with write_transaction(engine, durable=False) as connection:
         connection.execute(text("ANALYZE"))
     engine.dispose()
 

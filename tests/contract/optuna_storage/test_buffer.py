@@ -103,7 +103,7 @@ def test_a_trial_that_somebody_ended_is_not_written(
     stock.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     with caplog.at_level(logging.WARNING, "hpsearch"):
         storage.remove_session()
-    expected = f"trial_id {trial_id}: what was set on it last is not stored: another process ended it"
+    expected = f"trial_id {trial_id}: its last values are not stored: another process ended it"
     assert expected in caplog.messages
     assert stock.get_trial(trial_id).user_attrs == storage.get_trial(trial_id).user_attrs == {}
     for write in _writes(storage, trial_id):
@@ -161,7 +161,7 @@ def test_what_waits_for_a_deleted_trial_is_dropped(
     with caplog.at_level(logging.WARNING, "hpsearch"):
         storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == [f"trial_id {deleted}: what was set on it last is not stored: it was deleted"]
+    assert warnings == [f"trial_id {deleted}: its last values are not stored: it was deleted"]
     assert has_everything(stock.get_trial(trial_id))
 
 

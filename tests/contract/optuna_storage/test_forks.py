@@ -74,7 +74,7 @@ def test_a_child_that_inherits_a_transaction_is_refused(start: Start, dialect: s
 
 
 def test_processes_share_a_study(start: Start, storage: BaseStorage, study_id: int, dialect: str) -> None:
-    """Children that are given a study leave exactly their trials behind, each whole, however they were started."""
+    """Children that are given a study create exactly their trials, each complete, with any start method."""
     ways = ("fork", "spawn", "forkserver") if dialect == "sqlite" else ("fork",)
     start(*ways)
     trials = storage.get_all_trials(study_id)

@@ -118,7 +118,7 @@ def test_a_killed_trial_is_failed_and_waits_again(
 def test_a_heartbeat_reaches_the_others(
     url: str, storage: BaseStorage, client: str, other_client: str, study_id: int
 ) -> None:
-    """A trial whose heartbeats continue is left alone, whoever gives and whoever reads them; so is one without any."""
+    """A trial whose heartbeats continue is unchanged, for any writer and reader; so is one without heartbeats."""
     with closing(opened_by(client, url)) as mine, closing(opened_by(other_client, url)) as other:
         trial_id, silent = mine.create_new_trial(study_id), mine.create_new_trial(study_id)
         mine.record_heartbeat(trial_id)
@@ -178,7 +178,7 @@ def test_only_a_trial_has_a_heart(storage: BaseStorage) -> None:
 
 
 def test_heartbeats_go_with_their_study(url: str, storage: BaseStorage) -> None:
-    """A study that was deleted leaves no heartbeat behind, which a later trial of the same id would inherit."""
+    """Deleting a study deletes its heartbeats, which a later trial of the same id would inherit."""
     assert isinstance(storage, BaseHeartbeat)
     study = optuna.create_study(study_name=f"optuna-{uuid4().hex}", storage=storage)
     trial_id = study.ask()._trial_id

@@ -30,7 +30,7 @@ def proxy(dialect: str, url: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def far(url: str, proxy: Proxy) -> Iterator[BaseStorage]:
-    """Provide a storage behind the proxy."""
+    """Provide a storage that connects through the proxy."""
     behind = make_url(url).set(host="127.0.0.1", port=proxy.at)
     opened = open_storage(behind.render_as_string(hide_password=False))
     yield opened

@@ -114,7 +114,7 @@ def test_trials_are_numbered_under_the_lock_of_all(
 def test_threads_share_a_storage(
     storage: BaseStorage, other: BaseStorage, stock: RDBStorage, study_id: int
 ) -> None:
-    """`n_jobs` threads of one study leave exactly their trials behind, each whole."""
+    """`n_jobs` threads of one study create exactly their trials, each complete."""
     study = optuna.load_study(study_name=storage.get_study_name_from_id(study_id), storage=storage)
 
     def objective(trial: optuna.Trial) -> float:

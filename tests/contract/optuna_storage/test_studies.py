@@ -134,7 +134,7 @@ def test_attributes_are_revised_at_once(url: str, stock: RDBStorage) -> None:
 def test_a_new_study_is_announced_as_by_optuna(
     storage: BaseStorage, stock: RDBStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A study that is made is told of as Optuna's own storage does, where `optuna.logging` governs it."""
+    """A created study is logged as by Optuna's own storage, under the control of `optuna.logging`."""
     log = logging.getLogger("optuna")
     log.addHandler(caplog.handler)
     try:

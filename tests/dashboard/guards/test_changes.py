@@ -39,7 +39,7 @@ def test_other_sites_change_nothing(method: str, headers: dict[str, str]) -> Non
     ],
 )
 def test_own_pages_and_programs_change(headers: dict[str, str]) -> None:
-    """Our own pages may change things, also behind a proxy that terminates TLS, and so may programs."""
+    """Our own pages may change things, also through a proxy that terminates TLS, and so may programs."""
     assert refuse_other_origins(request(method="POST", headers=headers)) is None
 
 

@@ -45,7 +45,7 @@ def test_no_spelling_of_a_path_evades_a_check(site: Site, tmp_path: Path) -> Non
     [("https", "https"), ("http, HTTPS", "https"), ("https, http", "http"), ("", "http"), ("ftp", "http")],
 )
 def test_only_the_scheme_of_a_proxy_is_trusted(forwarded: str, scheme: str) -> None:
-    """Behind a proxy that terminates TLS the scheme is https; other forwarded headers, which a client may forge, go."""
+    """With a proxy that terminates TLS the scheme is https; other forwarded headers, which a client may forge, go."""
     received: list[WSGIEnvironment] = []
 
     def application(environ: WSGIEnvironment, start_response: Any) -> list[bytes]:

@@ -104,7 +104,7 @@ def test_newer_rows_lie_over_older_ones() -> None:
 
 @pytest.mark.parametrize("name", ["", "k" * 512, "ä\n\U0001f600"])
 def test_text_is_a_name(name: str) -> None:
-    """Whatever every database takes is a name."""
+    """Every text that all databases accept is a name."""
     assert name_of("study name", name) == name
 
 

@@ -42,7 +42,7 @@ class Pruner:
         self.name = name
         self.names_causes = False
         self._stops = {id(run): calls[place] for place, run in enumerate(runs)}
-        self._runs = runs  # keeps the identities from being used again
+        self._process_exists = runs  # keeps the identities from being used again
 
     def call(self, run: Run) -> Call:
         """Say that the run is outranked where the pruner stops it. KeyError for a run that was not shown."""

@@ -1,0 +1,58 @@
+"""Preprocessing: the steps from the raw inputs of a source to those of a network, as fitted on the training part."""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+
+from hpsearch.data import scaling as scale
+from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.faults import INPUT_FAULTS, apply_fault
+from hpsearch.errors import DataError
+from hpsearch.study.spec import Fault, Precision
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Preprocessing:
+    """The steps from raw inputs (N, I) to those of a network: the study's fault of inputs, if any, and the scaling.
+
+    `features` are the names of the inputs, or empty. `first` (1, I) are the inputs of the source's first example, which
+    the fault `constant_inputs` repeats.
+    """
+
+    features: tuple[str, ...]
+    scaling: scale.Scaling
+    fault: Fault | None = None
+    first: Array | None = None
+
+    def apply(self, inputs: Array, *, precision: Precision, where: str) -> Array:
+        """Return the inputs (N, I) of a network for finite raw `inputs` (N, I), the same as in training.
+
+        Raises DataError, about `where`, for numbers that are too large after scaling, or that the fault cannot take.
+        """
+        if self.fault is not None and self.first is not None:
+            inputs = apply_fault(inputs, self.fault, first=self.first, where=where)
+        try:
+            return scale.apply(self.scaling, inputs, np.arange(len(inputs)), precision=precision)
+        except FloatingPointError as error:
+            raise DataError(
+                f'{where}: numbers must fit {precision} after scaling (got "{error}"): correct the largest ones'
+            ) from error
+
+
+AS_PREPARED: Final = Preprocessing(
+    features=(), scaling=scale.Scaling(kind="none", offset=np.zeros(1), divisor=np.ones(1))
+)
+"""No steps: the raw inputs are those of the network."""
+
+
+def preprocessing_of(source: Dataset, scaling: scale.Scaling, *, fault: Fault | None) -> Preprocessing:
+    """Return the preprocessing of a study of `source` with that fitted scaling."""
+    own = fault if fault is not None and fault.name in INPUT_FAULTS else None
+    return Preprocessing(
+        features=source.features,
+        scaling=scaling,
+        fault=own,
+        first=None if own is None else source.inputs[:1].astype(np.float64),
+    )

@@ -1,0 +1,1 @@
+"""Trained models taken out of a study: fit again, verify, predict, export."""

@@ -1,0 +1,201 @@
+"""Descriptions of a model: facts for tables, a JSON object, and a card in Markdown."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from hpsearch.analysis.formats import format_metric, format_parameter, format_result, format_time
+from hpsearch.analysis.json_objects import moment_text, with_reasons
+from hpsearch.model.trained_model import TrainedModel
+from hpsearch.study.messages import format_count, format_number
+from hpsearch.study.spec import fault_in_words
+
+_MOST_NAMES: Final = 12
+"""Names of classes and columns that people are shown; JSON has all."""
+
+_SCALES: Final = {
+    "unit": "inputs from 0 to 1",
+    "standard": "inputs with mean 0 and standard deviation 1",
+    "none": "inputs as they are",
+}
+
+
+def model_facts(model: TrainedModel) -> list[tuple[str, str]]:
+    """Return (property, value) for people."""
+    return [*_purpose(model), *_training(model), *_results(model), *_provenance(model)]
+
+
+def _purpose(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    yield "study", model.spec.name
+    yield "trial", str(model.trial)
+    yield "task", model.task
+    if model.classes:
+        yield "classes", _shortened(model.classes)
+    features = model.preprocessing.features
+    yield "inputs", f"{model.inputs:,}" + (f": {_shortened(features)}" if features else "")
+    yield "preprocessing", preprocessing_words(model)
+    yield "network", network_words(model)
+
+
+def _training(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    training, result = model.spec.training, model.result
+    yield (
+        "training",
+        (
+            f"{format_count(result.epochs, 'epoch')}, {format_count(result.steps, 'step')} of {training.optimizer} "
+            f"with {training.batch_size:,} examples, {training.precision}"
+        ),
+    )
+    yield "trained on", trained_on_words(model)
+    for name, value in model.params.items():
+        yield (
+            name,
+            format_number(value, digits=6) if isinstance(value, float) else format_parameter(value),
+        )
+
+
+def _results(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    result = model.result
+    for name in ("training_loss", "validation_loss", "validation_accuracy"):
+        value = getattr(result, name)
+        if value is not None:
+            yield format_metric(name), format_result(value, name)
+    yield "verified", verified_words(model)
+
+
+def _provenance(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    result = model.result
+    examples = f"{result.training_examples:,} to train on and {result.validation_examples:,} to validate"
+    yield "data", model.origin
+    yield "examples", examples
+    yield "fingerprint", model.fingerprint
+    yield "made", f"{format_time(model.created)} with {versions_words(model)}"
+
+
+def preprocessing_words(model: TrainedModel) -> str:
+    """Return the preprocessing, such as `inputs from 0 to 1, as in the training part`."""
+    kind, fault = model.preprocessing.scaling.kind, model.preprocessing.fault
+    words = _SCALES[kind] + ("" if kind == "none" else ", as in the training part")
+    return words if fault is None else f"{fault_in_words(fault)}; {words}"
+
+
+def network_words(model: TrainedModel) -> str:
+    """Return the architecture: `64-64-10, relu, softmax, batch normalization, 4,810 parameters`."""
+    spec = model.spec.model
+    widths = "-".join(map(str, (model.inputs, *spec.hidden, model.outputs)))
+    parts = [widths, *([spec.activation] if spec.hidden else []), model.output]
+    if spec.batch_norm and spec.hidden:
+        parts.append("batch normalization")
+    if spec.dropout and spec.hidden:
+        parts.append(f"dropout {format_parameter(spec.dropout)}")
+    if any(spec.skips):
+        parts.append("skip connections")
+    return ", ".join([*parts, f"{model.network.parameters:,} parameters"])
+
+
+def verified_words(model: TrainedModel) -> str:
+    """Return whether the training gave the stored results again."""
+    if model.result.is_verified:
+        return "bit-identical to the stored trial"
+    stored = format_result(model.result.stored_value, model.spec.metric)
+    return f"no: the training differs from the stored trial, whose {format_metric(model.spec.metric)} is {stored}"
+
+
+def trained_on_words(model: TrainedModel) -> str:
+    """Return the examples that the weights come from."""
+    result = model.result
+    if result.trained_on == "training":
+        return f"the training part, {format_count(result.training_examples, 'example')}"
+    examples = format_count(result.training_examples + result.validation_examples, "example")
+    return f"training and validation part, {examples}; the results are of a training on the first alone"
+
+
+def versions_words(model: TrainedModel) -> str:
+    """Return `hpsearch 0.2.0, numpy 2.1.0, python 3.12.1`."""
+    return ", ".join(f"{name} {version}" for name, version in model.versions.items())
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def model_object(model: TrainedModel) -> dict[str, Any]:
+    """Return a model as a JSON object, without its weights."""
+    spec, result = model.spec, model.result
+    return {
+        "study": spec.name,
+        "trial": model.trial,
+        "task": model.task,
+        "classes": list(model.classes),
+        "inputs": model.inputs,
+        "features": list(model.preprocessing.features),
+        "outputs": model.outputs,
+        "scale": model.preprocessing.scaling.kind,
+        "hidden": list(spec.model.hidden),
+        "activation": spec.model.activation,
+        "output": model.output,
+        "parameters": model.network.parameters,
+        "precision": spec.training.precision,
+        "params": dict(model.params),
+        "metric": spec.metric,
+        **_number("value", model.value),
+        **_number("stored_value", result.stored_value),
+        "verified": result.is_verified,
+        "trained_on": result.trained_on,
+        "epochs": result.epochs,
+        "steps": result.steps,
+        **_number("training_loss", result.training_loss),
+        **_number("validation_loss", result.validation_loss),
+        **_number("validation_accuracy", result.validation_accuracy),
+        "training_examples": result.training_examples,
+        "validation_examples": result.validation_examples,
+        "origin": model.origin,
+        "fingerprint": model.fingerprint,
+        "versions": dict(model.versions),
+        "created": moment_text(model.created),
+    }
+
+
+def _number(name: str, value: float | None) -> dict[str, Any]:
+    """Return a number that may be missing, with the reason if it is not finite."""
+    return {name: None} if value is None else with_reasons({name: value})
+
+
+def model_card(model: TrainedModel) -> str:
+    """Return a model card in Markdown: what the model is for, its results, its data, and its limits."""
+    metric = format_metric(model.spec.metric)
+    task = f"one of {len(model.classes)} classes" if model.classes else "numbers in the unit of the targets"
+    examples = format_count(model.result.validation_examples, "example")
+    lines = [
+        f"# Model of {_escaped(model.spec.name)}, trial {model.trial}",
+        "",
+        f"A multilayer perceptron that predicts {task} from {format_count(model.inputs, 'input')}.",
+        f"Its {metric} is {format_result(model.value, model.spec.metric)}.",
+    ]
+    sections = {"Purpose": _purpose, "Training": _training, "Results": _results, "Data": _provenance}
+    for title, facts in sections.items():
+        lines += ["", f"## {title}", "", *_table(facts(model))]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        f"* The {metric} was measured on {examples} that also chose this trial among others, so it is optimistic.",
+        "  `hpsearch study test` measures on a sealed test part.",
+        "* Predictions are meaningful for rows from the same source as the training data.",
+        *(["* Probabilities are not calibrated."] if model.classes else []),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(facts: Iterator[tuple[str, str]]) -> list[str]:
+    rows = [f"| {_escaped(name)} | {_escaped(value)} |" for name, value in facts]
+    return ["| property | value |", "| --- | --- |", *rows]
+
+
+def _escaped(text: str) -> str:
+    """Return text that is one cell of a table, without any markup of its own."""
+    flat = " ".join(text.split())
+    for mark in "\\`*_<>|[]":
+        flat = flat.replace(mark, f"\\{mark}")
+    return flat
