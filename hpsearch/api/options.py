@@ -11,6 +11,7 @@ from hpsearch.study.spec import (
     DropoutLayers,
     DropoutPosition,
     DropoutScaling,
+    HeaderUse,
     Loss,
     OptimizerName,
     Output,
@@ -47,6 +48,8 @@ class DataOptions(TypedDict, total=False):
     stratify: bool
     task: Task
     target: str
+    header: HeaderUse
+    drop: Sequence[str]
     fault: str | Mapping[str, int]
 
 
