@@ -41,7 +41,7 @@ class UsageError(HpsearchError):
     >>> study.run(workers=0)
     Traceback (most recent call last):
         ...
-    hpsearch.errors.UsageError: workers: must be at least 1 (got 0)
+    hpsearch.errors.UsageError: workers: must be a whole number from 1 to 1000 (got 0): choose one of these
     """
 
 

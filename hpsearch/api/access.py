@@ -4,6 +4,7 @@ import os
 import weakref
 from typing import final
 
+from hpsearch.api.arguments import text
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.workflows.default_storage import default_storage
@@ -18,10 +19,14 @@ class DatabaseAccess:
         self.store: Store = open_store(url, foreign=True)
         self._finalizer = weakref.finalize(self, self.store.close)
 
+    def __reduce__(self) -> tuple[type["DatabaseAccess"], tuple[str]]:
+        """Copy and pickle the URL, with its password if it has one: the copy opens the database again."""
+        return DatabaseAccess, (self.url,)
+
 
 def url_of(storage: str | None) -> str:
     """Return the URL of the database: the given one, or that which the command line takes."""
-    return default_storage(os.environ) if storage is None else storage
+    return default_storage(os.environ) if storage is None else text("storage", storage)
 
 
 def access_study(url: str, name: str) -> tuple[DatabaseAccess, StoredStudy]:

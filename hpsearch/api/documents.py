@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
+from hpsearch.api.arguments import excerpt, table
 from hpsearch.data.dataset import RawData
 from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.study.configurations import fixed_spec
@@ -40,18 +41,26 @@ class Draft:
     def spec(self) -> StudySpec:
         """Return the study. Raises StudyFileError with every problem."""
         document, source, folder = self._base()
-        for name, table in self.tables.items():
+        for name, given in self.tables.items():
             own = document.get(name, {})
-            document[name] = _replaced(own, table) if isinstance(own, Mapping) else own
+            document[name] = _replaced(own, given) if isinstance(own, Mapping) else own
         if self.search is not None:
             _check_search(self.search, source)
             document.pop("configurations", None)
             document["search"] = {name: _raw_dimension(one) for name, one in self.search.items()}
         if self.configurations is not None:
             document.pop("search", None)
-            document["configurations"] = [_raw_table(one) for one in self.configurations]
-        given = {name: value for name, value in self.values.items() if value is not None}
-        return study_from_document({**document, **given}, source=source, folder=folder)
+            if not isinstance(self.configurations, list | tuple):
+                raise UsageError(
+                    f"configurations: must be a list of dictionaries (got {excerpt(self.configurations)}):"
+                    ' write [{"learning_rate": 0.1}], for example'
+                )
+            document["configurations"] = [
+                _raw_table(table(f"configurations[{place}]", one))
+                for place, one in enumerate(self.configurations)
+            ]
+        top = {name: raw_value(value) for name, value in self.values.items() if value is not None}
+        return study_from_document({**document, **top}, source=source, folder=folder)
 
     def _base(self) -> tuple[dict[str, Any], str, Path]:
         """Return the document of the file, or an empty one; its name in messages; and the folder of its paths."""

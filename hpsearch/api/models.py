@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.analysis.formats import format_metric, format_result
+from hpsearch.api.arguments import file_path
 from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath
 from hpsearch.data.arrays import ArrayValues, read_inputs
@@ -32,7 +32,7 @@ def load_model(path: FilePath) -> Model:
 
     Raises HpsearchError if the file is no model, is damaged, or needs a newer hpsearch.
     """
-    return Model(read_model(Path(path)))
+    return Model(read_model(file_path("path", path)))
 
 
 @final
@@ -152,7 +152,7 @@ class Model:
 
         Raises UsageError for another format, and HpsearchError if the file cannot be written.
         """
-        save_model(self._trained, Path(path), where="save")
+        save_model(self._trained, file_path("save", path), where="save")
 
     @public
     def card(self) -> str:

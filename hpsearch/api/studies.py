@@ -14,6 +14,19 @@ from hpsearch.analysis.formats import format_result, format_short_metric
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
 from hpsearch.api.access import DatabaseAccess, access_study, url_of
+from hpsearch.api.arguments import (
+    MOST_INTEGER,
+    MOST_ROUNDS,
+    MOST_SEEDS,
+    MOST_WORKERS,
+    file_path,
+    optional_whole_number,
+    table,
+    text,
+    texts,
+    whole_number,
+    whole_numbers,
+)
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_choice
@@ -33,6 +46,7 @@ from hpsearch.report.file import check_report_path
 from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
+from hpsearch.study.schema import MOST_TRIALS
 from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec, full_name
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file
@@ -109,6 +123,8 @@ def create_study(
     Raises StudyFileError with every problem, DataError, StudyExistsError and StorageError.
     """
     url = url_of(storage)
+    if study is not None:
+        file_path("study", study)
     study, name = _file_and_name(study, name, has_data=data is not None)
     given = study_data(data, target=target, storage=url)
     if isinstance(sampler, str):
@@ -120,7 +136,7 @@ def create_study(
         values={"name": name, "trials": trials, "seed": seed, "metric": metric},
         tables={
             "data": given.table,
-            **{key: dict(table) for key, table in tables.items() if table is not None},
+            **{key: table(key, one) for key, one in tables.items() if one is not None},
         },
         search=search,
         configurations=configurations,
@@ -180,7 +196,7 @@ def load_study(name: str, *, storage: str | None = None) -> Study:
 
     Raises StudyNotFoundError with the nearest names, and StorageError if there is no database.
     """
-    return Study(*access_study(url_of(storage), name))
+    return Study(*access_study(url_of(storage), text("name", name)))
 
 
 @public
@@ -193,7 +209,7 @@ def delete_study(name: str, *, storage: str | None = None) -> None:
     Raises StudyNotFoundError.
     """
     with open_store(url_of(storage), foreign=True) as store:
-        deleted = studies.delete(store, name)
+        deleted = studies.delete(store, text("name", name))
     if deleted.data_file is not None:
         log(f"The data stays: {deleted.data_file}; delete the file if no other database needs it")
 
@@ -223,7 +239,7 @@ def import_studies(path: FilePath, *, names: Sequence[str] = (), storage: str | 
     The file is imported whole or, if it breaks a rule, not at all.
     """
     url = url_of(storage)
-    made = transfer.import_studies(Path(path), url, names=names)
+    made = transfer.import_studies(file_path("path", path), url, names=texts("names", names))
     return [load_study(copied.name, storage=url) for copied in made]
 
 
@@ -454,7 +470,9 @@ class Study:
         >>> [shown["number"] for shown in study.best_dicts(1)] == [study.best_trial.number]
         True
         """
-        return best_objects(self._best(count), self._study, self._store.evaluations.all(self._study))
+        return best_objects(
+            self._best(whole_number("count", count)), self._study, self._store.evaluations.all(self._study)
+        )
 
     @public
     def run(
@@ -484,9 +502,13 @@ class Study:
 
         Raises HpsearchError if the study is stopped or paused before its budget is spent.
         """
-        _check_counts(trials=trials, workers=workers, rounds=rounds, cohort=cohort)
+        rounds = whole_number("rounds", rounds, most=MOST_ROUNDS)
         options = RunOptions(
-            url=self._access.url, workers=workers, trials=trials, cohort=cohort, ends_process=False
+            url=self._access.url,
+            workers=optional_whole_number("workers", workers, most=MOST_WORKERS),
+            trials=optional_whole_number("trials", trials, most=MOST_TRIALS),
+            cohort=optional_whole_number("cohort", cohort),
+            ends_process=False,
         )
         listener = listener_of(progress)
         problem: str | None = None
@@ -524,7 +546,7 @@ class Study:
         from hpsearch.api.figures import figure_named
         from hpsearch.report.figures.catalogue import exhibits
 
-        return figure_named(exhibits(*self._request(trials, compare)), name)
+        return figure_named(exhibits(*self._request(trials, compare)), text("figure", name))
 
     @property
     @public
@@ -550,19 +572,21 @@ class Study:
         >>> study.report("lesson.html").name
         'lesson.html'
         """
-        if path is not None:
-            check_report_path(Path(path))
+        target = None if path is None else file_path("report", path)
+        if target is not None:
+            check_report_path(target)
         snapshot, request = self._request(trials, compare)
-        return write_report(
-            snapshot,
-            default_report_path(self._access.url, self.name) if path is None else Path(path),
-            request,
-        )
+        return write_report(snapshot, target or default_report_path(self._access.url, self.name), request)
 
     def _request(self, trials: Sequence[int], compare: Sequence[str]) -> tuple[Snapshot, ReportRequest]:
         name = self._current().name
         return request_report(
-            self._store, name, trials=tuple(trials), compare=compare, ours=False, notify=log
+            self._store,
+            name,
+            trials=whole_numbers("trials", trials),
+            compare=texts("compare", compare),
+            ours=False,
+            notify=log,
         )
 
     @public
@@ -575,8 +599,8 @@ class Study:
         >>> len(confirmed[0].values), confirmed[0].mean > 0.5
         (2, True)
         """
-        _check_counts(best=best)
-        _check_counts(seeds=seeds, least=2)
+        best = whole_number("best", best)
+        seeds = whole_number("seeds", seeds, least=2, most=MOST_SEEDS)
         name = self._current().name
         with (
             sentence_listener(name, progress=progress) as listener,
@@ -600,7 +624,8 @@ class Study:
 
         Raises HpsearchError if the data has no test part, or it was opened for another trial.
         """
-        _check_counts(seeds=seeds, least=2)
+        trial = optional_whole_number("trial", trial, least=0)
+        seeds = whole_number("seeds", seeds, least=2, most=MOST_SEEDS)
         name = self._current().name
         with (
             sentence_listener(name, progress=progress) as listener,
@@ -637,7 +662,7 @@ class Study:
 
         Raises UsageError if the study does not search such values.
         """
-        values = {full_name(name): raw_choice(value) for name, value in params.items()}
+        values = {full_name(name): raw_choice(value) for name, value in table("params", params).items()}
         made = enqueue_values(self._store, self._current().name, values)
         self._renew()
         return self._trial(self._store.trials.get(self._study, made.number))
@@ -648,7 +673,10 @@ class Study:
 
         >>> study.edit(priority=5)
         """
-        _check_counts(trials=trials)
+        trials = optional_whole_number("trials", trials, most=MOST_TRIALS)
+        priority = optional_whole_number("priority", priority, least=-MOST_INTEGER)
+        if trials is None and priority is None:
+            raise UsageError("edit: needs a value to set (got none): add trials= or priority=")
         self._edited(studies.edit(self._store, self._current().name, trials=trials, priority=priority))
 
     @public
@@ -710,8 +738,9 @@ class Study:
         >>> hpsearch.get_all_study_names(f"sqlite:///{study.export('exported.db')}")
         ['lesson']
         """
-        transfer.export_study(self._access.url, self._current().name, Path(path))
-        return Path(path)
+        target = file_path("export", path)
+        transfer.export_study(self._access.url, self._current().name, target)
+        return target
 
     def _edited(self, edited: studies.Edited) -> None:
         for sentence in edited.sentences:
@@ -770,7 +799,7 @@ class NarrowedSearch:
         It keeps the seed and the split, so results are comparable, and begins with the best configurations inside the
         bounds. Raises HpsearchError if nothing would change.
         """
-        _check_counts(trials=trials)
+        trials = optional_whole_number("trials", trials, most=MOST_TRIALS)
         if name is not None:
             studies.check_name("name", name)
         made = narrowing.follow_up(self._access.store, self._narrowing, name=name, trials=trials)
@@ -791,13 +820,6 @@ def _row(trial: StudyTrial) -> dict[str, Any]:
         "verdict": None if trial.verdict is None else trial.verdict.cause.value,
         "epochs": trial.epochs,
     }
-
-
-def _check_counts(*, least: int = 1, **counts: int | None) -> None:
-    """Raise UsageError for a count below `least`."""
-    for name, count in counts.items():
-        if count is not None and count < least:
-            raise UsageError(f"{name}: must be at least {least} (got {count})")
 
 
 def _user() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from hpsearch.api.access import DatabaseAccess
+from hpsearch.api.arguments import file_path, optional_whole_number, table, text
 from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath, raw_choice
 from hpsearch.api.models import Model
@@ -18,6 +19,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.model.fitting import fit_again
 from hpsearch.model.trained_model import TrainedOn
 from hpsearch.storage.records import StoredStudy
+from hpsearch.study.schema import MOST_EPOCHS
 from hpsearch.study.spec import full_name
 from hpsearch.training.recording import Recording
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
@@ -141,7 +143,7 @@ class RecordedTraining:
         """
         from hpsearch.api.figures import figure_named
 
-        return figure_named(self._exhibits(), name)
+        return figure_named(self._exhibits(), text("figure", name))
 
     def _exhibits(self) -> tuple[Exhibit, ...]:
         from hpsearch.report.figures.replay_catalogue import ReplayRun, replay_exhibits
@@ -324,7 +326,9 @@ class StudyTrial:
         True
         """
         listener = listener_of(progress=False)
-        asked = {full_name(name): raw_choice(value) for name, value in (settings or {}).items()}
+        given = {} if settings is None else table("settings", settings)
+        asked = {full_name(name): raw_choice(value) for name, value in given.items()}
+        epochs = optional_whole_number("epochs", epochs, most=MOST_EPOCHS)
         stored = read_trial(self._access.store, self._study.name, self.number, notify=listener.notify)
         made = replay_trial(stored, ReplayRequest(epochs=epochs, settings=asked), listener=listener)
         return TrialReplay(made, url=self._access.url)
@@ -424,4 +428,4 @@ class TrialReplay:
         >>> study.best_trial.replay().report("replay.html").name
         'replay.html'
         """
-        return write_replay_page(self._replay, None if path is None else Path(path), self._url)
+        return write_replay_page(self._replay, None if path is None else file_path("report", path), self._url)

@@ -194,6 +194,9 @@ def _set_encoding(environ: WSGIEnvironment) -> None:
 _ENCODING: Final = "HTTP_ACCEPT_ENCODING"
 
 
+_JSON: Final = "application/json"
+
+
 def _bad_query(request: Request) -> Response | None:
     after = query_value(request, "after")
     if after is None or (after.isascii() and after.isdecimal() and len(after) <= 10):
@@ -215,6 +218,11 @@ def _bad_body(request: Request) -> Response | None:
     )
     if not content and not fields:
         return None
+    if request.mimetype != _JSON:
+        return json_refusal(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Type: must be {_JSON} (got {request.mimetype[:40]!r})",
+        )
     try:
         body = json.loads(content) if content else None
     except (ValueError, RecursionError) as error:

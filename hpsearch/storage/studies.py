@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, NoReturn, TypeVar, final
+from typing import Any, Final, NoReturn, TypeVar, final
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -37,6 +37,7 @@ from hpsearch.storage.stored_studies import (
     remove_strays,
     row_named,
 )
+from hpsearch.storage.stored_values import is_whole
 from hpsearch.storage.study_rows import (
     Row,
     StudyRows,
@@ -52,6 +53,9 @@ from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")
+
+_MOST_INTEGER: Final = 2**31 - 1
+"""The largest integer that every database stores."""
 
 _ours = schema.studies
 _theirs = optuna_schema.studies
@@ -168,14 +172,18 @@ class Studies:
     def set_budget(self, study: StoredStudy, trials: int) -> StoredStudy:
         """Set the budget and return the updated study. Workers apply it from their next claim on.
 
-        A budget below the number of finished and running trials stops none of them. Raises ValueError below 1.
+        A budget below the number of finished and running trials stops none of them. Raises ValueError unless it is a
+        whole number from 1 on: a study with another budget could not be read.
         """
-        if trials < 1:
-            raise ValueError(f"trials: must be at least 1 (got {trials})")
+        _check_whole("trials", trials, least=1)
         return change(self._transactions, study, _set_budget, trials)
 
     def set_priority(self, study: StoredStudy, priority: int) -> StoredStudy:
-        """Set the priority and return the updated study. Workers without a study of their own read it next."""
+        """Set the priority and return the updated study. Workers without a study of their own read it next.
+
+        Raises ValueError unless it is a whole number.
+        """
+        _check_whole("priority", priority, least=-_MOST_INTEGER)
         return change(self._transactions, study, _set_priority, priority)
 
     def pause(self, study: StoredStudy, *, by: str) -> str:
@@ -484,6 +492,12 @@ def _refuse_name(name: str, taken_by: str) -> NoReturn:
         else f'this database takes it for "{taken_by}"'
     )
     raise StudyExistsError(f'study "{name}": the name must be free ({why}): choose another name')
+
+
+def _check_whole(name: str, number: int, *, least: int) -> None:
+    """Raise ValueError unless `number` is an `int` that every database stores: SQLite would store anything."""
+    if not is_whole(number, low=least, high=_MOST_INTEGER):
+        raise ValueError(f"{name}: must be a whole number from {least} to {_MOST_INTEGER} (got {number!r})")
 
 
 def _set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, UsageError
-from hpsearch.study.messages import key_path, nearest, toml_excerpt
+from hpsearch.study.messages import key_path, nearest, toml_excerpt, unknown_key
 from hpsearch.study.schema import (
     CONFIGURABLE,
     MOST_CONFIGURATIONS,
@@ -21,7 +21,6 @@ from hpsearch.study.schema import (
     UNSEARCHABLE,
     Text,
     WholeNumber,
-    unknown_key,
     violation,
 )
 from hpsearch.study.search_space import as_parameter, entries, network_problems, parameter_of

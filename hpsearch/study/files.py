@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hpsearch.errors import Problem, StudyFileError
 from hpsearch.study.messages import toml_excerpt
+from hpsearch.study.schema import BUILTIN_SOURCES
 
 
 def example_files() -> dict[str, Path]:
@@ -61,7 +62,10 @@ def read_text(path: Path) -> str:
         # Some editors begin a file with a byte order mark, which is not TOML.
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        remedy = "hpsearch init writes it" if path.stem in example_files() else "check the path"
+        if str(path) in BUILTIN_SOURCES:
+            remedy = f'this is a data source, not a study: write data.source = "{path}" in a study file'
+        else:
+            remedy = "hpsearch init writes it" if path.stem in example_files() else "check the path"
         raise _unusable(path, f"must exist (got {path}): {remedy}") from None
     except IsADirectoryError:
         raise _unusable(path, f"must be a file (got the folder {path}): name a .toml file in it") from None

@@ -3,9 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, time
 from difflib import get_close_matches
+
+from hpsearch.errors import Problem
 
 _LONGEST = 60
 """Characters of a value that a message shows."""
@@ -113,6 +115,18 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     parts = [name for name in plain if _is_part(given, name) or _is_part(name, given)]
     found = exact[:1] or close or (parts if len(parts) == 1 else [])
     return plain[found[0]] if found else None
+
+
+def suggestion(raw: object, words: Sequence[str]) -> str:
+    """Return `did you mean "relu"?` if one of `words` is similar to `raw`, else the empty text."""
+    near = nearest(raw, words) if isinstance(raw, str) else None
+    return "" if near is None else f"did you mean {toml_excerpt(near)}?"
+
+
+def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:
+    """Return the problem of an unknown key: its similar one in `near`, else all that are `known`."""
+    remedy = f"known are {', '.join(known)}" if near is None else f"did you mean {near}?"
+    return Problem(where=where, message=f"unknown key; {remedy}")
 
 
 def did_you_mean(name: str, known: Collection[str], *, otherwise: str) -> str:

@@ -20,17 +20,8 @@ from hpsearch.study.configurations import (
     with_configurations,
 )
 from hpsearch.study.files import parse_document, read_text
-from hpsearch.study.messages import key_path, nearest, toml_excerpt
-from hpsearch.study.schema import (
-    BUILTIN_SOURCES,
-    PATH_SUFFIXES,
-    SECTIONS,
-    STUDY,
-    TOP_LEVEL,
-    suggestion,
-    unknown_key,
-    violation,
-)
+from hpsearch.study.messages import key_path, nearest, suggestion, toml_excerpt, unknown_key
+from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL, violation
 from hpsearch.study.search_space import (
     network_problems,
     search_problems,

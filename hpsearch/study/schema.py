@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeGuard, final, get_args
 
 from hpsearch.errors import Problem
 from hpsearch.study import spec
-from hpsearch.study.messages import nearest, toml_excerpt
+from hpsearch.study.messages import suggestion, toml_excerpt
 from hpsearch.study.spec import (
     DIAGNOSED_CAUSES,
     DataSpec,
@@ -276,18 +276,6 @@ FAULT: Final = NameOrTable(
     example=255,
 )
 """A deliberate mistake in the data."""
-
-
-def suggestion(raw: object, words: Sequence[str]) -> str:
-    """Return `did you mean "relu"?` if one of `words` is similar to `raw`, else the empty text."""
-    near = nearest(raw, words) if isinstance(raw, str) else None
-    return "" if near is None else f"did you mean {toml_excerpt(near)}?"
-
-
-def unknown_key(where: str, known: Sequence[str], *, near: str | None) -> Problem:
-    """Return the problem of an unknown key: its similar one in `near`, else all that are `known`."""
-    remedy = f"known are {', '.join(known)}" if near is None else f"did you mean {near}?"
-    return Problem(where=where, message=f"unknown key; {remedy}")
 
 
 def _is_line(text: str) -> bool:

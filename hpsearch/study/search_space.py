@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
-from hpsearch.study.messages import key_path, nearest, toml_excerpt
+from hpsearch.study.messages import key_path, nearest, toml_excerpt, unknown_key
 from hpsearch.study.schema import (
     SEARCHABLE,
     SECTIONS,
@@ -16,7 +16,6 @@ from hpsearch.study.schema import (
     Rule,
     WholeNumber,
     is_number,
-    unknown_key,
     violation,
 )
 from hpsearch.study.spec import (

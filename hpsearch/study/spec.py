@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
-from hpsearch.errors import Problem, StudyFileError
+from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
 
@@ -220,13 +220,20 @@ class Choices:
     name: str
 
     def __init__(self, choices: Iterable[Choice], *, name: str = "") -> None:
+        if isinstance(choices, str) or not isinstance(choices, Iterable):
+            raise UsageError(f"Choices: must be a list of values (got {choices!r}): write Choices([...])")
         values = (one if isinstance(one, str | int | float) else _json_text(one) for one in choices)
         object.__setattr__(self, "choices", tuple(values))
         object.__setattr__(self, "name", name)
 
 
 def _json_text(value: Sequence[int] | Mapping[str, float]) -> str:
-    return json.dumps(dict(value) if isinstance(value, Mapping) else list(value))
+    try:
+        return json.dumps(dict(value) if isinstance(value, Mapping) else list(value))
+    except TypeError:
+        raise UsageError(
+            f"Choices: must be numbers, texts, lists of numbers or tables (got {value!r}): leave it out"
+        ) from None
 
 
 Dimension: TypeAlias = Range | Choices

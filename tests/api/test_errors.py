@@ -6,7 +6,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import hpsearch
@@ -144,8 +146,8 @@ def test_a_taken_name_is_an_error_unless_it_is_the_same_study() -> None:
             "hiden: must be a field of [model] or [training]",
         ),
         (hpsearch.diagnose, "diagnose: needs a study file, data=, or arrays"),
-        (lambda: iris().run(workers=0), "workers: must be at least 1 (got 0)"),
-        (lambda: iris().confirm(seeds=1), "seeds: must be at least 2 (got 1)"),
+        (lambda: iris().run(workers=0), "workers: must be a whole number from 1 to 1000 (got 0)"),
+        (lambda: iris().confirm(seeds=1), "seeds: must be a whole number from 2 to 1000 (got 1)"),
         (lambda: iris().edit(), "needs a value to set"),
         (lambda: iris().best_trial, "must have a complete trial with a finite result"),
         (lambda: iris().figure("serach-map"), 'did you mean "search-map"?'),
@@ -163,6 +165,96 @@ def test_a_wrong_argument_is_explained(call: Callable[[], object], text: str) ->
     with pytest.raises(hpsearch.HpsearchError) as caught:
         call()
     assert text in str(caught.value)
+
+
+def wrong_types() -> dict[str, list[Callable[[Any], object]]]:
+    """Return calls that take one argument of a wrong type, by the start of their error."""
+    study = iris()
+    trial = study.enqueue({"learning_rate": 0.1})
+    return {
+        "trials: must be": [
+            study.run,
+            lambda wrong: study.edit(trials=wrong),
+            lambda wrong: study.figure("comparison-training-loss", trials=wrong),
+            lambda wrong: study.report(trials=wrong),
+        ],
+        "workers: must be": [lambda wrong: study.run(workers=wrong)],
+        "cohort: must be": [lambda wrong: study.run(cohort=wrong)],
+        "rounds: must be": [lambda wrong: study.run(rounds=wrong)],
+        "priority: must be": [lambda wrong: study.edit(priority=wrong)],
+        "best: must be": [study.confirm],
+        "seeds: must be": [lambda wrong: study.confirm(seeds=wrong), lambda wrong: study.test(seeds=wrong)],
+        "trial: must be": [study.test],
+        "count: must be": [study.best_dicts],
+        "epochs: must be": [lambda wrong: trial.replay(epochs=wrong)],
+        "settings: must be": [trial.replay],
+        "params: must be": [study.enqueue],
+        "compare: must be": [
+            lambda wrong: study.report(compare=wrong),
+            lambda wrong: hpsearch.Study.figure(study, compare=wrong),
+        ],
+        "names: must be": [lambda wrong: hpsearch.import_studies("exported.db", names=wrong, storage=URL)],
+        "figure: must be": [study.figure],
+        "report: must be": [study.report],
+        "export: must be": [study.export],
+        "path: must be": [
+            lambda wrong: hpsearch.import_studies(wrong, storage=URL),
+            hpsearch.load_model,
+        ],
+        "name: must be": [
+            lambda wrong: hpsearch.load_study(wrong, storage=URL),
+            lambda wrong: hpsearch.delete_study(wrong, storage=URL),
+        ],
+        "storage: must be": [hpsearch.get_all_study_names],
+        "study: must be": [lambda wrong: hpsearch.create_study(wrong, storage=URL)],
+        "model: must be": [lambda wrong: hpsearch.create_study("digits", model=wrong, storage=URL)],
+        "training: must be": [lambda wrong: hpsearch.create_study("digits", training=wrong, storage=URL)],
+        "sampler: must be": [lambda wrong: hpsearch.create_study("digits", sampler=wrong, storage=URL)],
+        "pruning: must be": [lambda wrong: hpsearch.create_study("digits", pruning=wrong, storage=URL)],
+        "configurations: must be": [
+            lambda wrong: hpsearch.create_study("digits", configurations=wrong, storage=URL)
+        ],
+        "Choices: must be": [hpsearch.Choices, lambda wrong: hpsearch.Choices([wrong])],
+    }
+
+
+@pytest.mark.parametrize("wrong", [2.5, object(), {1: 2}, b"\xff"])
+def test_a_value_of_a_wrong_type_is_refused_and_changes_nothing(wrong: object) -> None:
+    """Every argument of a wrong type gets an error of ours with its name, and the stored study stays as it is."""
+    for start, calls in wrong_types().items():
+        for call in calls:
+            if start == "Choices: must be" and isinstance(wrong, float | dict | bytes):
+                continue  # a table of one value is a choice, and a list of them is checked with the study
+            before = hpsearch.load_study("iris", storage=URL).to_dict()
+            with pytest.raises(hpsearch.HpsearchError) as caught:
+                call(wrong)
+            assert str(caught.value).startswith(start)
+            assert hpsearch.load_study("iris", storage=URL).to_dict() == before
+
+
+@pytest.mark.parametrize("trials", [5.5, True, "5", 10**30, -1])
+def test_a_budget_that_is_no_whole_number_is_not_stored(trials: Any) -> None:
+    """SQLite stores anything in a column of integers: such a budget would make the study unreadable."""
+    study = iris()
+    for change in (lambda: study.run(trials, workers=1), lambda: study.edit(trials=trials, priority=1)):
+        with pytest.raises(hpsearch.UsageError, match=r"^trials: must be a whole number from 1 to 10000000 "):
+            change()
+    study.edit(trials=np.int64(3))  # type: ignore[arg-type]
+    assert hpsearch.load_study("iris", storage=URL).progress.budget == 3
+
+
+def test_a_path_that_no_file_can_have_is_refused(lesson: hpsearch.Study) -> None:
+    """A NUL in a path ended in a ValueError of Python."""
+    for call in (lesson.report, lesson.export, lesson.best_trial.model().save, hpsearch.load_model):
+        with pytest.raises(hpsearch.UsageError, match="must be the path of a file"):
+            call("a\0b.npz")
+
+
+def test_numpy_integers_are_whole_numbers() -> None:
+    """A budget and a seed may be NumPy's, as widths may."""
+    numbers: Any = {"trials": np.int64(3), "seed": np.uint8(4)}
+    study = hpsearch.create_study(name="n", data="iris", storage=URL, **numbers)
+    assert study.progress.budget == 3
 
 
 def test_a_data_frame_needs_pandas(monkeypatch: pytest.MonkeyPatch, lesson: hpsearch.Study) -> None:

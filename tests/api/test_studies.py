@@ -1,5 +1,7 @@
 """Studies from Python: how they are made, found and changed."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +192,11 @@ def test_the_default_database_is_that_of_the_command_line(monkeypatch: pytest.Mo
         hpsearch.load_study("digits")
     hpsearch.create_study("digits", trials=1)
     assert hpsearch.get_all_study_names("sqlite:///storage/hpsearch.db") == ["digits"]
+
+
+def test_a_study_and_its_trials_can_be_copied_and_pickled(lesson: hpsearch.Study) -> None:
+    """A copy in another process opens the database again."""
+    for copied in (copy.deepcopy(lesson), pickle.loads(pickle.dumps(lesson))):
+        assert copied.to_dict() == lesson.to_dict()
+    trial = pickle.loads(pickle.dumps(lesson.trials[0]))
+    assert trial.curves == lesson.trials[0].curves

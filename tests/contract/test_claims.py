@@ -76,8 +76,15 @@ def test_a_budget_can_be_raised_and_lowered_while_workers_claim(new_lab: Labs) -
     assert lab.end(running) == frozenset()
     lab.store.studies.set_budget(lab.study, 6)
     assert [claim.number for claim in lab.claim(10)] == [4, 5]
-    with pytest.raises(ValueError, match=r"^trials: must be at least 1 \(got 0\)$"):
-        lab.store.studies.set_budget(lab.study, 0)
+    for count in (0, 5.5, True, "6", 2**31):  # SQLite would store each of them
+        with pytest.raises(
+            ValueError, match=rf"^trials: must be a whole number from 1 to 2147483647 .got {count!r}.$"
+        ):
+            lab.store.studies.set_budget(lab.study, count)  # type: ignore[arg-type]
+    for priority in (0.5, False, "x", 2**31):
+        with pytest.raises(ValueError, match=r"^priority: must be a whole number"):
+            lab.store.studies.set_priority(lab.study, priority)  # type: ignore[arg-type]
+    assert lab.store.studies.get(lab.study.spec.name).spec.trials == 6
 
 
 def test_waiting_trials_come_first_and_by_number(new_lab: Labs) -> None:

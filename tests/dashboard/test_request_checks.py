@@ -6,10 +6,11 @@ import logging
 from typing import Any
 
 import pytest
+from werkzeug.test import run_wsgi_app
 
 from hpsearch.dashboard.application import protected
 from hpsearch.dashboard.server import Options, guards
-from tests.dashboard.client import Received, fetch
+from tests.dashboard.client import Received, environ, fetch
 from tests.dashboard.conftest import Site
 
 HUGE = "99999999999999999999999"
@@ -60,6 +61,15 @@ def test_no_body_is_a_server_error(fetch_guarded: Any, method: str, path: str) -
         response: Received = fetch_guarded(path, method=method, body=body)
         assert 400 <= response.status < 500, (body, response.body)
         assert response.json["reason"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_body_that_is_not_sent_as_json_is_refused(site: Site, content_type: str) -> None:
+    """Optuna's dashboard reads bodies of the type JSON only, and answers all others with status 500."""
+    sent = environ("/api/studies", method="POST", body=b'{"study_name":"a","directions":["minimize"]}')
+    refused = run_wsgi_app(site.site, {**sent, "CONTENT_TYPE": content_type})
+    assert refused[1] == "415 UNSUPPORTED MEDIA TYPE"
+    assert b"Content-Type: must be application/json" in b"".join(refused[0])
 
 
 @pytest.mark.parametrize(

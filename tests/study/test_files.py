@@ -147,3 +147,12 @@ def test_a_byte_order_mark_and_other_line_ends_are_valid(tmp_path: Path) -> None
     """Files of Windows editors are read."""
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfname = 1\r\ntrials = 2\r\n")
     assert parse_document(read_text(Path("x.toml")), source="x.toml") == {"name": 1, "trials": 2}
+
+
+def test_a_data_source_in_place_of_a_study_file_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some data sets have an example study of their name, so people try the names of the others."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyFileError, match=r'data source, not a study: write data.source = "iris"'):
+        read_text(Path("iris"))

@@ -21,7 +21,7 @@ def refuse_other_origins(request: Request) -> Response | None:
     """
     if is_read(request) or _has_own_origin(request):
         return None
-    origin = request.headers.get("Origin")
+    origin = request.headers.get("Origin", f"a {request.headers.get('Sec-Fetch-Site')} request")
     return refusal(
         HTTPStatus.FORBIDDEN,
         f"Origin: must be this server for a change (got {origin}): nothing was changed",
