@@ -4,6 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast, final, overload
 
 from hpsearch.analysis.formats import format_share
@@ -15,6 +16,7 @@ from hpsearch.api.options import NetworkOptions
 from hpsearch.api.trials import RecordedTraining, TrialVerdict, verdict_of
 from hpsearch.data.arrays import ArrayValues
 from hpsearch.errors import HpsearchError, UsageError
+from hpsearch.study.files import with_examples
 from hpsearch.study.messages import format_count
 from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
@@ -22,7 +24,8 @@ from hpsearch.verdicts import Cause
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration, record_configuration
-from hpsearch.workflows.json_objects import JsonObject, diagnosis_object
+from hpsearch.workflows.healing import Healing, HealingStep, heal, raw_settings, write_healed
+from hpsearch.workflows.json_objects import JsonObject, diagnosis_object, healing_object
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -253,6 +256,21 @@ class Diagnosis:
         )
         return _diagnosis(self._draft.changed(tables), self._configuration)
 
+    @public
+    def heal(self) -> HealingResult:
+        """Try remedies one after another, until the run is healthy or three were tried, and return what they did.
+
+        >>> healing = hpsearch.diagnose("digits", learning_rate=30.0).heal()
+        >>> for step in healing.steps:
+        ...     print(step.settings, step.after.cause)
+        {'learning_rate': 3.0} dead_relu_...
+        {'learning_rate': 0.3} healthy
+
+        A remedy that makes the run worse is not kept, and no earlier change is taken back.
+        """
+        healing = heal(self._prepared, first=self._diagnosis, arrays=self._draft.arrays)
+        return HealingResult(self._draft, self._configuration, healing)
+
     def to_dict(self) -> JsonObject:
         """Return the JSON object that `hpsearch diagnose --format json` prints.
 
@@ -260,3 +278,95 @@ class Diagnosis:
         'dead_relu_total'
         """
         return diagnosis_object(self._diagnosis)
+
+
+@final
+class HealingResult:
+    """The remedies that were tried on a configuration, one after another, and the result.
+
+    >>> healing = hpsearch.diagnose("digits", learning_rate=30.0).heal()
+    >>> healing
+    <HealingResult: healthy after 2 remedies>
+    >>> healing.settings
+    {'learning_rate': 0.3}
+    >>> print(healing.diagnosis.cause)
+    healthy
+    """
+
+    def __init__(self, draft: Draft, configuration: str | None, healing: Healing) -> None:
+        self._draft = draft
+        self._configuration = configuration
+        self._healing = healing
+
+    def __repr__(self) -> str:
+        count = len(self.steps)
+        tried = f"{count} remed{'y' if count == 1 else 'ies'}"
+        return f"<HealingResult: {self._healing.last.verdict.cause} after {tried}>"
+
+    @property
+    def steps(self) -> tuple[HealingStep, ...]:
+        """The remedies that were tried: each with its `settings`, `before`, `after`, `value` and `is_kept`.
+
+        >>> step = hpsearch.diagnose("digits", learning_rate=1e-6).heal().steps[0]
+        >>> print(step.settings, step.before.cause, step.after.cause, step.is_kept)
+        {'learning_rate': 0.01} lr_too_low healthy True
+
+        `value` is that of the study's metric in the last finished epoch.
+        """
+        return tuple(self._healing.steps)
+
+    @property
+    def settings(self) -> Mapping[str, ParameterValue]:
+        """All values that were changed and kept, by the names of their keys."""
+        return self._healing.settings
+
+    @property
+    def is_healthy(self) -> bool:
+        """True if the run is healthy with these values.
+
+        >>> hpsearch.diagnose("digits", learning_rate=1e-6).heal().is_healthy
+        True
+        """
+        return self._healing.is_healthy
+
+    @property
+    def reason(self) -> str:
+        """Why no other remedy was tried, in a sentence.
+
+        >>> hpsearch.diagnose("digits").heal().reason
+        'Nothing to fix: the run is healthy.'
+        """
+        return self._healing.reason
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The diagnosis with the values that were kept."""
+        settings = {name: raw_choice(value) for name, value in self.settings.items()}
+        draft = self._draft.changed(tables_of(settings, where="heal"))
+        return Diagnosis(draft, self._configuration, self._healing.study, self._healing.last)
+
+    @public
+    def save(self, path: FilePath) -> None:
+        """Write the study file with the values that were kept. An existing file is replaced.
+
+        >>> hpsearch.diagnose("digits", learning_rate=30.0).heal().save("healed.toml")
+        >>> print(hpsearch.diagnose("healed.toml").cause)
+        healthy
+
+        Raises HpsearchError if the data are arrays or a data frame, which a study file cannot hold.
+        """
+        if self._draft.arrays is not None:
+            raise HpsearchError(
+                "save: must have data that a study file can name (got arrays): write them to a file, and diagnose that"
+            )
+        file = None if self._draft.file is None else with_examples(Path(self._draft.file))
+        changes = self._draft.changes() | raw_settings(self.settings)
+        write_healed(Path(path), file, changes=changes, configuration=self._configuration)
+
+    def to_dict(self) -> JsonObject:
+        """Return the JSON object that `hpsearch diagnose --fix --format json` prints.
+
+        >>> hpsearch.diagnose("digits", learning_rate=1e-6).heal().to_dict()["settings"]
+        {'learning_rate': 0.01}
+        """
+        return healing_object(self._healing, None)

@@ -91,6 +91,16 @@ class Draft:
                 self.where if self.file is None else str(self.file), error.problems
             ) from error
 
+    def changes(self) -> dict[str, Any]:
+        """Return key path -> raw value of the values and tables in place of the file's; None removes a key."""
+        values = {name: value for name, value in self.values.items() if value is not None}
+        of_tables = {
+            f"{name}.{key}": value
+            for name, table in self.tables.items()
+            for key, value in _raw_table(table).items()
+        }
+        return values | of_tables
+
     def changed(self, tables: Mapping[str, Mapping[str, Any]]) -> "Draft":
         """Return the same with some keys of its tables replaced."""
         names = dict.fromkeys([*self.tables, *tables])

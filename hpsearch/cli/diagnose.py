@@ -1,6 +1,5 @@
 """`hpsearch diagnose`: train one configuration until its fault is clear."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.analysis.formats import format_result, format_share
+from hpsearch.analysis.formats import format_result, format_share, format_short_metric
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
-from hpsearch.cli.output import write_json, write_line
-from hpsearch.study.messages import format_count, toml_text
+from hpsearch.cli.output import write_json, write_line, write_table
+from hpsearch.errors import UsageError
+from hpsearch.study.messages import format_count
 from hpsearch.study.schema import MOST_SEED
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue
@@ -21,6 +21,7 @@ from hpsearch.verdicts import Finding
 
 if TYPE_CHECKING:
     from hpsearch.worker.trial_diagnosis import TrialDiagnosis
+    from hpsearch.workflows.healing import Fix
 
 
 def diagnose(
@@ -52,12 +53,24 @@ def diagnose(
         int | None,
         typer.Option("--seed", metavar="N", min=0, max=MOST_SEED, help="The seed, in place of the file's."),
     ] = None,
+    is_fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Try up to three remedies, and write the study file with what healed it."),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="PATH",
+            help="Where --fix writes the healed study file.  [default: FILE-healed.toml in the current folder]",
+        ),
+    ] = None,
     form: Annotated[AnswerFormat, typer.Option("--format", help="Output format.")] = AnswerFormat.TEXT,
 ) -> None:
     """Train one configuration of a study file, ignoring [search], and report its fault.
 
     It trains until that is clear, for at most the file's epochs, and needs no database. The exit code is 0 for every
-    verdict.
+    verdict, healed or not.
 
     Example: hpsearch diagnose digits --set learning_rate=30
     """
@@ -69,6 +82,11 @@ def diagnose(
     question = Question(
         file=file, settings=tuple(settings or ()), data=data, seed=seed, configuration=configuration
     )
+    if is_fix:
+        _fix(question, output, form)
+        return
+    if output is not None:
+        raise UsageError("--output: must be given together with --fix, which writes that file: add --fix")
     diagnosed = train_until_clear(
         file,
         parse_settings(question.settings),
@@ -81,6 +99,27 @@ def diagnose(
         write_json(diagnosis_object(diagnosed.diagnosis))
     else:
         write_examination(diagnosed.diagnosis, diagnosed.spec, question)
+
+
+def _fix(question: "Question", output: Path | None, form: AnswerFormat) -> None:
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.study.reader import parse_settings
+    from hpsearch.workflows.healing import fix
+    from hpsearch.workflows.json_objects import healing_object
+
+    fixed = fix(
+        question.file,
+        parse_settings(question.settings),
+        data=question.data,
+        seed=question.seed,
+        configuration=question.configuration,
+        output=output,
+        listener=TERMINAL,
+    )
+    if form is AnswerFormat.JSON:
+        write_json(healing_object(fixed.healing, fixed.written))
+    else:
+        write_fix(fixed, question)
 
 
 @final
@@ -97,10 +136,11 @@ class Question:
     def with_remedy(self, suggested: Mapping[str, ParameterValue]) -> str:
         """Return the same command with the `suggested` values."""
         from hpsearch.study.spec import full_name
+        from hpsearch.workflows.healing import setting_text
 
         remedied = {full_name(name) for name in suggested}
         kept = [text for text in self.settings if full_name(text.partition("=")[0].strip()) not in remedied]
-        settings = [*kept, *(f"{name}={_setting(value)}" for name, value in suggested.items())]
+        settings = [*kept, *(f"{name}={setting_text(value)}" for name, value in suggested.items())]
         words = ["hpsearch", "diagnose", str(self.file)]
         if self.configuration is not None:
             words += ["--configuration", self.configuration]
@@ -109,15 +149,6 @@ class Question:
         if self.seed is not None:
             words += ["--seed", str(self.seed)]
         return shlex.join([*words, *(word for text in settings for word in ("--set", text))])
-
-
-def _setting(value: ParameterValue) -> str:
-    """Return a value as `--set` takes it: numbers with 3 digits, lists and tables as TOML, text unchanged."""
-    if isinstance(value, float):
-        return repr(float(f"{value:.3g}"))
-    if isinstance(value, str) and value.startswith(("[", "{")):
-        return toml_text(json.loads(value))
-    return value if isinstance(value, str) else toml_text(value)
 
 
 def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: Question) -> None:
@@ -133,6 +164,38 @@ def write_examination(examination: "TrialDiagnosis", spec: StudySpec, question: 
         write_line(f"Also found: {_finding_words(other)}: {other.remedy}")
     for line in _training_lines(examination):
         write_line(line)
+
+
+def write_fix(fixed: "Fix", question: Question) -> None:
+    """Write the table of the remedies that were tried, why they ended, and the healed file's path to stdout."""
+    from hpsearch.workflows.healing import result_of, settings_words
+
+    healing = fixed.healing
+    metric = healing.study.spec.metric
+    given = result_of(healing.first, metric)
+    rows = [_step_row("0", "as given", healing.first.verdict.primary, format_result(given, metric))]
+    for number, step in enumerate(healing.steps, start=1):
+        change = settings_words(step.settings) + ("" if step.is_kept else " (worse: not kept)")
+        rows.append(_step_row(str(number), change, step.after, format_result(step.value, metric)))
+    write_line(f"{healing.study.spec.name}: {_tried_words(len(healing.steps))}")
+    write_line()
+    heads = ("step", "change", "verdict", "confidence", format_short_metric(metric))
+    write_table(heads, rows, right=frozenset({"step", "confidence", heads[-1]}))
+    write_line()
+    write_line(healing.reason)
+    if fixed.written is not None:
+        anew = "" if fixed.written.keeps_text else ", with every key and without the comments of the original"
+        write_line(f"Healed study file: {fixed.written.path}{anew}")
+    elif healing.settings:
+        write_line(f"Continue from there: {question.with_remedy(healing.settings)}")
+
+
+def _tried_words(count: int) -> str:
+    return f"{count or 'no'} remed{'y' if count == 1 else 'ies'} tried"
+
+
+def _step_row(number: str, change: str, finding: Finding, result: str) -> tuple[str, ...]:
+    return number, change, cause_words(finding), format_share(finding.confidence, 1), result
 
 
 def _finding_words(finding: Finding) -> str:

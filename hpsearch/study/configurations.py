@@ -89,13 +89,14 @@ def fixed_spec(spec: StudySpec, chosen: str | None, settings: Collection[str]) -
     """
     if chosen is None and not spec.configurations:
         return spec
-    exact = _chosen_configuration(spec, chosen)
+    exact = chosen_configuration(spec, chosen)
     params = {name: value for name, value in exact.params if full_name(name) not in settings}
     configuration = configure(spec, params)
     return replace(spec, model=configuration.model, training=configuration.training)
 
 
-def _chosen_configuration(spec: StudySpec, chosen: str | None) -> ExactConfiguration:
+def chosen_configuration(spec: StudySpec, chosen: str | None) -> ExactConfiguration:
+    """Return the exact configuration that `chosen`, a name or a place from 0, means; the only one if it is None."""
     if chosen is None and len(spec.configurations) == 1:
         return spec.configurations[0]
     named = {exact.name: exact for exact in spec.configurations}

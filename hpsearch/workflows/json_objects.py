@@ -21,6 +21,7 @@ from hpsearch.training.recording import Recording
 from hpsearch.trials import Trial
 from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
+from hpsearch.workflows.healing import HealedFile, Healing
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -133,6 +134,33 @@ def diagnosis_object(diagnosis: TrialDiagnosis) -> JsonObject:
         "steps": diagnosis.steps,
         "epochs": diagnosis.epochs,
         **_losses(diagnosis.last),
+    }
+
+
+def healing_object(healing: Healing, written: HealedFile | None) -> JsonObject:
+    """Return the remedies that were tried, and their results, as a JSON object; `first` and `last` are diagnoses."""
+    metric = healing.study.spec.metric
+    return {
+        "is_healthy": healing.is_healthy,
+        "verdict": healing.last.verdict.cause.value,
+        "reason": healing.reason,
+        "settings": with_reasons(healing.settings),
+        "steps": [
+            {
+                "settings": with_reasons(step.settings),
+                "before": step.before.cause.value,
+                "verdict": step.after.cause.value,
+                "confidence": step.after.confidence,
+                **(
+                    _missing(metric, "no_epoch") if step.value is None else with_reasons({metric: step.value})
+                ),
+                "is_kept": step.is_kept,
+            }
+            for step in healing.steps
+        ],
+        "first": diagnosis_object(healing.first),
+        "last": diagnosis_object(healing.last),
+        "output": None if written is None else str(written.path),
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 import sklearn.datasets
 
 import hpsearch
+from hpsearch.api.diagnosis import HealingResult
 from hpsearch.api.studies import NarrowedSearch
 from hpsearch.api.trials import RecordedTraining, TrialReplay
 
@@ -18,6 +19,7 @@ CLASSES = (
     hpsearch.Trial,
     hpsearch.Verdict,
     hpsearch.Diagnosis,
+    HealingResult,
     hpsearch.Model,
     hpsearch.Progress,
     NarrowedSearch,

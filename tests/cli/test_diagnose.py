@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -16,14 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.cli.diagnose import Question, write_examination
+from hpsearch.cli.diagnose import Question, write_examination, write_fix
 from hpsearch.study.reader import parse_settings
 from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.telemetry import Epoch
+from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding, Verdict
+from hpsearch.worker.preparation import prepare_study
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 from hpsearch.workflows.diagnosis import changes_of
-from hpsearch.workflows.json_objects import diagnosis_object
+from hpsearch.workflows.healing import Fix, Healing, HealingStep
+from hpsearch.workflows.json_objects import diagnosis_object, healing_object
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -192,6 +196,95 @@ def test_words_have_everything(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_fix_tries_remedies_and_writes_the_healed_file(command: Command, study_file: Path) -> None:
+    """The table has a line for each remedy; the file is as the original, but for the values that healed it."""
+    arguments = ("diagnose", str(study_file), "--fix", "--set", "training.epochs=60")
+    cold = (*arguments, "--set", "learning_rate=1e-6")
+    ended = command(*cold)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "flowers: 1 remedy tried"
+    assert lines[2].split() == ["step", "change", "verdict", "confidence", "val", "acc"]
+    assert lines[3].split()[:4] == ["0", "as", "given", "lr_too_low"]
+    assert re.match(r" +1  learning_rate=0\.\d+ +healthy +100 % +0\.\d{3}$", lines[4])
+    assert lines[6:] == ["Healthy after 1 remedy.", "Healed study file: flowers-healed.toml"]
+    healed = Path("flowers-healed.toml").read_text()
+    assert [line for line in healed.splitlines() if line not in study_file.read_text().splitlines()] == [
+        "epochs = 60",
+        f"learning_rate = {lines[4].split()[1].partition('=')[2]}",
+    ]
+    again = command(*cold)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "flowers-healed.toml: must not exist yet: name it with --output" in again.stderr
+    shown = answered(command(*cold, "--format", "json", "--output", "flowers-healed.toml"))
+    assert (shown["is_healthy"], shown["verdict"], shown["output"]) == (
+        True,
+        "healthy",
+        "flowers-healed.toml",
+    )
+    (step,) = shown["steps"]
+    assert step["settings"] == shown["settings"] == shown["first"]["suggested"]
+    assert (step["before"], step["verdict"], step["is_kept"]) == ("lr_too_low", "healthy", True)
+    assert step["validation_accuracy"] == shown["last"]["validation_accuracy"]
+
+
+def test_fix_says_why_it_ends(command: Command, study_file: Path) -> None:
+    """A healthy run needs no remedy, and a fault without suggested values is explained; neither writes a file."""
+    healthy = command("diagnose", str(study_file), "--fix", "--set", "training.epochs=30")
+    assert (healthy.returncode, healthy.stdout.splitlines()[-1]) == (
+        0,
+        "Nothing to fix: the run is healthy.",
+    )
+    x = np.linspace(-1, 1, 120).reshape(60, 2)
+    np.savez("prices.npz", x=x, y=3e5 + 1e5 * x.sum(axis=1))
+    prices = command("diagnose", str(study_file), "--fix", "--data", "prices.npz")
+    assert prices.returncode == 0
+    assert (
+        "Not healthy: no setting is suggested for targets_unscaled. The targets are about " in prices.stdout
+    )
+    assert {path.name for path in Path().iterdir()} == {study_file.name, "prices.npz"}
+    stray = command("diagnose", str(study_file), "--output", "x.toml")
+    assert (stray.returncode, stray.stdout) == (2, "")
+    assert "--output: must be given together with --fix" in stray.stderr
+
+
+def test_words_have_each_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table marks what is not kept, and the values that helped a run that is still ill can be continued from."""
+    first, other = EXAMINATION.verdict.findings
+    decay: dict[str, ParameterValue] = {"weight_decay": 0.001}
+    steps = (
+        HealingStep(
+            settings={"model.hidden": "[64,32]"}, before=first, after=first, value=None, is_kept=False
+        ),
+        HealingStep(settings=decay, before=first, after=other, value=0.25, is_kept=True),
+    )
+    healing = Healing(
+        study=prepare_study(StudySpec(name="x", data=DataSpec(source="iris"))),
+        first=EXAMINATION,
+        last=replace(EXAMINATION, verdict=Verdict(findings=(other,))),
+        steps=steps,
+        settings=decay,
+        reason="Not healthy: overfit remains.",
+    )
+    question = Question(file=Path("x.toml"), settings=("training.weight_decay=1", "learning_rate=3"))
+    write_fix(Fix(healing=healing, written=None), question)
+    assert capsys.readouterr().out.splitlines() == [
+        "x: 2 remedies tried",
+        "",
+        "step  change                                   verdict                      confidence  val acc",
+        "   0  as given                                 wrong_loss_pair from step 3        95 %    0.250",
+        "   1  model.hidden=[64, 32] (worse: not kept)  wrong_loss_pair from step 3        95 %     none",
+        "   2  weight_decay=0.001                       overfit from step 80               50 %    0.250",
+        "",
+        "Not healthy: overfit remains.",
+        "Continue from there: hpsearch diagnose x.toml --set learning_rate=3 --set weight_decay=0.001",
+    ]
+    shown = healing_object(healing, None)
+    assert [step["validation_accuracy"] for step in shown["steps"]] == [None, 0.25]
+    assert shown["steps"][0]["validation_accuracy_reason"] == "no_epoch"
+    assert (shown["is_healthy"], shown["settings"], shown["output"]) == (False, decay, None)
+
+
 def test_a_question_means_what_it_says() -> None:
     """Data and seed are settings too; the command for the remedy leaves out what the remedy replaces."""
     question = Question(file=Path("x.toml"), settings=("seed=3", "model.hidden=[3]"), data="wine", seed=4)
@@ -237,7 +330,7 @@ def test_the_examples_of_the_readme_are_real(command: Command, repository: Path)
         readme,
         flags=re.MULTILINE | re.DOTALL,
     )
-    assert len(examples) == 2
+    assert len(examples) == 3
     shutil.copytree(repository / "studies", "studies")
     for line, printed in examples:
         ended = command(*shlex.split(line))
