@@ -250,8 +250,8 @@ def test_noisy_labels_are_not_shuffled_ones() -> None:
 
 def test_labels_of_a_slow_start_are_not_shuffled() -> None:
     """A network that is near chance until step 300 and answers well in training and validation at last has a signal."""
-    early = unrelated(accuracy=0.2)
-    late = [replace(early.samples[-1], step=400 + 25 * i, accuracy=0.75) for i in range(6)]
+    early = unrelated()
+    late = [replace(early.samples[-1], step=400 + 25 * i, accuracy=0.75) for i in range(5)]
     slow = replace(
         early, samples=[*early.samples, *late], epochs=[epoch(0, training=1.7, accuracy=0.79)], steps=900
     )
