@@ -160,12 +160,27 @@ class StudyTrial:
     ('complete', 'complete', 'healthy')
     >>> trial.params
     {'learning_rate': 0...}
+
+    Two objects are equal if they are the same trial of the same study, also if one was read earlier:
+
+    >>> study.best_trial in study.trials
+    True
     """
 
     def __init__(self, access: DatabaseAccess, study: StoredStudy, trial: Trial) -> None:
         self._access = access
         self._study = study
         self._trial = trial
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StudyTrial) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str | int, int]:
+        return self._access.url, self._study.key or self._study.study_id, self.number
 
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value {self.value:.6g}"

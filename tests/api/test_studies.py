@@ -194,6 +194,15 @@ def test_the_default_database_is_that_of_the_command_line(monkeypatch: pytest.Mo
     assert hpsearch.get_all_study_names("sqlite:///storage/hpsearch.db") == ["digits"]
 
 
+def test_trials_are_equal_if_they_are_the_same(lesson: hpsearch.Study) -> None:
+    """Reading a trial again gives an equal object; another trial, or that of a copied study, is another."""
+    first, second, *_ = lesson.trials
+    assert first == lesson.trials[0]
+    assert first != second
+    assert lesson.copy("twin").trials[0] != first
+    assert len({*lesson.trials, *lesson.trials}) == len(lesson.trials)
+
+
 def test_a_study_and_its_trials_can_be_copied_and_pickled(lesson: hpsearch.Study) -> None:
     """A copy in another process opens the database again."""
     for copied in (copy.deepcopy(lesson), pickle.loads(pickle.dumps(lesson))):
