@@ -470,6 +470,10 @@ def explain_fate(fate: Fate) -> FateExplanation:
     return FateExplanation(fate=fate, meaning=_FATES[fate], verdicts=verdicts)
 
 
+def _fates_of(state: TrialState) -> set[Fate]:
+    return {fate_of(state, cause) for cause in Cause if _EXTERNAL.get(cause, TrialState.PRUNED) is state}
+
+
 def explain(name: str) -> Explained:
     """Return the explanation of the verdict or fate of that name; blanks, hyphens and underscores are equal.
 
@@ -485,4 +489,7 @@ def explain(name: str) -> Explained:
     near = nearest(plain, [*EXPLANATIONS, *fates])
     shown = fates[near].value if near in fates else near
     remedy = f'did you mean "{shown}"?' if shown else "`hpsearch explain` lists them"
+    if plain in (TrialState.PRUNED, TrialState.FAILED):
+        of_state = [fate for fate in _FATES if fate in _fates_of(TrialState(plain))]
+        remedy = f"that is Optuna's state, and the fates in it are {', '.join(of_state)}"
     raise UsageError(f'VERDICT: must be a verdict or a fate (got "{name}"): {remedy}')

@@ -98,6 +98,11 @@ def test_a_fate_is_found_by_its_name(name: str) -> None:
         ("lr_to_low", 'did you mean "lr_too_low"?'),
         ("too_slo", 'did you mean "too slow"?'),
         ("banana", "`hpsearch explain` lists them"),
+        (
+            "pruned",
+            "that is Optuna's state, and the fates in it are outranked, diverged, dying, too slow, other verdict",
+        ),
+        ("failed", "that is Optuna's state, and the fates in it are other verdict, crashed, lost"),
     ],
 )
 def test_an_unknown_name_gets_the_nearest(name: str, remedy: str) -> None:
