@@ -174,7 +174,12 @@ def _coordinate(trial: Trial, dimension: str | None) -> float | None:
 
 
 def _remedy(trials: Sequence[Trial], dimension: str | None) -> str:
-    """Return the remedy that all trials share, else that of the trial in the middle of their range."""
+    """Return the remedy that all trials share, else that of the trial in the middle of their range.
+
+    If diagnosis found faults in some outranked trials, only these count: the others need no remedy.
+    """
+    diagnosed = [trial for trial in trials if trial.finding is not None and diagnosed_cause(trial.finding)]
+    trials = diagnosed or trials
     remedies = {trial.number: trial.finding.remedy for trial in trials if trial.finding is not None}
     if len(set(remedies.values())) == 1:
         return next(iter(remedies.values()))

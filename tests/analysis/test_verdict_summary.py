@@ -139,6 +139,18 @@ def test_diagnoses_of_outranked_trials_are_counted(study: Snapshot) -> None:
     assert row.also == ""
 
 
+def test_the_remedy_of_outranked_trials_is_that_of_a_fault(study: Snapshot) -> None:
+    """Outranked trials without a fault need no remedy, so the row has that of a trial with one."""
+    base = next(trial for trial in study.trials if trial.fate is Fate.OUTRANKED)
+    healthy = replace(finding(Cause.OUTRANKED), remedy="Nothing is wrong with it.")
+    ill = replace(
+        finding(Cause.OUTRANKED, evidence={DIAGNOSED + Cause.LR_TOO_LOW: 0.9}), remedy="Raise the rate."
+    )
+    trials = [replace(base, number=number, finding=one) for number, one in enumerate((healthy, healthy, ill))]
+    assert verdict_table(snapshot_of(trials)).rows[0].remedy == "Raise the rate."
+    assert verdict_table(snapshot_of(trials[:2])).rows[0].remedy == "Nothing is wrong with it."
+
+
 def test_without_a_range_there_is_no_span() -> None:
     """A search of choices only has no range of values."""
     table = verdict_table(searching(Choices(name="model.activation", choices=("relu", "elu"))))
