@@ -5,18 +5,11 @@ import reprlib
 from collections.abc import Mapping
 from operator import index
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hpsearch.errors import UsageError
 from hpsearch.study.messages import toml_excerpt
-
-MOST_INTEGER: Final = 2**31 - 1
-"""The largest integer that every database stores."""
-
-MOST_WORKERS: Final = 1000
-MOST_ROUNDS: Final = 100
-MOST_SEEDS: Final = 1000
-"""The bounds of the command line."""
+from hpsearch.study.schema import MOST_INTEGER
 
 
 def whole_number(name: str, value: object, *, least: int = 1, most: int = MOST_INTEGER) -> int:

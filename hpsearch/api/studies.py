@@ -15,10 +15,6 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import StudyState, state_of
 from hpsearch.api.access import DatabaseAccess, access_study, url_of
 from hpsearch.api.arguments import (
-    MOST_INTEGER,
-    MOST_ROUNDS,
-    MOST_SEEDS,
-    MOST_WORKERS,
     file_path,
     optional_whole_number,
     table,
@@ -46,7 +42,7 @@ from hpsearch.report.file import check_report_path
 from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.schema import MOST_TRIALS
+from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_TRIALS, MOST_WORKERS
 from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec, full_name
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file

@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
 import typer
 from typer.core import TyperGroup
 
-from hpsearch.study.schema import MOST_TRIALS
+from hpsearch.study.schema import MOST_INTEGER, MOST_TRIALS
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLES
 
 if TYPE_CHECKING:
     from hpsearch.storage.store import Store
-
-MOST_INTEGER: Final = 2**31 - 1
-"""The greatest integer that every database accepts."""
-MOST_WORKERS: Final = 1000
-"""The greatest number of processes that one command starts."""
 
 
 @final

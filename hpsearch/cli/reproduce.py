@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, final
 
 import typer
 
-from hpsearch.cli.options import MOST_INTEGER, MOST_WORKERS, Format, OutputFormat
+from hpsearch.cli.options import Format, OutputFormat
 from hpsearch.cli.output import Listing, write_listing, write_message
+from hpsearch.study.schema import MOST_INTEGER, MOST_WORKERS
 
 if TYPE_CHECKING:
     from hpsearch.reproduction.claims import Judged, Measured

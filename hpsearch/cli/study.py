@@ -9,8 +9,6 @@ import typer
 import hpsearch
 from hpsearch.cli.exit import INTERRUPTED
 from hpsearch.cli.options import (
-    MOST_INTEGER,
-    MOST_WORKERS,
     AnswerFormat,
     CommandGroup,
     Format,
@@ -25,6 +23,7 @@ from hpsearch.cli.options import (
     trial_number,
 )
 from hpsearch.cli.output import write_csv, write_json, write_line, write_listing, write_message
+from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_WORKERS
 from hpsearch.trials import Fate, TrialState
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from hpsearch.storage.transfer import CopiedStudy
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Create, run, inspect and delete studies.")
-
-MOST_SEEDS = 1000
 
 NewStudyName = Annotated[str, typer.Argument(metavar="NEW", help="A name that no study has.")]
 
@@ -103,7 +100,7 @@ def run(
             "--rounds",
             metavar="N",
             min=1,
-            max=100,
+            max=MOST_ROUNDS,
             help="Run this many rounds, and narrow the search space after each.",
         ),
     ] = 1,

@@ -24,7 +24,6 @@ from hpsearch.analysis.trial_facts import (
     suggested_facts,
 )
 from hpsearch.cli.options import (
-    MOST_INTEGER,
     CommandGroup,
     Format,
     OutputFormat,
@@ -36,7 +35,7 @@ from hpsearch.cli.options import (
 from hpsearch.cli.output import write_csv, write_json, write_line, write_message, write_table
 from hpsearch.storage.records import Attempt, Progress, StoredStudy
 from hpsearch.study.messages import format_count
-from hpsearch.study.schema import MOST_EPOCHS
+from hpsearch.study.schema import MOST_EPOCHS, MOST_INTEGER
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE

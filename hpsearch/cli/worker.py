@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hpsearch.cli.options import (
-    MOST_INTEGER,
     CommandGroup,
     Format,
     OutputFormat,
@@ -16,6 +15,7 @@ from hpsearch.cli.options import (
     complete_worker,
 )
 from hpsearch.cli.output import Listing, write_line, write_listing, write_message
+from hpsearch.study.schema import MOST_INTEGER
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:

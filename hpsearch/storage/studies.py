@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final, NoReturn, TypeVar, final
+from typing import Any, NoReturn, TypeVar, final
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -49,13 +49,11 @@ from hpsearch.storage.study_rows import (
     write_trials,
 )
 from hpsearch.study.json_form import spec_to_json
+from hpsearch.study.schema import MOST_INTEGER
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")
-
-_MOST_INTEGER: Final = 2**31 - 1
-"""The largest integer that every database stores."""
 
 _ours = schema.studies
 _theirs = optuna_schema.studies
@@ -183,7 +181,7 @@ class Studies:
 
         Raises ValueError unless it is a whole number.
         """
-        _check_whole("priority", priority, least=-_MOST_INTEGER)
+        _check_whole("priority", priority, least=-MOST_INTEGER)
         return change(self._transactions, study, _set_priority, priority)
 
     def pause(self, study: StoredStudy, *, by: str) -> str:
@@ -496,8 +494,8 @@ def _refuse_name(name: str, taken_by: str) -> NoReturn:
 
 def _check_whole(name: str, number: int, *, least: int) -> None:
     """Raise ValueError unless `number` is an `int` that every database stores: SQLite would store anything."""
-    if not is_whole(number, low=least, high=_MOST_INTEGER):
-        raise ValueError(f"{name}: must be a whole number from {least} to {_MOST_INTEGER} (got {number!r})")
+    if not is_whole(number, low=least, high=MOST_INTEGER):
+        raise ValueError(f"{name}: must be a whole number from {least} to {MOST_INTEGER} (got {number!r})")
 
 
 def _set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:

@@ -282,6 +282,14 @@ def _is_line(text: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
+MOST_INTEGER: Final = 2**31 - 1
+"""The largest integer that every database stores."""
+
+MOST_WORKERS: Final = 1000
+"""The largest number of processes that one run starts."""
+
+MOST_ROUNDS: Final = 100
+MOST_SEEDS: Final = 1000
 MOST_TRIALS: Final = 10_000_000
 MOST_EPOCHS: Final = 1_000_000
 MOST_SEED: Final = 2**63 - 1
