@@ -128,15 +128,19 @@ class NotebookProgress:
 
     def _card(self) -> ProgressCard:
         progress, name = self._progress, self.study.name
+        stopping = self._stopping_words(progress)
         if progress is None:
-            words = "starting workers"
+            words = stopping or "starting workers"
             return ProgressCard(progress_card(name, lines=[words]), f"{name}: {words}")
-        lines = [self._speed(progress), best_words(self.study, progress)]
-        if self.stop.is_requested and not progress.is_done:
-            lines.append("stopped; the same call continues from here" if self._left.is_set() else _STOPPING)
+        lines = [self._speed(progress), best_words(self.study, progress), stopping]
         shown = [line for line in lines if line]
         html = progress_card(name, lines=shown, progress=progress, notes=self.notes[-_MOST_NOTES:])
         return ProgressCard(html, "; ".join((f"{name}: {count_words(progress)}", *shown)))
+
+    def _stopping_words(self, progress: Progress | None) -> str:
+        if not self.stop.is_requested or (progress is not None and progress.is_done):
+            return ""
+        return "stopped; the same call continues from here" if self._left.is_set() else _STOPPING
 
     def _speed(self, progress: Progress) -> str:
         now_s = time.monotonic()

@@ -140,7 +140,7 @@ study.run(workers=1, cohort=1)
 
 
 def test_an_interrupted_run_keeps_its_trials(kernel: tuple[KernelManager, BlockingKernelClient]) -> None:
-    """The interruption of a kernel is announced, stores finished trials, and the same cell continues."""
+    """The interruption of a kernel stores finished trials, and the same cell continues."""
     manager, client = kernel
     request = client.execute(LONG_STUDY)
     finished = _wait_for_a_trial()
@@ -149,7 +149,6 @@ def test_an_interrupted_run_keeps_its_trials(kernel: tuple[KernelManager, Blocki
     error = next(message["content"] for message in messages if message["msg_type"] == "error")
     assert error["ename"] == "KeyboardInterrupt"
     texts = _texts(messages)
-    assert any("interrupt the kernel again to stop at once" in text for text in texts)
     assert texts[-1].endswith("; stopped; the same call continues from here")
     assert not any(message["msg_type"] == "stream" for message in messages)
     study = hpsearch.load_study("long", storage="sqlite:///long.db")
