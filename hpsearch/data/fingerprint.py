@@ -17,13 +17,16 @@ _DIGITS: Final = 32
 _BLOCK_NUMBERS: Final = 1 << 20
 
 
-def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: bool) -> str:
+def fingerprint(
+    dataset: Dataset, split: Split, scaling: Scaling, *, stratify: bool, encoding: str = ""
+) -> str:
     """Return 32 hexadecimal digits, the head of a SHA-256, that name a study's data.
 
     It covers the values and shapes of inputs and targets in their order, the task, the rows of each part, `stratify`,
     and the scaling with its fitted numbers to 10 digits (their last bits may differ between processors); and the sealed
     part if it is the test set or the validation part. Numbers of equal value are equal whatever their type and byte
-    order. Names of files, inputs and classes do not count.
+    order. Names of files, inputs and classes do not count. For inputs that are encoded, `dataset` has their codes, and
+    the description `encoding` counts.
     """
     digest = hashlib.sha256(f"{_VERSION}\n{dataset.task} {len(dataset.classes)}\n".encode())
     arrays = [dataset.inputs, dataset.targets, split.training, split.validation, split.test]
@@ -36,6 +39,8 @@ def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: b
             digest.update(block)
     fitted = [f"{number + 0.0:.9e}" for number in (*scaling.offset, *scaling.divisor)]
     digest.update(f"{scaling.kind} {stratify} {' '.join(fitted)}\n".encode())
+    if encoding:
+        digest.update(f"{encoding}\n".encode())
     return digest.hexdigest()[:_DIGITS]
 
 

@@ -18,6 +18,7 @@ from hpsearch.study.reader import document_problems
 from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
     Choices,
+    ColumnRule,
     DataSpec,
     Dimension,
     ExactConfiguration,
@@ -29,6 +30,7 @@ from hpsearch.study.spec import (
     SamplerSpec,
     StudySpec,
     TrainingSpec,
+    column_keys,
     full_name,
 )
 from hpsearch.verdicts import Cause
@@ -97,11 +99,13 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
     """Return the specification in `raw`, whose tables become records by `record`.
 
     Studies of older versions have no faults, no configurations, and no lists of causes. They read a first line of
-    numbers as an example, and dropped no column.
+    numbers as an example, dropped no column, and took every column for numbers.
     """
-    data, model, pruning = {"header": "text", "drop": ()} | raw["data"], raw["model"], raw["pruning"]
+    data = {"header": "text", "drop": (), "types": "numbers"} | raw["data"]
+    model, pruning = raw["model"], raw["pruning"]
     fault = data.get("fault")
     drop = None if data["drop"] is None else tuple(data["drop"])
+    columns = tuple(record(ColumnRule, column) for column in data.get("columns") or ()) or None
     causes = {key: tuple(map(Cause, pruning[key])) for key in ("fatal", "expected") if key in pruning}
     network = {"hidden": tuple(model["hidden"]), "initializer": record(Initializer, model["initializer"])}
     study: StudySpec = record(
@@ -109,7 +113,13 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
         {
             **raw,
             "data": record(
-                DataSpec, {**data, "drop": drop, "fault": None if fault is None else record(Fault, fault)}
+                DataSpec,
+                {
+                    **data,
+                    "drop": drop,
+                    "columns": columns,
+                    "fault": None if fault is None else record(Fault, fault),
+                },
             ),
             "model": record(ModelSpec, {**model, **network}),
             "training": record(TrainingSpec, raw["training"]),
@@ -206,6 +216,8 @@ def _fields_of(record: Any) -> dict[str, Any]:
 def _raw(value: Any) -> Any:
     """Return `value` as a study file writes it."""
     match value:
+        case (ColumnRule(), *_):
+            return {rule.name: column_keys(rule) for rule in value}
         case tuple():
             return [_raw(item) for item in value]
         case Cause():
@@ -232,7 +244,7 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
     return {key: int(value) if key in whole and value == int(value) else value for key, value in raw.items()}
 
 
-_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.drop", "data.fault"})
+_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.drop", "data.columns", "data.fault"})
 """Keys whose missing value is None in the record."""
 
 
