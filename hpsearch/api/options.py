@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypedDict
 
-from hpsearch.data.arrays import ArrayData
+from hpsearch.data.arrays import ArrayData, ArrayValues
 from hpsearch.study.spec import (
     Activation,
     Choices,
@@ -50,6 +50,9 @@ class DataOptions(TypedDict, total=False):
     target: str
     header: HeaderUse
     drop: Sequence[str]
+    group: str | ArrayValues
+    time: str | ArrayValues
+    folds: int
     fault: str | Mapping[str, int]
 
 

@@ -30,6 +30,7 @@ class RawData:
     `inputs` has N examples along its first axis. `targets` (N,) or (N, O) are numbers or text. `where` names the source
     in messages. `labels` are the names of the classes 0, 1, ... if the source has names. `task` is the source's own.
     `sealed` is a test part that the source keeps apart. `notes` are sentences about decisions that a user should check.
+    `split_column` (N,) is the column that `data.group` or `data.time` names, as numbers or text.
     """
 
     inputs: Array
@@ -42,6 +43,7 @@ class RawData:
     is_image: bool = False
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
+    split_column: Array | None = None
 
 
 @final
@@ -53,6 +55,7 @@ class Dataset:
     (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are the names of the inputs, or
     empty. Features of an image share one scale. `origin` describes the data's source. `sealed` is the test part that
     the source itself keeps apart, or None. `notes` are sentences about decisions that a user should check.
+    `split_column` (N,) is the column that `data.group` or `data.time` names, as numbers or text.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Dataset:
     origin: str
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
+    split_column: Array | None = None
 
 
 def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
@@ -92,6 +96,7 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
         if sealed_inputs is None
         else SourceExamples(inputs=sealed_inputs, targets=targets.values[count:]),
         notes=(*raw.notes, *targets.notes),
+        split_column=raw.split_column,
     )
 
 

@@ -41,6 +41,7 @@ class TableReading:
 
     header: HeaderUse = "auto"
     drop: tuple[str, ...] | None = None
+    split_column: str | None = None
 
 
 def named_columns(names: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, final
 
@@ -68,12 +68,15 @@ class Plan:
     configurations: tuple[str, ...] = ()
 
 
-def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) -> Plan:
+def plan(spec: StudySpec, *, training_examples: int | Sequence[int], inputs: int, outputs: int) -> Plan:
     """Return the plan of `spec` for that many examples of `inputs` numbers with `outputs` targets.
+
+    Several numbers of examples are those of folds, all of which an epoch passes.
 
     Raises StudyFileError if a minibatch would be larger than the training part.
     """
-    check_fits(spec, training_examples)
+    sizes = (training_examples,) if isinstance(training_examples, int) else training_examples
+    check_fits(spec, min(sizes))
     batches = _span(spec, "training.batch_size", fixed=spec.training.batch_size)
     return Plan(
         name=spec.name,
@@ -82,8 +85,8 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
         outputs=outputs,
         epochs=epoch_span(spec),
         steps_per_epoch=Span(
-            least=math.ceil(training_examples / batches.most),
-            most=math.ceil(training_examples / batches.least),
+            least=sum(math.ceil(size / batches.most) for size in sizes),
+            most=sum(math.ceil(size / batches.least) for size in sizes),
         ),
         parameters=_parameters(spec, inputs=inputs, outputs=outputs),
         search=()

@@ -117,6 +117,10 @@ class DataSpec:
     part, which makes `validation_fraction` irrelevant. `header` is whether the first line of a table in text names its
     columns: "text" is only if they are text, as studies of before this key read them. `drop` names the columns of a
     table that are not read. Unless it is empty, columns without a name that number the rows are dropped too.
+
+    `group` names the column whose equal values stay in one part, `time` the column by which later parts have later
+    rows; neither is an input. With `folds` K > 0, each trial is trained K times, each time with another part to
+    validate on, which makes `validation_fraction` irrelevant.
     """
 
     source: str
@@ -130,7 +134,15 @@ class DataSpec:
     target: str | None = None
     header: HeaderUse = "auto"
     drop: tuple[str, ...] | None = None
+    group: str | None = None
+    time: str | None = None
+    folds: int = 0
     fault: Fault | None = None
+
+    @property
+    def split_column(self) -> str | None:
+        """The column that decides about the split, if there is one."""
+        return self.time if self.group is None else self.group
 
 
 @final

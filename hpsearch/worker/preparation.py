@@ -81,7 +81,7 @@ def prepare_study(
             )
         dataset = dataset_from(arrays, name="data", task=spec.data.task)
         data = prepare_dataset(dataset, spec.data, seed=spec.seed, precision=precision)
-    examples, notes = len(data.training.inputs), data.notes
+    examples, notes = min(len(one.training.inputs) for one in data.searched), data.notes
     resolved = resolve(spec, task=data.task)
     if fits_batches:
         resolved, lowered = with_fitting_batches(resolved, examples)
