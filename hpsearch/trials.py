@@ -96,7 +96,8 @@ class Trial:
     there is none; `curve` maps epochs (from 0) to the metric after them, NaN and infinity included. `epochs` counts the
     epochs that the trial started, `steps` its optimizer steps. Times are aware and in UTC. `system_attributes` holds
     the JSON values that Optuna's samplers and pruners store with a trial. `values` are those of all objectives, if a
-    study of another Optuna client has several; `value` is then the first.
+    study of another Optuna client has several; `value` is then the first. `spread` is the standard deviation of `value`
+    over the folds of the study (divided by their number), or None if it has none.
     """
 
     number: int
@@ -113,6 +114,7 @@ class Trial:
     finished: datetime | None = None
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
     values: tuple[float, ...] = ()
+    spread: float | None = None
 
     @property
     def owner(self) -> str | None:

@@ -106,5 +106,8 @@ def diagnosed_cause(finding: Finding) -> Cause | None:
     return next((known_cause(name) for name in names), None)
 
 
+FOLD: Final = "fold"
+"""The evidence with the fold, from 1, in which the cause was found."""
+
 AUDITED_AT: Final = "audited_at"
 """The evidence with the step at which an audited trial would have been stopped."""

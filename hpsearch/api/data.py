@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, cast, final
 
 from hpsearch.api.options import DataOptions
-from hpsearch.data.arrays import ArrayData, read_arrays
+from hpsearch.data.arrays import ArrayData, SplitColumn, read_arrays
 from hpsearch.data.dataset import RawData
 from hpsearch.data.stored_arrays import data_folder, file_name, store_arrays
 from hpsearch.errors import UsageError
@@ -54,14 +54,28 @@ def study_data(data: Data | None, *, target: str | None, storage: str | None) ->
     if source is None or isinstance(source, str | os.PathLike):
         return StudyData(table=table if source is None else {**table, "source": os.fspath(source)})
     task = table.get("task") if table.get("task") in _TASKS else "auto"
+    column = _split_column(table)
     arrays = read_arrays(
-        cast("ArrayData", source), target=_text(table.get("target")), task=cast("Task", task)
+        cast("ArrayData", source),
+        target=_text(table.get("target")),
+        task=cast("Task", task),
+        split_column=column,
     )
     folder = None if storage is None else data_folder(parse_address(storage).path, os.environ)
     name = file_name(arrays)
     # The target is a column of the data frame, and so of no file.
     table |= {"source": name if folder is None else str(folder / name), "target": None}
     return StudyData(table=table, arrays=arrays, folder=folder)
+
+
+def _split_column(table: dict[str, Any]) -> SplitColumn | None:
+    """Return the column that decides about the split; values in its place become its name in `table`, in place."""
+    found = None
+    for key in ("group", "time"):
+        if (given := table.get(key)) is not None:
+            found = SplitColumn(name=given) if isinstance(given, str) else SplitColumn(name=key, values=given)
+            table[key] = found.name
+    return found
 
 
 def _text(target: object) -> str | None:

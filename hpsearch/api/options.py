@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypedDict
 
-from hpsearch.data.arrays import ArrayData
+from hpsearch.data.arrays import ArrayData, ArrayValues
 from hpsearch.study.spec import (
     Activation,
     Choices,
@@ -53,6 +53,9 @@ class DataOptions(TypedDict, total=False):
     drop: Sequence[str]
     types: ColumnTypes
     columns: Mapping[str, str | Mapping[str, str | float]]
+    group: str | ArrayValues
+    time: str | ArrayValues
+    folds: int
     fault: str | Mapping[str, int]
 
 

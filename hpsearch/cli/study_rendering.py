@@ -485,4 +485,10 @@ _SHOWN_CLASSES: Final = 12
 def _examples(study: PreparedStudy) -> str:
     data = study.data
     test = "" if data.test is None else f", {len(data.test.inputs):,} sealed for testing"
+    if data.folds:
+        folds = "; ".join(
+            f"{len(one.training.inputs):,} to train on, {len(one.validation.inputs):,} to validate"
+            for one in (data.folds[0], data.folds[-1])
+        )
+        return f"{len(data.folds)} folds, the first and the last with {folds}{test}"
     return f"{len(data.training.inputs):,} to train on, {len(data.validation.inputs):,} to validate{test}"

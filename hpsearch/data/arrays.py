@@ -6,19 +6,22 @@ of data files.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from numbers import Real
-from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, final, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Array, RawData, check_lengths, checked_inputs
 from hpsearch.data.numerals import MISSING
+from hpsearch.data.split_column import checked_split_column
 from hpsearch.data.table import features_of, not_a_number, target_index
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
+from hpsearch.study.messages import remedy_for
 from hpsearch.study.spec import Task
 
 _MOST_PROBLEMS: Final = 20
@@ -68,17 +71,37 @@ ArrayData: TypeAlias = DataFrame | tuple[ArrayValues, ArrayValues]
 """What a program may pass as data: a data frame with a target column, or the pair (X, y)."""
 
 
-def read_arrays(data: ArrayData, *, target: str | None = None, task: Task = "auto") -> RawData:
+@final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SplitColumn:
+    """The column that decides about the split: `values` (N,), or None for the column `name` of a data frame."""
+
+    name: str
+    values: ArrayValues | None = None
+
+
+def read_arrays(
+    data: ArrayData,
+    *,
+    target: str | None = None,
+    task: Task = "auto",
+    split_column: SplitColumn | None = None,
+) -> RawData:
     """Return `data` as the reader of a file would, checked.
 
     `data` is a data frame, whose column `target` (by default the last one) holds the targets; or a pair (X, y) of
     inputs (N, ...) and targets (N,) or (N, O). X may be a data frame too, and then names the inputs. Bytes (uint8), or
-    more than one axis per example, mean images. Raises DataError, which lists every problem.
+    more than one axis per example, mean images. `split_column` of a data frame is no input. Raises DataError, which
+    lists every problem.
 
         read_arrays((X, y))
         read_arrays(frame, target="species", task="classification")
     """
     problems: list[str] = []
+    column = None
+    if split_column is not None:
+        column = _attempt(lambda: _split_values(data, split_column), problems)
+        data = _without(data, split_column)
     if isinstance(data, tuple) and len(data) == 2:
         raw = _of_pair(data[0], data[1], task, problems)
         if target is not None:
@@ -90,9 +113,72 @@ def read_arrays(data: ArrayData, *, target: str | None = None, task: Task = "aut
             f"data: must be a pair (X, y), or a data frame of pandas or polars (got {_kind(data)}):"
             " pass the inputs and the targets as a tuple"
         )
+    if column is not None and raw is not None and len(column) != len(raw.targets):
+        problems.append(
+            f"data: there must be one value by which to split per example (got {len(raw.targets)} examples and"
+            f" {len(column)} values): make them equally long"
+        )
     if raw is None or problems:
         raise _error(problems)
-    return raw
+    return replace(raw, split_column=column)
+
+
+def _split_values(data: ArrayData, column: SplitColumn) -> Array:
+    """Return the values of the column that decides about the split. Raises DataError if there is none."""
+    if column.values is not None:
+        return checked_split_column(_array(column.values, column.name), column.name, where="data")
+    frame = data[0] if isinstance(data, tuple) else data
+    if not _is_frame(frame):
+        raise DataError(
+            f'data: only columns of data frames have names (got "{column.name}" with arrays): pass the values'
+        )
+    names = _names(frame)
+    if names.count(column.name) != 1:
+        raise DataError(
+            f'data: data.group and data.time must name one column (got "{column.name}", of which there are'
+            f" {names.count(column.name)}): {remedy_for(column.name, names)}"
+        )
+    return checked_split_column(_columns(frame)[names.index(column.name)], column.name, where="data")
+
+
+def _without(data: ArrayData, column: SplitColumn) -> ArrayData:
+    """Return `data` without a column of a data frame that is no input."""
+    if column.values is not None:
+        return data
+    if isinstance(data, tuple):
+        x, y = data
+        return (_FrameWithout(x, column.name) if _is_frame(x) else x), y
+    return _FrameWithout(data, column.name)
+
+
+@final
+class _FrameWithout:
+    """The other columns of a data frame."""
+
+    def __init__(self, frame: DataFrame, name: str) -> None:
+        columns = zip(_names(frame), _columns(frame), strict=True)
+        self._kept = [(own, _Values(values)) for own, values in columns if own != name]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return [name for name, _ in self._kept]
+
+    def items(self) -> "list[tuple[str, _Values]]":
+        """Return the name and the values of each column."""
+        return self._kept
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class _Values:
+    """A column whose values (N,) are an array already."""
+
+    values: Array
+
+    def to_numpy(self) -> Array:
+        """Return the values."""
+        return self.values
 
 
 def read_inputs(x: ArrayValues, *, features: Sequence[str], inputs: int) -> Array:

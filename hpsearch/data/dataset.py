@@ -32,7 +32,7 @@ class RawData:
     in messages. `labels` are the names of the classes 0, 1, ... if the source has names. `task` is the source's own.
     `sealed` is a test part that the source keeps apart. `notes` are sentences about decisions that a user should check.
     `columns` describe inputs (N, R) that must be encoded, in which NaN is a missing cell; they are empty for those that
-    are complete numbers.
+    are complete numbers. `split_column` (N,) is the column that `data.group` or `data.time` names, as numbers or text.
     """
 
     inputs: Array
@@ -46,6 +46,7 @@ class RawData:
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
     columns: tuple[InputColumn, ...] = ()
+    split_column: Array | None = None
 
 
 @final
@@ -57,7 +58,8 @@ class Dataset:
     (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are the names of the inputs, or
     empty. Features of an image share one scale. `origin` describes the data's source. `sealed` is the test part that
     the source itself keeps apart, or None. `notes` are sentences about decisions that a user should check. `columns`
-    describe inputs that are not finite numbers yet and must be encoded; NaN is then a missing cell.
+    describe inputs that are not finite numbers yet and must be encoded; NaN is then a missing cell. `split_column` (N,)
+    is the column that `data.group` or `data.time` names, as numbers or text.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Dataset:
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
     columns: tuple[InputColumn, ...] = ()
+    split_column: Array | None = None
 
 
 def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
@@ -99,6 +102,7 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
         else SourceExamples(inputs=sealed_inputs, targets=targets.values[count:]),
         notes=(*raw.notes, *targets.notes),
         columns=raw.columns,
+        split_column=raw.split_column,
     )
 
 

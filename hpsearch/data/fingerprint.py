@@ -1,7 +1,7 @@
 """The name of prepared data: equal for equal numbers from any place."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -52,6 +52,12 @@ def fingerprint(  # noqa: PLR0913  # all that decides the numbers
     if encoding:
         digest.update(f"{encoding}\n".encode())
     return digest.hexdigest()[:_DIGITS]
+
+
+def folds_fingerprint(fingerprints: Sequence[str]) -> str:
+    """Return the name of data in folds, from the fingerprints of the whole and of each fold."""
+    text = "\n".join([f"{_VERSION} in folds", *fingerprints])
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _fits_bytes(array: Array) -> bool:

@@ -54,6 +54,24 @@ def read_npz(path: Path) -> RawData:
     )
 
 
+def read_array(path: Path, name: str) -> Array:
+    """Return the array `name` (N,) of an archive. Raises DataError if there is none, or it holds objects."""
+    try:
+        check_claims(path, (name,))
+        with np.load(path, allow_pickle=False) as archive:
+            if name not in archive.files:
+                raise DataError(
+                    f'{path}: must hold the array "{name}" by which it is split (got {", ".join(archive.files)}):'
+                    " write it too, or name another one"
+                )
+            found: Array = archive[name]
+            return found
+    except ARCHIVE_ERRORS as error:
+        raise DataError(
+            f'{path}: "{name}" must be a whole array of numbers or text (got "{error}"): write the file again'
+        ) from error
+
+
 def _read_arrays(path: Path) -> tuple[Array, Array, tuple[str, ...]]:
     try:
         check_claims(path, ("x", "y", "features"))

@@ -11,10 +11,11 @@ from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.encoding import Encoding, cross_fitted, fit_encoding
 from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
-from hpsearch.data.fingerprint import fingerprint
+from hpsearch.data.fingerprint import fingerprint, folds_fingerprint
+from hpsearch.data.memory import check_size
 from hpsearch.data.preprocessing import AS_PREPARED, Preprocessing, preprocessing_of
 from hpsearch.data.sources import load
-from hpsearch.data.split import Split, split
+from hpsearch.data.split import Split, split, split_folds, whole_split
 from hpsearch.data.table import TableReading
 from hpsearch.data.target_scaling import UNSCALED, TargetScaling, fit_targets
 from hpsearch.errors import DataError
@@ -45,6 +46,9 @@ class PreparedData:
     empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
     those of the parts, and `target_scaling` the outputs of a regression into the unit of its targets. `notes` are
     sentences about how the source was read, which a user should check.
+
+    With `data.folds`, `folds` are the data of each fold, with parts and preprocessing of its own, and `training` has
+    every example but those of the test part. `validation` then is inside `training`, and so measures nothing.
     """
 
     task: KnownTask
@@ -60,6 +64,12 @@ class PreparedData:
     preprocessing: Preprocessing = AS_PREPARED
     target_scaling: TargetScaling = UNSCALED
     notes: tuple[str, ...] = ()
+    folds: "tuple[PreparedData, ...]" = ()
+
+    @property
+    def searched(self) -> "tuple[PreparedData, ...]":
+        """The data that each trial of a search is trained on, once on each: the folds, or this."""
+        return self.folds or (self,)
 
 
 def prepare(
@@ -73,14 +83,35 @@ def prepare(
     test part. The fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for
     data that cannot be read, or does not fit `spec`.
     """
-    reading = TableReading(header=spec.header, drop=spec.drop, types=spec.types, columns=spec.columns or ())
+    reading = TableReading(
+        header=spec.header,
+        drop=spec.drop,
+        types=spec.types,
+        columns=spec.columns or (),
+        split_column=spec.split_column,
+    )
     source = load(spec.source, target=spec.target, task=spec.task, reading=reading, environment=environment)
     return prepare_dataset(source, spec, seed=seed, precision=precision)
 
 
 def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Precision) -> PreparedData:
     """Return the data of a study as `prepare` does, from examples that are in memory already."""
-    parts = split(source, spec, seed=seed)
+    if not spec.folds:
+        return _prepared(source, split(source, spec, seed=seed), spec, seed=seed, precision=precision)
+    splits = split_folds(source, spec, seed=seed)
+    check_size((len(splits) + 1) * source.inputs.size * np.dtype(precision).itemsize, f"{spec.folds} folds")
+    whole, *folds = (
+        _prepared(source, parts, spec, seed=seed, precision=precision)
+        for parts in (whole_split(splits), *splits)
+    )
+    name = folds_fingerprint([data.fingerprint for data in (whole, *folds)])
+    return replace(whole, folds=tuple(folds), fingerprint=name)
+
+
+def _prepared(
+    source: Dataset, parts: Split, spec: DataSpec, *, seed: int, precision: Precision
+) -> PreparedData:
+    """Return the data of one split."""
     source, encoding, named = _encoded(source, parts, seed=seed)
     dataset = with_wrong_labels(with_wrong_inputs(source, spec.fault), parts, spec.fault, seed=seed)
     counts = _class_counts(dataset, parts)

@@ -1,18 +1,21 @@
 """Sources of data: built-in names, and paths of files and folders."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
+
+import numpy as np
 
 from hpsearch.data.bundled import BUNDLED, read_bundled
 from hpsearch.data.csv_table import read_csv
 from hpsearch.data.dataset import Dataset, RawData, dataset_from
 from hpsearch.data.idx import read_folder
 from hpsearch.data.mnist import read_mnist
-from hpsearch.data.npz import read_npz
+from hpsearch.data.npz import read_array, read_npz
 from hpsearch.data.parquet_table import read_parquet
-from hpsearch.data.stored_arrays import find_stored, is_stored
+from hpsearch.data.split_column import checked_split_column, read_split_column
+from hpsearch.data.stored_arrays import SPLIT_COLUMN, find_stored, is_stored
 from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
@@ -114,14 +117,17 @@ def load(
 
     `source` is a built-in name, or the path of a file that ends in one of PATH_SUFFIXES or of a folder of IDX files; a
     leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of a table, and
-    `reading` decides about its header and columns. `environment` holds the process's environment variables, of which
+    `reading` decides about its header and columns; its `split_column` is no input, and may be an array of an `.npz`
+    archive. `environment` holds the process's environment variables, of which
     HPSEARCH_DATA, HPSEARCH_MNIST, HOME, XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that
     cannot be used.
     """
     try:
         if source not in BUILTIN_SOURCES:
             source = _expanded(source, environment)
-        raw = _read(source, target, task, reading or TableReading(), environment)
+        reading = reading or TableReading()
+        read = _read if reading.split_column is None else _read_with_split_column
+        raw = read(source, target, task, reading, environment)
     except MemoryError as error:
         raise DataError(f"{source}: must fit into memory (got more): take fewer rows or columns") from error
     except OSError as error:
@@ -135,6 +141,34 @@ def _expanded(source: str, environment: Mapping[str, str]) -> str:
     if source.startswith("~/") and environment.get("HOME"):
         return environment["HOME"] + source[1:]
     return find_stored(source, environment) if is_stored(source) else source
+
+
+def _read_with_split_column(
+    source: str, target: str | None, task: Task, reading: TableReading, environment: Mapping[str, str]
+) -> RawData:
+    """Return the data without the column that decides about the split, and that column apart."""
+    path, split_column = Path(source), str(reading.split_column)
+    is_table = source.lower().endswith(_TABLES)
+    if not is_table and not source.lower().endswith(".npz"):
+        raise DataError(
+            f'data.group and data.time: only tables and .npz archives have columns to split by (got "{split_column}"'
+            f" for {source}): leave it out"
+        )
+    if not is_table:
+        raw = _read(source, target, task, reading, environment)
+        values = read_array(path, SPLIT_COLUMN if is_stored(source) else split_column)
+        found = checked_split_column(values, split_column, where=source)
+    else:
+        others = replace(reading, drop=(*(reading.drop or ()), split_column))
+        raw = _read(source, target, task, others, environment)
+        found = np.array(read_split_column(path, split_column, target=target, reading=reading), np.str_)
+    if len(found) != len(raw.targets):
+        raise DataError(
+            f'{source}: "{split_column}" must have one value per example (got {len(found)} values and'
+            f" {len(raw.targets)} examples): make them equally long"
+        )
+    note = f'column "{split_column}" decides about the split and is no input'
+    return replace(raw, split_column=found, notes=(*raw.notes, *([note] if is_table else [])))
 
 
 def _read(

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,9 @@ from hpsearch.errors import DataError
 
 FOLDER_VARIABLE: Final = "HPSEARCH_DATA"
 """The environment variable that names the folder of stored arrays, for programs and for workers."""
+
+SPLIT_COLUMN: Final = "split_column"
+"""The array in such a file that holds the column which decides about the split, whatever its name in the study."""
 
 _NAME: Final = re.compile(r"arrays-[0-9a-f]{32}\.npz")
 
@@ -99,6 +103,8 @@ def _contents(raw: RawData) -> dict[str, Array]:
     contents = {"x": np.ascontiguousarray(raw.inputs), "y": np.ascontiguousarray(raw.targets)}
     if raw.features:
         contents["features"] = np.array(raw.features, dtype=np.str_)
+    if raw.split_column is not None:
+        contents[SPLIT_COLUMN] = np.ascontiguousarray(raw.split_column)
     return contents
 
 
@@ -107,7 +113,10 @@ def _is_intact(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        return file_name(read_npz(path)) == path.name
+        raw = read_npz(path)
+        with np.load(path, allow_pickle=False) as archive:
+            column = archive[SPLIT_COLUMN] if SPLIT_COLUMN in archive.files else None
+        return file_name(replace(raw, split_column=column)) == path.name
     except DataError:
         return False
 

@@ -43,6 +43,7 @@ class TableReading:
     drop: tuple[str, ...] | None = None
     types: ColumnTypes = "auto"
     columns: tuple[ColumnRule, ...] = ()
+    split_column: str | None = None
 
 
 def named_columns(names: Sequence[str]) -> list[str]:

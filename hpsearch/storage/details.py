@@ -138,6 +138,21 @@ _ATTRIBUTES: Final = Reading(
 )
 
 
+SPREAD_ATTRIBUTE: Final = "spread"
+"""The user attribute with the standard deviation of a trial's value over its folds."""
+
+_user = optuna_schema.trial_user_attributes
+_SPREADS: Final = Reading(
+    select(_user.c.trial_id, _user.c.value_json).where(_user.c.key == SPREAD_ATTRIBUTE), _user
+)
+
+
+def spreads_of(connection: Connection, study_id: int, ids: Sequence[int] | None) -> dict[int, float]:
+    """Return trial_id -> standard deviation of its value over folds, of the trials that have one."""
+    read = ((trial_id, _loaded(text)) for trial_id, text in _SPREADS.rows(connection, study_id, ids))
+    return {trial_id: float(spread) for trial_id, spread in read if isinstance(spread, int | float)}
+
+
 def params_of(
     connection: Connection, study_id: int, ids: Sequence[int] | None
 ) -> dict[int, dict[str, ParameterValue]]:

@@ -128,12 +128,16 @@ class Assignment:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialOutcome:
-    """How a trial ended. `value` is None if the metric is NaN; infinity is kept."""
+    """How a trial ended. `value` is None if the metric is NaN; infinity is kept.
+
+    `spread` is the standard deviation of the value over folds, or None without folds and if it is not finite.
+    """
 
     state: TrialState
     value: float | None
     finding: Finding
     series: Series
+    spread: float | None = None
 
 
 @final

@@ -32,10 +32,12 @@ from hpsearch.storage import leases, optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds, naive_utc
 from hpsearch.storage.details import (
     IDS_MAX,
+    SPREAD_ATTRIBUTE,
     Reading,
     all_values_of,
     params_of,
     reports_of,
+    spreads_of,
     stored_parameters,
     system_attributes_of,
     values_of,
@@ -354,6 +356,9 @@ def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None)
     else:
         rows = _THEIRS.rows(connection, study_id, ids)
     made = _made(connection, study_id, ids, rows)
+    if study.foreign is None and study.spec.data.folds:
+        spreads = spreads_of(connection, study_id, ids)
+        return {i: replace(trial, spread=spreads.get(i)) for i, trial in made.items()}
     if study.foreign is None or len(study.foreign.metrics) == 1:
         return made
     values = all_values_of(connection, study_id)
@@ -362,8 +367,12 @@ def _read(connection: Connection, study: StoredStudy, ids: Sequence[int] | None)
 
 def by_id(connection: Connection, ids: Sequence[int], *, has_ours: bool) -> dict[int, Trial]:
     """Return trial_id -> trial, of any studies. Without `has_ours`, our tables are not read."""
+    if not ids:
+        return {}
     rows = (_BY_ID if has_ours else _THEIRS).rows(connection, -1, ids)
-    return _made(connection, -1, ids, rows) if ids else {}
+    made = _made(connection, -1, ids, rows)
+    spreads = spreads_of(connection, -1, ids) if has_ours else {}
+    return made | {i: replace(made[i], spread=spread) for i, spread in spreads.items() if i in made}
 
 
 def _made(
@@ -592,6 +601,7 @@ def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held
                 "verdict": outcome.finding.cause.value,
                 "epochs": entry.epochs,
                 "worker": held.row["worker"],
+                **({} if outcome.spread is None else {SPREAD_ATTRIBUTE: outcome.spread}),
             }
             for held, entry, outcome in ended
         },

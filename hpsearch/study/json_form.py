@@ -203,7 +203,7 @@ def _document(spec: StudySpec) -> dict[str, Any]:
             for name in ("data", "model", "training", "sampler", "pruning")
         },
     }
-    if spec.data.sealed == "validation":
+    if spec.data.sealed == "validation" or spec.data.folds:
         del document["data"]["validation_fraction"]
     if spec.configurations:
         document["configurations"] = [
@@ -250,7 +250,17 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
     return {key: int(value) if key in whole and value == int(value) else value for key, value in raw.items()}
 
 
-_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.drop", "data.columns", "data.fault"})
+_OPTIONAL: Final = frozenset(
+    {
+        "data.examples",
+        "data.target",
+        "data.drop",
+        "data.columns",
+        "data.fault",
+        "data.group",
+        "data.time",
+    }
+)
 """Keys whose missing value is None in the record."""
 
 

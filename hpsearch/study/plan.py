@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from hpsearch.errors import Problem, StudyFileError
@@ -19,6 +19,7 @@ from hpsearch.study.spec import (
     Range,
     SamplerSpec,
     StudySpec,
+    TrainingSpec,
     configure,
 )
 from hpsearch.trials import ParameterValue
@@ -67,12 +68,15 @@ class Plan:
     configurations: tuple[str, ...] = ()
 
 
-def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) -> Plan:
+def plan(spec: StudySpec, *, training_examples: int | Sequence[int], inputs: int, outputs: int) -> Plan:
     """Return the plan of `spec` for that many examples of `inputs` numbers with `outputs` targets.
+
+    Several numbers of examples are those of folds, all of which an epoch passes.
 
     Raises StudyFileError if a minibatch would be larger than the training part.
     """
-    check_fits(spec, training_examples)
+    sizes = (training_examples,) if isinstance(training_examples, int) else training_examples
+    check_fits(spec, min(sizes))
     batches = _span(spec, "training.batch_size", fixed=spec.training.batch_size)
     return Plan(
         name=spec.name,
@@ -81,8 +85,8 @@ def plan(spec: StudySpec, *, training_examples: int, inputs: int, outputs: int) 
         outputs=outputs,
         epochs=epoch_span(spec),
         steps_per_epoch=Span(
-            least=math.ceil(training_examples / batches.most),
-            most=math.ceil(training_examples / batches.least),
+            least=sum(math.ceil(size / batches.most) for size in sizes),
+            most=sum(math.ceil(size / batches.least) for size in sizes),
         ),
         parameters=_parameters(spec, inputs=inputs, outputs=outputs),
         search=()
@@ -112,6 +116,58 @@ def check_fits(spec: StudySpec, training_examples: int) -> None:
     ]
     if problems:
         raise StudyFileError(spec.name, problems)
+
+
+_LEAST_STEPS: Final = 4
+"""Steps of an epoch that the default batch size leaves at least: one step of the whole part learns little."""
+
+
+def with_fitting_batches(spec: StudySpec, training_examples: int) -> tuple[StudySpec, tuple[str, ...]]:
+    """Return `spec` with batch sizes of at most the training part, and a sentence for each that was lowered.
+
+    A larger one becomes the whole training part, as in scikit-learn's `MLPClassifier`; the default of 100 becomes the
+    largest power of two that leaves four steps in an epoch. Exact configurations, and a searched range whose lower
+    bound is too large, are unchanged: `check_fits` refuses them.
+    """
+    found = _dimension(spec, "training.batch_size")
+    if found is not None and not spec.configurations:
+        fitted = _fitted(found, training_examples)
+        if fitted == found:
+            return spec, ()
+        search = tuple(fitted if dimension is found else dimension for dimension in spec.search)
+        return replace(spec, search=search), (
+            (
+                f"search.training.batch_size: must be at most the {training_examples:,} training examples"
+                f" (got {dimension_in_words(found)}): searched is {dimension_in_words(fitted)}"
+            ),
+        )
+    size = spec.training.batch_size
+    if size <= training_examples:
+        return spec, ()
+    is_default = size == TrainingSpec().batch_size
+    fits = _default_batch_size(training_examples) if is_default else training_examples
+    return replace(spec, training=replace(spec.training, batch_size=fits)), (
+        (
+            f"training.batch_size: must be at most the {training_examples:,} training examples"
+            f" (got {size:,}{', the default' if is_default else ''}): {fits:,} is used"
+        ),
+    )
+
+
+def _default_batch_size(training_examples: int) -> int:
+    """Return the largest power of two that leaves `_LEAST_STEPS` steps in an epoch, and at least 2."""
+    return max(2, 1 << (max(1, training_examples // _LEAST_STEPS).bit_length() - 1))
+
+
+def _fitted(dimension: Dimension, most: int) -> Dimension:
+    """Return the searched batch sizes with `most` in place of larger ones; unchanged if a range has no smaller one."""
+    match dimension:
+        case Choices(name=name, choices=choices):
+            return Choices(tuple(dict.fromkeys(min(int(size), most) for size in choices)), name=name)
+        case Range(low=low, high=high, step=step) if low < most < high:
+            return replace(dimension, high=float(most) if step is None else low + (most - low) // step * step)
+        case _:
+            return dimension
 
 
 def parameter_count(model: ModelSpec, *, inputs: int, outputs: int) -> int:

@@ -278,6 +278,7 @@ def _cross_problems(document: _Document) -> list[Problem]:
     is_known = not STUDY["metric"].problems("metric", metric)
     problems = task_problems(task=task, metric=metric if is_known else "auto", model=model, training=training)
     problems += _sealed_problems(document)
+    problems += _split_problems(document)
     validation = _valid_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
     test = _valid_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
     is_sealed = _valid_value(document, "data", "sealed", _DEFAULT_DATA.sealed) == "validation"
@@ -309,6 +310,48 @@ def _sealed_problems(document: _Document) -> list[Problem]:
         return []
     rule = 'must not be set together with sealed = "validation", which is the whole validation part'
     return violation("data.validation_fraction", rule, data["validation_fraction"], "leave one of them out")
+
+
+def _split_problems(document: _Document) -> list[Problem]:
+    """Return the keys of [data] that contradict `group`, `time` and `folds`."""
+    data = document.get("data", {})
+    if not isinstance(data, dict):
+        return []
+    by = [key for key in ("group", "time") if key in data]
+    problems = [problem for key in by for problem in _split_column_problems(data, key)]
+    if len(by) == 2:
+        problems += _exclusive(data, "time", "group", "one column decides about the split")
+    return problems + list(_fold_problems(data) if data.get("folds") else ())
+
+
+def _split_column_problems(data: _Document, key: str) -> Iterator[Problem]:
+    """Yield the contradictions of `group` or `time`."""
+    if data.get("stratify") is True:
+        yield from _exclusive(data, key, "stratify", "it alone decides about the split")
+    if data[key] == data.get("target"):
+        yield from violation(f"data.{key}", "must be another column than the target", data[key], "correct it")
+    if isinstance(drop := data.get("drop"), list) and data[key] in drop:
+        yield from violation(f"data.{key}", "must not be among data.drop", data[key], "leave it out there")
+    if data.get("source") in BUILTIN_SOURCES:
+        rule = f"needs a table with columns, and {data['source']} is none"
+        yield from violation(f"data.{key}", rule, data[key], "leave it out")
+
+
+def _fold_problems(data: _Document) -> Iterator[Problem]:
+    """Yield the contradictions of `folds`."""
+    if data["folds"] == 1:
+        yield from violation("data.folds", "must be 0 or at least 2", 1, "set 5, or leave it out")
+    if "validation_fraction" in data:
+        yield from _exclusive(data, "validation_fraction", "folds", "each fold has a validation part")
+    if data.get("sealed") == "validation":
+        yield from _exclusive(data, "sealed", "folds", "each fold has a validation part")
+    if "fault" in data:
+        yield from _exclusive(data, "fault", "folds", "it is a fault of one split")
+
+
+def _exclusive(data: _Document, key: str, other: str, reason: str) -> list[Problem]:
+    rule = f"must not be set together with data.{other}"
+    return violation(f"data.{key}", rule, data[key], f"{reason}; leave one of them out")
 
 
 def _valid_value(document: _Document, section: str, key: str, default: Any) -> Any:

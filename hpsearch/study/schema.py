@@ -357,6 +357,7 @@ MOST_EPOCHS: Final = 1_000_000
 MOST_SEED: Final = 2**63 - 1
 MOST_EXAMPLES: Final = 1_000_000_000
 MOST_CONFIGURATIONS: Final = 10_000
+MOST_FOLDS: Final = 100
 
 BUILTIN_SOURCES: Final = ("digits", "breast_cancer", "wine", "iris", "diabetes", "mnist")
 """Data sets that a study file names without a path."""
@@ -427,6 +428,9 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "drop": Names(),
             "types": Word(words=words(spec.ColumnTypes)),
             "columns": COLUMNS,
+            "group": Text(longest=1000),
+            "time": Text(longest=1000),
+            "folds": WholeNumber(low=0, high=MOST_FOLDS),
             "fault": FAULT,
         },
     ),

@@ -156,6 +156,10 @@ class DataSpec:
     the kind of each column, except for those of `columns`. `target_scale` "standard" trains a regression on targets
     with mean 0 and standard deviation 1 in the training part; predictions and metrics are in the user's unit in any
     case.
+
+    `group` names the column whose equal values stay in one part, `time` the column by which later parts have later
+    rows; neither is an input. With `folds` K > 0, each trial is trained K times, each time with another part to
+    validate on, which makes `validation_fraction` irrelevant.
     """
 
     source: str
@@ -172,7 +176,15 @@ class DataSpec:
     drop: tuple[str, ...] | None = None
     types: ColumnTypes = "auto"
     columns: tuple[ColumnRule, ...] | None = None
+    group: str | None = None
+    time: str | None = None
+    folds: int = 0
     fault: Fault | None = None
+
+    @property
+    def split_column(self) -> str | None:
+        """The column that decides about the split, if there is one."""
+        return self.time if self.group is None else self.group
 
 
 @final

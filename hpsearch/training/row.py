@@ -103,10 +103,19 @@ class Row:
 class Observation:
     """A new observation of one trial: a sample, its first non-finite number, or the end of an epoch.
 
-    `is_finished` is True if the trial has trained all its epochs; its row waits for `Cohort.leave`.
+    `is_finished` is True if the trial has trained all its epochs; its row waits for `Cohort.leave`. If a trial is
+    trained on several folds, `folds` are the measurements on each, and `fold` is the place of the one with the new
+    observation; `telemetry` then has the means.
     """
 
     number: int
     telemetry: Telemetry
     ended_epoch: bool
     is_finished: bool
+    folds: tuple[Telemetry, ...] = ()
+    fold: int = 0
+
+    @property
+    def measured(self) -> tuple[Telemetry, ...]:
+        """The measurements of each training of the trial: on each fold, or the only one."""
+        return self.folds or (self.telemetry,)

@@ -5,18 +5,21 @@ selection depends only on the study's seed and the trial's number (law 1).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 import numpy as np
 
 from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.storage.records import Assignment, ClaimedTrial, TrialOutcome, Update
 from hpsearch.study.metrics import kept_epoch
-from hpsearch.telemetry import Telemetry, series_of
+from hpsearch.telemetry import Epoch, Telemetry
+from hpsearch.training.folds import mean_series
+from hpsearch.training.row import Observation
 from hpsearch.trials import TrialState
-from hpsearch.verdicts import AUDITED_AT, DIAGNOSED, Cause, Finding
+from hpsearch.verdicts import AUDITED_AT, DIAGNOSED, FOLD, Cause, Finding
 
 AUDIT_STREAM: Final = int.from_bytes(b"audt")
 """Second word of the seed that selects audited trials; the first is the study's seed, the third the trial's number.
@@ -44,15 +47,17 @@ def with_audit_step(finding: Finding, *, step: int) -> Finding:
 class ActiveTrial:
     """One claimed trial in training, with the parameters of its `assignment`.
 
-    `metric` is the name of the series that the study ranks by. `reported` counts the epochs stored in the database;
-    `unsaved` are the `system_attributes` not stored there. `audited_finding` is the finding that would have stopped an
-    audited trial.
+    `facts` are those of each fold, or of the only training; `measured` are the measurements of each, and `telemetry`
+    has the means. `metric` is the name of the series that the study ranks by. `reported` counts the epochs stored in
+    the database; `unsaved` are the `system_attributes` not stored there. `audited_finding` is the finding that would
+    have stopped an audited trial.
     """
 
     assignment: Assignment
-    facts: TrialFacts
+    facts: Sequence[TrialFacts]
     metric: str
     telemetry: Telemetry | None = None
+    measured: Sequence[Telemetry] = ()
     reported: int = 0
     audited_finding: Finding | None = None
     outcome: TrialOutcome | None = None
@@ -64,6 +69,32 @@ class ActiveTrial:
         """The claim that holds the trial."""
         return self.assignment.claim
 
+    def observe(self, observation: Observation) -> None:
+        """Take the measurements of a new observation."""
+        self.telemetry, self.measured = observation.telemetry, observation.measured
+
+    def fatal_finding(self, observation: Observation, fatal: frozenset[Cause]) -> Finding | None:
+        """Return the first sure finding of a `fatal` cause in the training with the new observation, or None."""
+        fold = observation.fold
+        found = fatal_finding(observation.measured[fold], self.facts[fold], fatal)
+        return None if found is None else self._named(found, fold)
+
+    def judge(self) -> Finding:
+        """Return the strongest finding so far; of several folds the surest problem, or else the first other one.
+
+        A fold is healthy rather than inconclusive if any is.
+        """
+        found = [judge(*one).primary for one in zip(self.measured, self.facts, strict=True)]
+        order = {Cause.INCONCLUSIVE: 2, Cause.HEALTHY: 1}
+        fold = min(range(len(found)), key=lambda i: (order.get(found[i].cause, 0), -found[i].confidence))
+        return self._named(found[fold], fold)
+
+    def _named(self, finding: Finding, fold: int) -> Finding:
+        """Return `finding` with its fold in the evidence, if there are several."""
+        if len(self.facts) == 1:
+            return finding
+        return replace(finding, evidence={**finding.evidence, FOLD: fold + 1})
+
     def keep(self, attributes: Mapping[str, Any]) -> None:
         """Keep the attributes that sampler and pruner store with the trial."""
         self.system_attributes |= attributes
@@ -74,27 +105,43 @@ class ActiveTrial:
         value = self._measured.epochs[epoch].value(self.metric)
         return math.nan if value is None else value
 
-    def _result(self, state: TrialState) -> float:
-        """Return the metric of the epoch that counts, or NaN; of a trial that is not complete that is the last one."""
-        if not self._measured.epochs:
-            return math.nan
-        if state is not TrialState.COMPLETE:
-            return self.value(-1)
-        keep = self.facts.configuration.training.keep
-        return self.value(kept_epoch(self._measured.epochs, metric=self.metric, keep=keep).epoch)
+    def _counting_epoch(self, state: TrialState) -> Epoch | None:
+        """Return the epoch whose metric is the trial's value, if there is one; the last unless it is complete."""
+        epochs = self._measured.epochs
+        if not epochs or state is not TrialState.COMPLETE:
+            return epochs[-1] if epochs else None
+        return kept_epoch(epochs, metric=self.metric, keep=self.facts[0].configuration.training.keep)
 
     def end(self, state: TrialState, finding: Finding) -> None:
         """Set the trial's outcome. A trial that is complete without a finite metric counts as pruned."""
         telemetry = self._measured
         if state is TrialState.COMPLETE and not (telemetry.epochs and math.isfinite(self.value(-1))):
             state = TrialState.PRUNED
-        value = self._result(state)
+        epoch = self._counting_epoch(state)
+        value = math.nan if epoch is None else self.value(epoch.epoch)
         self.outcome = TrialOutcome(
             state=state,
             value=None if math.isnan(value) else value,
             finding=finding,
-            series=series_of(telemetry, steps_per_epoch=self.facts.steps_per_epoch),
+            series=mean_series(self.measured, steps_per_epoch=self._steps_per_epoch),
+            spread=None if epoch is None else self._spread(epoch.epoch),
         )
+
+    @property
+    def _steps_per_epoch(self) -> list[int]:
+        return [facts.steps_per_epoch for facts in self.facts]
+
+    def _spread(self, epoch: int) -> float | None:
+        """Return the standard deviation over folds of the metric after that epoch; None unless it is finite.
+
+        It is that of the folds themselves, divided by K, as `std_test_score` of scikit-learn's `GridSearchCV`.
+        """
+        if len(self.measured) == 1:
+            return None
+        values = [one.epochs[epoch].value(self.metric) for one in self.measured]
+        with np.errstate(all="ignore"):
+            spread = float(np.std(np.array(values, np.float64)))
+        return spread if math.isfinite(spread) else None
 
     def audit(self, finding: Finding) -> None:
         """Let the audited trial run on although `finding` would have stopped it now."""
@@ -120,7 +167,10 @@ class ActiveTrial:
         return Update(
             claim=self.claim,
             reports=reports,
-            epochs=-(-self.telemetry.steps // self.facts.steps_per_epoch),
+            epochs=max(
+                -(-one.steps // steps)
+                for one, steps in zip(self.measured, self._steps_per_epoch, strict=True)
+            ),
             steps=self.telemetry.steps,
             system_attributes=attributes,
             outcome=self.outcome,

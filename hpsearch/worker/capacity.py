@@ -109,8 +109,9 @@ def rows_per_worker(bytes_per_row: int, *, budget: int, workers: int) -> int:
 
 
 def largest_row_bytes(study: PreparedStudy) -> int:
-    """Return the memory in bytes that the training step of the study's largest network touches."""
-    return max(_row_bytes(study, configuration) for configuration in _largest_configurations(study.spec))
+    """Return the memory in bytes that the training step of the study's largest network touches, on all folds."""
+    each = max(_row_bytes(study, configuration) for configuration in _largest_configurations(study.spec))
+    return each * len(study.data.searched)
 
 
 def _row_bytes(study: PreparedStudy, configuration: Configuration) -> int:

@@ -13,14 +13,14 @@ from typing import final
 from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
-from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
 from hpsearch.storage.trials import Mark
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
-from hpsearch.training.cohort import Cohort, never
+from hpsearch.training.cohort import never
+from hpsearch.training.folds import trainer_for
 from hpsearch.training.loop import Trainer
 from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.trials import TrialState
@@ -89,7 +89,7 @@ class Worker:
         self._mark: Mark | None = None
         self._trainers: dict[Shape, Trainer] = {}
         self._active: dict[int, ActiveTrial] = {}
-        self._data_facts = facts_of(data)
+        self._data_facts = [facts_of(one) for one in data.searched]
         self._fatal = study.spec.pruning.fatal_causes if study.spec.pruning.diagnosis else frozenset()
         self._ended: list[ActiveTrial] = []
         self.ended = 0
@@ -226,7 +226,7 @@ class Worker:
         self._trainer(configuration).join(claim.number, configuration)
         self._active[claim.number] = ActiveTrial(
             assignment=assignment,
-            facts=facts_about(self._spec, self._data_facts, configuration),
+            facts=[facts_about(self._spec, one, configuration) for one in self._data_facts],
             metric=self._spec.metric,
         )
 
@@ -250,7 +250,7 @@ class Worker:
             idle = [other for other, trainer in self._trainers.items() if not trainer.numbers]
             for other in idle[: max(0, len(self._trainers) - REMEMBERED_COHORTS + 1)]:
                 del self._trainers[other]
-            self._trainers[shape] = Cohort(
+            self._trainers[shape] = trainer_for(
                 shape,
                 self._data,
                 capacity=self._options.rows,
@@ -262,7 +262,7 @@ class Worker:
     def _observe(self, trainer: Trainer, observation: Observation) -> None:
         """Judge a cohort's observation of one of its trials, and drop the row if the trial ends."""
         active = self._active[observation.number]
-        active.telemetry = observation.telemetry
+        active.observe(observation)
         if observation.ended_epoch:
             self._searcher.report(observation.number, len(observation.telemetry.epochs) - 1, active.value(-1))
         has_ended = self._has_ended(active, observation)
@@ -276,17 +276,17 @@ class Worker:
         """Set the trial's outcome if this observation is its last; return whether it is."""
         telemetry = observation.telemetry
         if active.audited_finding is None and self._fatal:
-            self._stop_or_audit(active, fatal_finding(telemetry, active.facts, self._fatal))
+            self._stop_or_audit(active, active.fatal_finding(observation, self._fatal))
         if active.audited_finding is not None:
             active.end_audit(is_finished=observation.is_finished)
         elif active.outcome is None and observation.is_finished:
-            active.end(TrialState.COMPLETE, judge(telemetry, active.facts).primary)
+            active.end(TrialState.COMPLETE, active.judge())
         elif active.outcome is None and self._is_outranked(observation):
             finding = outranked(
                 telemetry,
                 active.value(-1),
                 self._spec.pruning.rank,
-                diagnosis=judge(telemetry, active.facts).primary,
+                diagnosis=active.judge(),
             )
             active.end(TrialState.PRUNED, finding)
         return active.outcome is not None

@@ -14,7 +14,7 @@ from hpsearch.data.prepare import PreparedData, prepare, prepare_dataset
 from hpsearch.errors import DataError, FingerprintError, Problem, StudyFileError, VersionError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import fixed_spec
-from hpsearch.study.plan import check_fits
+from hpsearch.study.plan import check_fits, with_fitting_batches
 from hpsearch.study.reader import read_study
 from hpsearch.study.spec import StudySpec, resolve
 
@@ -50,21 +50,26 @@ def prepare_configuration(
     place among them from 0. Raises UsageError if it is needed and not given, or the reverse, and errors of the file and
     the settings.
     """
-    spec = read_study(path, settings=settings)
-    return _prepare(path, replace(fixed_spec(spec, chosen, settings), search=(), configurations=()))
+    spec = replace(
+        fixed_spec(read_study(path, settings=settings), chosen, settings), search=(), configurations=()
+    )
+    return _prepare(path, spec, fits_batches="training.batch_size" not in settings)
 
 
-def _prepare(path: Path, spec: StudySpec) -> PreparedStudy:
+def _prepare(path: Path, spec: StudySpec, *, fits_batches: bool = True) -> PreparedStudy:
     try:
-        return prepare_study(spec)
+        return prepare_study(spec, fits_batches=fits_batches)
     except StudyFileError as error:
         # Only the data reveals this, but the error is in the file.
         raise StudyFileError(str(path), error.problems) from error
 
 
-def prepare_study(spec: StudySpec, *, arrays: RawData | None = None) -> PreparedStudy:
+def prepare_study(
+    spec: StudySpec, *, arrays: RawData | None = None, fits_batches: bool = True
+) -> PreparedStudy:
     """Read the data of `spec`, or take `arrays` that a program passed in its place, and return both.
 
+    Batch sizes that are larger than the training part are lowered, with a note, unless `fits_batches` is False.
     Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data.
     """
     precision = spec.training.precision
@@ -78,10 +83,15 @@ def prepare_study(spec: StudySpec, *, arrays: RawData | None = None) -> Prepared
             )
         dataset = dataset_from(arrays, name="data", task=spec.data.task)
         data = prepare_dataset(dataset, spec.data, seed=spec.seed, precision=precision)
+    examples, notes = min(len(one.training.inputs) for one in data.searched), data.notes
     resolved = resolve(spec, task=data.task)
-    check_fits(resolved, len(data.training.inputs))
-    _check_classes(resolved, data)
-    return PreparedStudy(spec=resolved, data=data)
+    if fits_batches:
+        resolved, lowered = with_fitting_batches(resolved, examples)
+        notes = (*notes, *lowered)
+    check_fits(resolved, examples)
+    for one in data.searched:
+        _check_classes(resolved, one)
+    return PreparedStudy(spec=resolved, data=replace(data, notes=notes))
 
 
 def _check_classes(spec: StudySpec, data: PreparedData) -> None:

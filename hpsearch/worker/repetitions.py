@@ -19,7 +19,7 @@ from hpsearch.storage.records import Evaluation, Part
 from hpsearch.study.metrics import Metric, kept_epoch
 from hpsearch.study.spec import Configuration, configure
 from hpsearch.telemetry import Epoch
-from hpsearch.training.cohort import Cohort
+from hpsearch.training.folds import trainer_for
 from hpsearch.training.loop import train_to_end
 from hpsearch.training.row import Shape, by_shape
 from hpsearch.trials import ParameterValue
@@ -88,26 +88,29 @@ def train(
 
 
 def _measured_on(data: PreparedData, part: Part) -> PreparedData:
-    """Return `data` with `part` as the validation part of a cohort, from which no weight ever learns."""
+    """Return `data` with `part` as the validation part of a cohort, from which no weight ever learns.
+
+    For the test part a study with folds trains on all other examples, with the preprocessing of these.
+    """
     if part == "validation":
         return data
     if data.test is None:
         raise DataError(f"{data.origin}: must have a test part (got none): set data.test_fraction")
-    return replace(data, validation=data.test)
+    return replace(data, validation=data.test, folds=())
 
 
 def _train(
     job: Repetition, data: PreparedData, metric: Metric, part: Part, stop: StopRequest
 ) -> list[Evaluation] | None:
     """Return the result of each of the job's trials; None once `stop` is requested."""
-    cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed, metric=metric)
-    ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_requested)
+    trainer = trainer_for(job.shape, data, capacity=len(job.configurations), seed=job.seed, metric=metric)
+    ends = train_to_end(trainer, job.configurations, is_interrupted=lambda: stop.is_requested)
     made = []
     for end in ends:
         keep = job.configurations[end.number].training.keep
         kept = kept_epoch(end.telemetry.epochs, metric=metric, keep=keep)
         made.append(_evaluation(end.number, part, job.seed, kept, metric))
-    return None if cohort.numbers else made
+    return None if trainer.numbers else made
 
 
 def _evaluation(number: int, part: Part, seed: int, kept: Epoch, metric: Metric) -> Evaluation:

@@ -40,11 +40,13 @@ class TrialDiagnosis:
 def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
     """Train the single configuration of `study`, ignoring its search, and return the diagnosis.
 
-    It is trial 0 of the study's seed, trained alone and with one thread, so its numbers equal those in a search. It
+    It is trial 0 of the study's seed, trained alone and with one thread, so its numbers equal those in a search, or
+    those on the first fold. It
     ends at the first verdict that is fatal and sure, at numbers that are not finite, or after its last epoch.
     """
     configuration, fatal = configure(study.spec, {}), study.spec.pruning.fatal_causes
-    facts = facts_about(study.spec, facts_of(study.data), configuration)
+    data = study.data.searched[0]
+    facts = facts_about(study.spec, facts_of(data), configuration)
 
     def is_over(observation: Observation) -> bool:
         telemetry = observation.telemetry
@@ -53,11 +55,7 @@ def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
 
     with threadpool_limits(limits=1):
         cohort = Cohort(
-            shape_of(configuration),
-            study.data,
-            capacity=1,
-            seed=study.spec.seed,
-            metric=study.spec.metric,
+            shape_of(configuration), data, capacity=1, seed=study.spec.seed, metric=study.spec.metric
         )
         (end,) = train_to_end(cohort, {_NUMBER: configuration}, is_over=is_over)
     return _trial_diagnosis(judge(end.telemetry, facts), end.telemetry, facts)
@@ -67,7 +65,7 @@ def record_configuration(study: PreparedStudy, *, steps: int) -> Recording:
     """Return the first `steps` of the same training, recorded at every step."""
     subject = Subject(
         configuration=configure(study.spec, {}),
-        data=study.data,
+        data=study.data.searched[0],
         seed=study.spec.seed,
         number=_NUMBER,
         metric=study.spec.metric,

@@ -82,7 +82,7 @@ def dry_run(
     check_memory(job)
     planned = plan(
         study.spec,
-        training_examples=len(study.data.training.inputs),
+        training_examples=[len(data.training.inputs) for data in study.data.searched],
         inputs=study.data.inputs,
         outputs=output_count(study.data, study.spec.model),
     )

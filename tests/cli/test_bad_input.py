@@ -63,8 +63,10 @@ def refused(ended: CompletedProcess[str]) -> str:
             ],
         ),
         (
-            f'name = "x"\n{DATA}[training]\nbatch_size = 200\n',
-            ["training.batch_size: must be at most the 120 training examples (got 200): lower it"],
+            (f'name = "x"\n{DATA}[search]\n"training.batch_size" = {{ low = 150, high = 200 }}\n'),
+            [
+                "search.training.batch_size.high: must be at most the 120 training examples (got 200): lower it"
+            ],
         ),
         (
             'name = "x"\nmetric = "validation_accuracy"\ndata = { source = "diabetes" }\n',

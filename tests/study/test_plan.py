@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import StudyFileError
-from hpsearch.study.plan import Plan, Span, check_fits, epoch_span, parameter_count, plan
+from hpsearch.study.plan import (
+    Plan,
+    Span,
+    check_fits,
+    epoch_span,
+    parameter_count,
+    plan,
+    with_fitting_batches,
+)
 from hpsearch.study.spec import (
     DEFAULT_SEARCH,
     Choices,
@@ -213,3 +221,46 @@ def test_searched_minibatches_are_refused_by_place() -> None:
             check_fits(spec, 50)
         assert [str(problem) for problem in caught.value.problems] == lines
     check_fits(high, 60)
+
+
+@pytest.mark.parametrize(
+    ("examples", "size", "fitted"),
+    [(120, 100, 100), (99, 100, 16), (50, 100, 8), (3, 100, 2), (90, 128, 90), (90, 64, 64)],
+)
+def test_batch_sizes_are_lowered_to_the_training_part(examples: int, size: int, fitted: int) -> None:
+    """The default leaves four steps in an epoch, another size becomes the whole part, and each change has a note."""
+    spec, notes = with_fitting_batches(
+        replace(DIGITS, training=replace(DIGITS.training, batch_size=size)), examples
+    )
+    assert spec.training.batch_size == fitted
+    assert len(notes) == (fitted != size)
+    assert all(f"got {size}" in note and f"{fitted} is used" in note for note in notes)
+    assert with_fitting_batches(spec, examples) == (spec, ())
+
+
+@pytest.mark.parametrize(
+    ("dimension", "fitted"),
+    [
+        (
+            Range(name="training.batch_size", low=8.0, high=128.0, log=True, integer=True),
+            Range(name="training.batch_size", low=8.0, high=50.0, log=True, integer=True),
+        ),
+        (
+            Range(name="training.batch_size", low=16.0, high=128.0, step=16.0, integer=True),
+            Range(name="training.batch_size", low=16.0, high=48.0, step=16.0, integer=True),
+        ),
+        (
+            Choices(name="training.batch_size", choices=(16, 64, 128)),
+            Choices(name="training.batch_size", choices=(16, 50)),
+        ),
+        (
+            Range(name="training.batch_size", low=64.0, high=128.0, integer=True),
+            Range(name="training.batch_size", low=64.0, high=128.0, integer=True),
+        ),
+    ],
+)
+def test_searched_batch_sizes_are_lowered_too(dimension: Dimension, fitted: Dimension) -> None:
+    """A search keeps the sizes that fit; a range without any is left to the check that refuses it."""
+    spec, notes = with_fitting_batches(searching(*DEFAULT_SEARCH, dimension), 50)
+    assert spec.search == (*DEFAULT_SEARCH, fitted)
+    assert len(notes) == (fitted != dimension)
