@@ -33,7 +33,7 @@ class Preprocessing:
         """The names of the raw inputs, or empty."""
         if self.encoding is None:
             return self.features
-        return tuple(fitted.column.name for fitted in self.encoding.columns)
+        return tuple(fitted.column.name for fitted in self.encoding.columns if self.encoding.is_named)
 
     def apply(self, inputs: Array, *, precision: Precision, where: str) -> Array:
         """Return the inputs (N, I) of a network for raw `inputs` (N, R), the same as in training.
