@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.analysis.replay import check_sentence
-from hpsearch.data.prepare import joined_parts
+from hpsearch.data.prepare import PreparedData, joined_parts
 from hpsearch.errors import HpsearchError
 from hpsearch.model.trained_model import TrainedModel, TrainedOn, TrainingResult
 from hpsearch.telemetry import Epoch
-from hpsearch.training.recording import Recording, Subject, record
+from hpsearch.training.recording import record
 from hpsearch.trials import TrialState
 from hpsearch.worker.replay import Replay, ReplayCheck, ReplayRequest, StoredTrial, replay
 
@@ -40,7 +40,8 @@ def fit_again(
     """Train a stored trial again and return its model with the weights of the last epoch, as validation saw them.
 
     A pruned trial has those of its last whole epoch. With `on` "all" the checked configuration is then trained on
-    training and validation part together, for the same number of epochs, and the model has those weights.
+    training and validation part together, for the same number of epochs, and the model has those weights. A study with
+    folds has no single training part, so its models are always trained on all examples but those of the test part.
 
     Raises HpsearchError for a trial that is not complete, or pruned with `allow_pruned`; and if a stored number does
     not come out again, except with `allow_difference`. Raises the errors of `replay` if the data is not the study's.
@@ -54,18 +55,20 @@ def fit_again(
             f"{_name(stored)}: the model must have the stored results (got another training: {difference}): export it "
             "on the machine that trained it, or allow a difference; then the model has the results of this training"
         )
-    model = _model_of(stored, made.original.recording, is_verified=difference is None)
-    if on == "all":
-        model = _with_all_examples(model, made.original.recording.subject, _name(stored))
+    model = _model_of(stored, made, is_verified=difference is None)
+    if made.data.folds:
+        model = _with_all_examples(model, made, made.data, _name(stored))
+    elif on == "all":
+        model = _with_all_examples(model, made, joined_parts(made.data), _name(stored))
     return FittedTrial(model=model, check=made.check)
 
 
-def _with_all_examples(model: TrainedModel, own: Subject, where: str) -> TrainedModel:
-    """Return the model with the weights of a training on training and validation part together.
+def _with_all_examples(model: TrainedModel, made: Replay, data: PreparedData, where: str) -> TrainedModel:
+    """Return the model with the weights of a training on `data`, which has all examples in its training part.
 
     Raises HpsearchError if they are not finite.
     """
-    subject = replace(own, data=joined_parts(own.data))
+    subject = replace(made.original.recording.subject, data=data)
     with threadpool_limits(limits=1):
         recording = record(subject, until_step=model.result.epochs * subject.steps_per_epoch)
     if not np.isfinite(recording.final.parameters).all():
@@ -106,7 +109,7 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     if made.check.difference is not None:
         return check_sentence(made.check)
     metric, value = stored.study.spec.metric, stored.trial.value
-    last = _last_epoch(stored, made.original.recording)
+    last = _last_epoch(stored, made)
     again = last.validation_accuracy if metric == "validation_accuracy" else last.validation_loss
     # Optuna has no value for a result that is not finite.
     is_lost = (value is None or math.isnan(value)) and again is not None and not math.isfinite(again)
@@ -115,18 +118,19 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     return f"{metric} is {again} and was {value}"
 
 
-def _last_epoch(stored: StoredTrial, recording: Recording) -> Epoch:
-    if not recording.telemetry.epochs:
+def _last_epoch(stored: StoredTrial, made: Replay) -> Epoch:
+    if made.result is None:
         raise HpsearchError(
-            f"{_name(stored)}: must have finished an epoch to have a model (got {recording.steps} steps): "
-            "choose another trial"
+            f"{_name(stored)}: must have finished an epoch to have a model (got {made.original.recording.steps}"
+            " steps): choose another trial"
         )
-    return recording.telemetry.epochs[-1]
+    return made.result
 
 
-def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -> TrainedModel:
-    configuration, data = recording.subject.configuration, recording.subject.data
-    last = _last_epoch(stored, recording)
+def _model_of(stored: StoredTrial, made: Replay, *, is_verified: bool) -> TrainedModel:
+    recording, data = made.original.recording, made.data
+    configuration = recording.subject.configuration
+    last = _last_epoch(stored, made)
     blocks = recording.network.blocks
     return TrainedModel(
         spec=replace(
@@ -145,10 +149,10 @@ def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -
         parameters=recording.final.parameters,
         running=recording.final.running,
         result=TrainingResult(
-            epochs=len(recording.telemetry.epochs),
+            epochs=last.epoch + 1,
             steps=recording.steps,
             training_examples=len(data.training.inputs),
-            validation_examples=len(data.validation.inputs),
+            validation_examples=sum(len(one.validation.inputs) for one in data.searched),
             training_loss=last.training_loss,
             validation_loss=last.validation_loss,
             validation_accuracy=last.validation_accuracy,
