@@ -53,8 +53,14 @@ def best_lines(
 
 def result_words(trial: Trial, confirmed: SeedResults | None, metric: str) -> str:
     """Return `val acc 0.905`, or with fresh seeds `val acc 0.925 over 5 fresh seeds, 0.905 in the search`."""
-    value = format_result(trial.value, metric) if confirmed is None else seeds_words(confirmed, metric)
+    value = spread_words(trial, metric) if confirmed is None else seeds_words(confirmed, metric)
     return f"{format_short_metric(metric)} {value}"
+
+
+def spread_words(trial: Trial, metric: str) -> str:
+    """Return `0.905`, or for the mean over folds `0.905 ± 0.012`, with their standard deviation."""
+    value = format_result(trial.value, metric)
+    return value if trial.spread is None else f"{value} ± {format_result(trial.spread, metric)}"
 
 
 def rival_words(
@@ -176,7 +182,7 @@ def best_table(snapshot: Snapshot) -> BestTable:
             rank=rank,
             number=trial.number,
             fate=trial.fate,
-            value=format_result(trial.value, spec.metric),
+            value=spread_words(trial, spec.metric),
             seeds=seeds.get(trial.number, ""),
             params=_cells(trial, spec, names),
             epochs=trial.epochs,

@@ -37,6 +37,7 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "number": trial.number,
         "value": finite(trial.value),
         "value_reason": _value_reason(trial),
+        **({} if trial.spread is None else {"spread": finite(trial.spread)}),
         **({"values": [finite(value) for value in trial.values]} if trial.values else {}),
         **({"constraints": [finite(c) for c in trial.constraints]} if trial.constraints else {}),
         "state": trial.state.value,

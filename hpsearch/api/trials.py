@@ -216,6 +216,11 @@ class StudyTrial:
         return self._trial.values
 
     @property
+    def spread(self) -> float | None:
+        """The standard deviation of the value over the folds of the study (`data.folds`); None without folds."""
+        return self._trial.spread
+
+    @property
     def state(self) -> TrialState:
         """Optuna's state: `waiting`, `running`, `complete`, `pruned` or `failed`."""
         return self._trial.state

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,8 +23,12 @@ from hpsearch.cli import (
 )
 from hpsearch.cli.exit import DONE, exit_code_of, flush_stdout, forget_databases
 from hpsearch.cli.options import CommandGroup
-from hpsearch.cli.output import make_output_safe, write_line
+from hpsearch.cli.output import make_output_safe, write_line, write_message
+from hpsearch.errors import UsageError
 from hpsearch.worker.shutdown import END_WITHIN_S, DrainWatch, StopRequest
+
+if TYPE_CHECKING:
+    from hpsearch.workflows.table_study import TableStudy
 
 app = typer.Typer(
     name="hpsearch",
@@ -39,21 +43,54 @@ app = typer.Typer(
 @app.command()
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The folder to write to; created if it does not exist.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER|TABLE",
+            help="A folder for the examples, created if it does not exist; or a table, such as houses.csv.",
+        ),
     ] = Path("studies"),
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="COLUMN", help="The column of the table to predict.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE.toml", help="The study file of the table.  [default: its name]"
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing study file.")] = False,
 ) -> None:
-    """Copy the example study files to a folder, to read, run and change them.
+    """Write a commented study file for a table, or copy the example study files to a folder.
 
     Files that exist are not overwritten. An example also runs without a copy, by its name: hpsearch study run digits
 
-    Example: hpsearch init studies
+    Example: hpsearch init houses.csv --target price
     """
     from hpsearch.workflows.studies import write_examples
+    from hpsearch.workflows.table_study import is_table, write_table_study
 
+    if is_table(folder):
+        _write_table_study(write_table_study(folder, target=target, output=output, force=force))
+        return
+    if target is not None or output is not None or force:
+        raise UsageError(
+            f"--target, --output, --force: are for tables (got {folder}): name a file such as houses.csv"
+        )
     examples = write_examples(folder)
     kept = f", {examples.kept} existed and are unchanged" if examples.kept else ""
     write_line(f"{folder}: {examples.written} study files written{kept}")
     write_line(f"Next: hpsearch study run {shlex.quote(str(folder / 'digits.toml'))}")
+
+
+def _write_table_study(written: "TableStudy") -> None:
+    """Write what was decided to stdout, and the problems of the table to stderr."""
+    write_line(f"{written.path}: written")
+    for decision in written.decisions:
+        write_line(f"  {decision}")
+    for problem in written.problems:
+        write_message(f"Warning: {problem}")
+    command = f"hpsearch study {'create' if written.problems else 'run'} {shlex.quote(str(written.path))}"
+    write_line(f"Next: {'solve the problems above, then ' if written.problems else ''}{command}")
 
 
 app.add_typer(study.app, name="study")

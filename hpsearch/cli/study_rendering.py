@@ -17,6 +17,7 @@ from hpsearch.analysis.best_trials import (
     result_words,
     rival_words,
     setting_words,
+    spread_words,
     value_words,
 )
 from hpsearch.analysis.configurations import (
@@ -342,7 +343,7 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
         rows=[
             (
                 str(trial.number),
-                "" if trial.value is None else format_result(trial.value, metric),
+                "" if trial.value is None else spread_words(trial, metric),
                 *(setting_words(trial, spec) for _ in exact),
                 *_searched_cells(trial, searched),
                 trial.fate.value,
@@ -352,8 +353,11 @@ def trials_listing(trials: Sequence[Trial], study: StoredStudy) -> Listing:
             for trial in trials
         ],
         right=_NUMBERS | {format_short_metric(metric), *searched},
-        fields=tuple(trial_object(Trial(number=0, state=TrialState.WAITING, params={}))),
+        fields=tuple(trial_object(replace(_EMPTY, spread=0.0 if spec.data.folds else None))),
     )
+
+
+_EMPTY: Final = Trial(number=0, state=TrialState.WAITING, params={})
 
 
 def _verdict_cell(trial: Trial) -> str:

@@ -249,6 +249,8 @@ def _properties(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
     yield from parameter_facts(trial)
     if study.foreign is None:
         yield format_short_metric(metric), format_result(trial.value, metric)
+        if trial.spread is not None:
+            yield "over folds", f"standard deviation {format_result(trial.spread, metric)}"
         if trial.is_foreign:
             yield "reported by", "another Optuna client"
         yield from course_facts(trial)
@@ -333,6 +335,8 @@ def write_replay(replay: "Replay", page: Path) -> None:
 
     stored = replay.stored
     write_line(f"{stored.study.spec.name}: trial {stored.trial.number}: {check_sentence(replay.check)}")
+    if replay.data.folds:
+        write_line(f"The check is of all {len(replay.data.folds)} folds; what follows is of the first.")
     write_line()
     heads = ["property", "original"]
     columns = [dict(_run_properties(replay.original))]

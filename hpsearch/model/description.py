@@ -69,6 +69,10 @@ def _results(model: TrainedModel) -> Iterator[tuple[str, str]]:
 def _provenance(model: TrainedModel) -> Iterator[tuple[str, str]]:
     result = model.result
     examples = f"{result.training_examples:,} to train on and {result.validation_examples:,} to validate"
+    if model.spec.data.folds:
+        examples = (
+            f"{result.training_examples:,}, {result.validation_examples:,} of them to validate in folds"
+        )
     yield "data", model.origin
     yield "examples", examples
     yield "fingerprint", model.fingerprint
@@ -108,7 +112,10 @@ def verified_words(model: TrainedModel) -> str:
 
 def trained_on_words(model: TrainedModel) -> str:
     """Return the examples that the weights come from."""
-    result = model.result
+    result, folds = model.result, model.spec.data.folds
+    if folds:
+        examples = format_count(result.training_examples, "example")
+        return f"all {examples} but those of the test part; the results are means over {folds} folds of them"
     if result.trained_on == "training":
         return f"the training part, {format_count(result.training_examples, 'example')}"
     examples = format_count(result.training_examples + result.validation_examples, "example")

@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.analysis.replay import check_sentence
-from hpsearch.data.prepare import joined_parts
+from hpsearch.data.prepare import PreparedData, joined_parts
 from hpsearch.errors import HpsearchError
 from hpsearch.model.trained_model import TrainedModel, TrainedOn, TrainingResult
 from hpsearch.study.metrics import kept_epoch
 from hpsearch.telemetry import Epoch
-from hpsearch.training.recording import Recording, Subject, record
+from hpsearch.training.recording import Recording, record
 from hpsearch.trials import TrialState
 from hpsearch.worker.replay import Replay, ReplayCheck, ReplayRequest, StoredTrial, replay
 
@@ -42,7 +42,8 @@ def fit_again(
 
     Validation saw them. A pruned trial has those of its last whole epoch. With `on` "all" the checked configuration is
     then trained on training and validation part together, for the same number of epochs, and the model has those
-    weights.
+    weights. A study with folds has no single training part, so its models are always trained on all examples but those
+    of the test part.
 
     Raises HpsearchError for a trial that is not complete, or pruned with `allow_pruned`; and if a stored number does
     not come out again, except with `allow_difference`. Raises the errors of `replay` if the data is not the study's.
@@ -56,18 +57,20 @@ def fit_again(
             f"{_name(stored)}: the model must have the stored results (got another training: {difference}): export it "
             "on the machine that trained it, or allow a difference; then the model has the results of this training"
         )
-    model = _model_of(stored, made.original.recording, is_verified=difference is None)
-    if on == "all":
-        model = _with_all_examples(model, made.original.recording.subject, _name(stored))
+    model = _model_of(stored, made, is_verified=difference is None)
+    if made.data.folds:
+        model = _with_all_examples(model, made, made.data, _name(stored))
+    elif on == "all":
+        model = _with_all_examples(model, made, joined_parts(made.data), _name(stored))
     return FittedTrial(model=model, check=made.check)
 
 
-def _with_all_examples(model: TrainedModel, own: Subject, where: str) -> TrainedModel:
-    """Return the model with the weights of a training on training and validation part together.
+def _with_all_examples(model: TrainedModel, made: Replay, data: PreparedData, where: str) -> TrainedModel:
+    """Return the model with the weights of a training on `data`, which has all examples in its training part.
 
     Raises HpsearchError if they are not finite.
     """
-    subject = replace(own, data=joined_parts(own.data))
+    subject = replace(made.original.recording.subject, data=data)
     with threadpool_limits(limits=1):
         recording = record(subject, until_step=model.result.epochs * subject.steps_per_epoch)
     if not np.isfinite(recording.final.parameters).all():
@@ -108,7 +111,7 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     if made.check.difference is not None:
         return check_sentence(made.check)
     metric, value = stored.study.spec.metric, stored.trial.value
-    again = _kept_epoch(stored, made.original.recording).value(metric)
+    again = _kept_epoch(stored, made).value(metric)
     # Optuna has no value for a result that is not finite.
     is_lost = (value is None or math.isnan(value)) and again is not None and not math.isfinite(again)
     if value == again or is_lost:
@@ -116,16 +119,16 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     return f"{metric} is {again} and was {value}"
 
 
-def _kept_epoch(stored: StoredTrial, recording: Recording) -> Epoch:
+def _kept_epoch(stored: StoredTrial, made: Replay) -> Epoch:
     """Return the epoch that counts: of a trial that is not complete, the last one."""
-    if not recording.telemetry.epochs:
+    if not made.epochs:
         raise HpsearchError(
-            f"{_name(stored)}: must have finished an epoch to have a model (got {recording.steps} steps): "
-            "choose another trial"
+            f"{_name(stored)}: must have finished an epoch to have a model (got {made.original.recording.steps}"
+            " steps): choose another trial"
         )
     is_complete = stored.trial.state is TrialState.COMPLETE
-    keep = recording.subject.configuration.training.keep if is_complete else "last"
-    return kept_epoch(recording.telemetry.epochs, metric=stored.study.spec.metric, keep=keep)
+    keep = made.original.recording.subject.configuration.training.keep if is_complete else "last"
+    return kept_epoch(made.epochs, metric=stored.study.spec.metric, keep=keep)
 
 
 def _trained_until(kept: Epoch, recording: Recording) -> Recording:
@@ -136,10 +139,10 @@ def _trained_until(kept: Epoch, recording: Recording) -> Recording:
         return record(recording.subject, until_step=(kept.epoch + 1) * recording.subject.steps_per_epoch)
 
 
-def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -> TrainedModel:
-    configuration, data = recording.subject.configuration, recording.subject.data
-    kept = _kept_epoch(stored, recording)
-    recording = _trained_until(kept, recording)
+def _model_of(stored: StoredTrial, made: Replay, *, is_verified: bool) -> TrainedModel:
+    kept, data = _kept_epoch(stored, made), made.data
+    recording = _trained_until(kept, made.original.recording)
+    configuration = recording.subject.configuration
     blocks = recording.network.blocks
     return TrainedModel(
         spec=replace(
@@ -159,10 +162,10 @@ def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -
         parameters=recording.final.parameters,
         running=recording.final.running,
         result=TrainingResult(
-            epochs=len(recording.telemetry.epochs),
+            epochs=kept.epoch + 1,
             steps=recording.steps,
             training_examples=len(data.training.inputs),
-            validation_examples=len(data.validation.inputs),
+            validation_examples=sum(len(one.validation.inputs) for one in data.searched),
             training_loss=kept.training_loss,
             validation_loss=kept.validation_loss,
             validation_accuracy=kept.validation_accuracy,

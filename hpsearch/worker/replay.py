@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.data.description import facts_of
+from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.errors import HpsearchError, StudyFileError
@@ -17,9 +18,12 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import changed_configuration
-from hpsearch.study.spec import Configuration, configure, resolve
-from hpsearch.telemetry import Series, series_of
+from hpsearch.study.spec import Configuration, TrainingSpec, configure, resolve
+from hpsearch.telemetry import Epoch, Series, series_of
+from hpsearch.training.folds import mean_series, trainer_for
+from hpsearch.training.loop import train_to_end
 from hpsearch.training.recording import Recording, RecordingOptions, Subject, record
+from hpsearch.training.row import shape_of
 from hpsearch.training.telemetry_sampler import SMALL_MINIBATCH
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Verdict
@@ -70,8 +74,20 @@ def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
     Reported values are stored in double precision and series in single. NaN equals NaN. Epochs that the replay has not
     trained are omitted.
     """
-    made = series_of(recording.telemetry, steps_per_epoch=recording.subject.steps_per_epoch)
-    finished = len(recording.telemetry.epochs)
+    subject, telemetry = recording.subject, recording.telemetry
+    return _compare(
+        stored,
+        series_of(telemetry, steps_per_epoch=subject.steps_per_epoch),
+        training=subject.configuration.training,
+        finished=len(telemetry.epochs),
+        steps_per_epoch=subject.steps_per_epoch,
+    )
+
+
+def _compare(
+    stored: StoredTrial, made: Series, *, training: TrainingSpec, finished: int, steps_per_epoch: int
+) -> ReplayCheck:
+    """Compare all stored values of a trial with the series `made` of `finished` epochs."""
     compared = [
         (epoch, name, (value, made[name][epoch] if name in made else math.nan), is_single)
         for name, values, is_single in _stored_lines(stored)
@@ -80,8 +96,7 @@ def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
     ]
     parted = [one for one in compared if not _is_same(*one[2], is_single=one[3])]
     first = min(parted, key=lambda one: one[0], default=None)
-    steps = recording.subject.steps_per_epoch
-    is_small = recording.subject.configuration.training.batch_size < SMALL_MINIBATCH
+    is_small = training.batch_size < SMALL_MINIBATCH
     is_older = is_small and {name for _, name, *_ in parted} <= WIDE_SERIES
     reasons = _older_measurements() if is_older else _reasons(stored)
     return ReplayCheck(
@@ -89,7 +104,7 @@ def check(stored: StoredTrial, recording: Recording) -> ReplayCheck:
         numbers=len(compared),
         difference=None
         if first is None
-        else _difference(*first[:3], reasons=tuple(reasons), steps_per_epoch=steps),
+        else _difference(*first[:3], reasons=tuple(reasons), steps_per_epoch=steps_per_epoch),
     )
 
 
@@ -166,9 +181,15 @@ class RecordedRun:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """A stored trial, its repeated training, the check, and the same trial's run with other `settings`."""
+    """A stored trial, its repeated training, the check, and the same trial's run with other `settings`.
+
+    `epochs` are those that were trained again. Of a trial on several folds, the runs are those on the first fold, while
+    check and epochs are of all folds together. `data` is that of the study.
+    """
 
     stored: StoredTrial
+    data: PreparedData
+    epochs: Sequence[Epoch]
     original: RecordedRun
     check: ReplayCheck
     settings: Mapping[str, Any]
@@ -190,14 +211,64 @@ def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
     own = _prepared(prepared, configuration, stored)
     # Checked first: settings that do not fit should not cost a training.
     other = _prepared(prepared, changed, stored) if request.settings else None
-    original = _run(own, stored, request, until=_end_of(stored, own))
+    if own.data.folds:
+        found, epochs = _check_folds(stored, own, request.epochs)
+        original = _run(_on_first_fold(own), stored, request, until=_end_on_fold(stored, own))
+    else:
+        original = _run(own, stored, request, until=_end_of(stored, own))
+        found = check(stored, original.recording)
+        epochs = original.recording.telemetry.epochs
+    other = None if other is None else _on_first_fold(other)
     return Replay(
         stored=stored,
+        data=prepared.data,
+        epochs=epochs,
         original=original,
-        check=check(stored, original.recording),
+        check=found,
         settings=request.settings,
         altered=None if other is None else _run(other, stored, request, until=None),
     )
+
+
+def _on_first_fold(study: PreparedStudy) -> PreparedStudy:
+    """Return the study of the first fold alone, or the study itself if it has no folds."""
+    return replace(study, data=study.data.searched[0])
+
+
+def _end_on_fold(stored: StoredTrial, study: PreparedStudy) -> int:
+    """Return the steps on the first fold of the epochs that a trial has finished, at least one."""
+    epochs = max(stored.trial.curve, default=0) + 1
+    return epochs * _steps_per_epoch(_on_first_fold(study))
+
+
+def _check_folds(
+    stored: StoredTrial, study: PreparedStudy, epochs: int | None
+) -> tuple[ReplayCheck, Sequence[Epoch]]:
+    """Train a trial on all folds for the epochs that it finished, or for `epochs`, and compare the means over folds."""
+    if not stored.trial.curve:
+        return ReplayCheck(epochs=0, numbers=0, difference=None), ()
+    finished = max(stored.trial.curve) + 1
+    configuration = configure(study.spec, {})
+    training = replace(configuration.training, epochs=finished if epochs is None else min(epochs, finished))
+    configuration = replace(configuration, training=training)
+    with threadpool_limits(limits=1):
+        trainer = trainer_for(
+            shape_of(configuration),
+            study.data,
+            capacity=1,
+            seed=study.spec.seed,
+            metric=study.spec.metric,
+        )
+        (end,) = train_to_end(trainer, {stored.trial.number: configuration})
+    steps = [-(-len(fold.training.inputs) // training.batch_size) for fold in study.data.folds]
+    found = _compare(
+        stored,
+        mean_series(end.measured, steps_per_epoch=steps),
+        training=training,
+        finished=training.epochs,
+        steps_per_epoch=sum(steps),
+    )
+    return found, end.telemetry.epochs
 
 
 def configuration_of(stored: StoredTrial) -> Configuration:
@@ -250,7 +321,7 @@ def _prepared(study: PreparedStudy, configuration: Configuration, stored: Stored
     )
     try:
         resolved = resolve(spec, task=study.spec.data.task)  # type: ignore[arg-type] # a stored task is known
-        check_fits(resolved, len(study.data.training.inputs))
+        check_fits(resolved, min(len(data.training.inputs) for data in study.data.searched))
         data = study.data
         if spec.training.precision != study.spec.training.precision:
             data = prepare_study(resolved).data

@@ -191,6 +191,7 @@ def replay_object(replay: Replay) -> JsonObject:
         "study": replay.stored.study.spec.name,
         "number": replay.stored.trial.number,
         **_check_object(replay.check),
+        **({"folds": len(replay.data.folds)} if replay.data.folds else {}),
         "original": _run_object(replay.original),
         "settings": dict(replay.settings),
         "altered": None if replay.altered is None else _run_object(replay.altered),

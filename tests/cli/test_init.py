@@ -48,3 +48,22 @@ def test_a_stored_study_goes_before_an_example(command: Command, study_file: Pat
     assert command("study", "create", str(study_file), "--name", "digits").returncode == 0
     ended = command("study", "run", "digits", "--trials", "1")
     assert 'Study "digits": the budget is 1 trial now (it was 12)' in ended.stderr + ended.stdout
+
+
+def test_a_table_gets_a_study_file(command: Command) -> None:
+    """`init TABLE` writes a study file that `study create --dry-run` accepts, and its options are for tables only."""
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(40)))
+    made = command("init", "t.csv", "--output", "mine.toml")
+    assert made.stdout == (
+        "mine.toml: written\n"
+        "  target: y, by its name\n"
+        "  task: classification, 2 classes\n"
+        "Next: hpsearch study run mine.toml\n"
+    )
+    assert command("study", "create", "mine.toml", "--dry-run").returncode == 0
+    again = command("init", "t.csv", "--output", "mine.toml")
+    assert (again.returncode, again.stderr) == (
+        2,
+        "Error: --output: must be a new file (got mine.toml, which exists): add --force, or name another\n",
+    )
+    assert command("init", "studies", "--force").returncode == 2

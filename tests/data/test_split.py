@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from sklearn.model_selection import KFold, TimeSeriesSplit
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.split import Split, split
+from hpsearch.data.split import Split, split, split_folds
 from hpsearch.errors import DataError
 from hpsearch.study.spec import DataSpec
 
@@ -213,3 +214,96 @@ def test_a_sealed_part_to_validate_on_must_be_there(refused: Refused) -> None:
     assert text.startswith(
         'data.sealed: only a source that keeps a part of its own can validate on it (got "x"): '
     )
+
+
+def _with_column(sizes: list[int], values: Any) -> Dataset:
+    return replace(_dataset(sizes), split_column=np.array(values))
+
+
+@given(
+    groups=st.lists(st.integers(0, 9), min_size=30, max_size=80),
+    folds=st.integers(2, 4),
+    test=st.sampled_from([0.0, 0.2]),
+    seed=_SEEDS,
+)
+def test_groups_stay_in_one_part(groups: list[int], folds: int, test: float, seed: int) -> None:
+    """No two parts of a split or of a fold share a group, and together they have every row once."""
+    assume(len(set(groups)) >= folds + 2)
+    dataset = _with_column([len(groups)], groups)
+    spec = DataSpec(source="x", group="g", test_fraction=test)
+    splits = [split(dataset, spec, seed=seed), *split_folds(dataset, replace(spec, folds=folds), seed=seed)]
+    for parts in splits:
+        assert sorted(chain(*_parts(parts))) == list(range(len(groups)))
+        of_parts = [{groups[row] for row in rows} for rows in _parts(parts)]
+        assert sum(map(len, of_parts)) == len(set(groups))
+    validated = sorted(chain(*(parts.validation.tolist() for parts in splits[1:])))
+    assert validated == sorted(set(range(len(groups))) - set(splits[1].test.tolist()))
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize("test", [0.0, 0.25])
+def test_folds_are_those_of_scikit_learn(*, stratify: bool, test: float) -> None:
+    """Folds have the sizes of KFold, and the classes of StratifiedKFold to within one row; the test part is apart."""
+    dataset = _dataset([23, 31, 49])
+    spec = DataSpec(source="x", folds=4, stratify=stratify, test_fraction=test)
+    folds = split_folds(dataset, spec, seed=5)
+    assert len({tuple(parts.test.tolist()) for parts in folds}) == 1
+    for parts in folds:
+        assert sorted(chain(*_parts(parts))) == list(range(103))
+    rest = 103 - len(folds[0].test)
+    sizes = sorted(len(parts.validation) for parts in folds)
+    assert sizes == sorted(len(rows) for _, rows in KFold(4).split(np.zeros(rest)))
+    if stratify:
+        counts = np.array([np.bincount(dataset.targets[parts.validation], minlength=3) for parts in folds])
+        assert np.ptp(counts, axis=0).max() <= 1
+
+
+def test_folds_by_time_are_those_of_scikit_learn() -> None:
+    """With different times, the folds are those of TimeSeriesSplit on the ordered rows."""
+    times = np.random.default_rng(3).permutation(47)
+    dataset = _with_column([47], times)
+    folds = split_folds(dataset, DataSpec(source="x", time="t", folds=4), seed=1)
+    ordered = np.argsort(times)
+    for parts, (training, validation) in zip(folds, TimeSeriesSplit(4).split(np.zeros(47)), strict=True):
+        assert parts.training.tolist() == ordered[training].tolist()
+        assert parts.validation.tolist() == ordered[validation].tolist()
+
+
+def test_rows_of_one_time_are_in_the_later_part() -> None:
+    """Validation and test have the latest rows; equal times stay together, so a later part may be larger."""
+    times = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3]
+    spec = DataSpec(source="x", time="t", validation_fraction=0.2, test_fraction=0.2)
+    parts = split(_with_column([10], times), spec, seed=4)
+    assert _parts(parts) == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    (first, second) = split_folds(_with_column([10], times), DataSpec(source="x", time="t", folds=2), seed=4)
+    assert _parts(first) == [[0, 1, 2, 3], [4, 5, 6], []]
+    assert _parts(second) == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9], []]
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "message"),
+    [
+        (DataSpec(source="x", folds=9), None, "data.folds: every fold must have an example to validate on"),
+        (
+            DataSpec(source="x", folds=4, stratify=True),
+            None,
+            "data.stratify: every class must have at least 4",
+        ),
+        (
+            DataSpec(source="x", folds=4, group="g"),
+            [1, 2, 3] * 2,
+            "data.group: there must be at least one group",
+        ),
+        (
+            DataSpec(source="x", folds=4, time="t"),
+            [1, 2, 2, 2, 2, 3],
+            "data.folds: the times must differ enough",
+        ),
+        (DataSpec(source="x", time="t"), [1] * 6, "data.time: at least 2 examples must be left for training"),
+    ],
+)
+def test_splits_that_cannot_be_drawn(refused: Refused, spec: DataSpec, values: Any, message: str) -> None:
+    """Too few rows, groups, times or rows of a class are errors."""
+    dataset = _dataset([3, 3]) if values is None else _with_column([3, 3], values)
+    drawn = split_folds if spec.folds else split
+    assert refused(lambda: drawn(dataset, spec, seed=1)).startswith(message)

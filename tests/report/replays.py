@@ -104,6 +104,8 @@ def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str
     )
     return Replay(
         stored=stored,
+        data=made.subject.data,
+        epochs=made.telemetry.epochs,
         original=run,
         check=check(stored, made),
         settings={f"training.{key}": value for key, value in (altered or {}).items()},

@@ -398,3 +398,43 @@ def test_a_wrong_option_is_reported_as_an_option(tmp_path: Path) -> None:
         '--name: must be 1 to 200 characters of text, no control characters, no spaces around it (got " ")',
         "--trials: must be a whole number from 1 to 10000000 (got 0)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "problems"),
+    [
+        (
+            'source = "t.csv"\ngroup = "a"\ntime = "b"\nstratify = true',
+            [
+                'data.group: must not be set together with data.stratify (got "a")',
+                'data.time: must not be set together with data.stratify (got "b")',
+                'data.time: must not be set together with data.group (got "b")',
+            ],
+        ),
+        (
+            'source = "digits"\ntarget = "a"\ndrop = ["a"]\ngroup = "a"',
+            [
+                'data.group: must be another column than the target (got "a")',
+                'data.group: must not be among data.drop (got "a")',
+                'data.group: needs a table with columns, and digits is none (got "a")',
+            ],
+        ),
+        ('source = "digits"\nfolds = 1', ["data.folds: must be 0 or at least 2 (got 1)"]),
+        (
+            'source = "mnist"\nfolds = 5\nvalidation_fraction = 0.2\nfault = "labels_shuffled"',
+            [
+                "data.validation_fraction: must not be set together with data.folds (got 0.2)",
+                'data.fault: must not be set together with data.folds (got "labels_shuffled")',
+            ],
+        ),
+        (
+            'source = "mnist"\nfolds = 5\nsealed = "validation"',
+            ['data.sealed: must not be set together with data.folds (got "validation")'],
+        ),
+    ],
+)
+def test_contradictions_of_the_split(data: str, problems: list[str]) -> None:
+    """Keys of the split that exclude each other are all named, each with a remedy."""
+    with pytest.raises(StudyFileError) as refusal:
+        parse_study(f'name = "x"\n[data]\n{data}\n', source="x.toml")
+    assert [str(problem).rpartition(": ")[0] for problem in refusal.value.problems] == problems
