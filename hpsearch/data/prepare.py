@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data import scaling as scale
+from hpsearch.data.column_kinds import ColumnUse
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.encoding import Encoding, cross_fitted, fit_encoding
 from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
@@ -40,7 +41,8 @@ class PreparedData:
     `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
     empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
-    those of the parts. `notes` are sentences about how the source was read, which a user should check.
+    those of the parts. `notes` are sentences about how the source was read, which a user should check. `uses` are the
+    columns of a table, with those that are no inputs.
     """
 
     task: KnownTask
@@ -55,6 +57,7 @@ class PreparedData:
     origin: str
     preprocessing: Preprocessing = AS_PREPARED
     notes: tuple[str, ...] = ()
+    uses: tuple[ColumnUse, ...] = ()
 
 
 def prepare(
@@ -106,6 +109,7 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         origin=dataset.origin,
         preprocessing=preprocessing_of(source, scaling, fault=spec.fault, encoding=encoding),
         notes=dataset.notes,
+        uses=dataset.uses,
     )
 
 
