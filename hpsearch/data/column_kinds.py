@@ -300,9 +300,9 @@ def _notation_problem(place: ColumnPlace, texts: Texts, counts: Array) -> Decisi
         f"inputs must be numbers, as {int(counts[numbers].sum()):,} are ({_got(texts.values[first], count)})"
     )
     remedy = "correct it, leave the cell empty if it is missing, or drop the row"
-    return place.problem(
-        "number", texts.lines[first], rule, remedy + place.remedy("category", "makes it a category")
-    )
+    if place.is_named:
+        remedy += f', or make it a category with {key_path(place.name)} = "category" under [data.columns]'
+    return place.problem("number", texts.lines[first], rule, remedy)
 
 
 def _first(chosen: Array) -> int:
