@@ -119,12 +119,12 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
 
 
 def _last_epoch(stored: StoredTrial, made: Replay) -> Epoch:
-    if made.result is None:
+    if not made.epochs:
         raise HpsearchError(
             f"{_name(stored)}: must have finished an epoch to have a model (got {made.original.recording.steps}"
             " steps): choose another trial"
         )
-    return made.result
+    return made.epochs[-1]
 
 
 def _model_of(stored: StoredTrial, made: Replay, *, is_verified: bool) -> TrainedModel:

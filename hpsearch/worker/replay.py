@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
@@ -183,13 +183,13 @@ class RecordedRun:
 class Replay:
     """A stored trial, its repeated training, the check, and the same trial's run with other `settings`.
 
-    `result` is the last epoch that was trained again, or None. Of a trial on several folds, the runs are those on the
-    first fold, while check and result are of all folds together. `data` is that of the study.
+    `epochs` are those that were trained again. Of a trial on several folds, the runs are those on the first fold, while
+    the check is of all folds together, and `epochs` are their means. `data` is that of the study.
     """
 
     stored: StoredTrial
     data: PreparedData
-    result: Epoch | None
+    epochs: Sequence[Epoch]
     original: RecordedRun
     check: ReplayCheck
     settings: Mapping[str, Any]
@@ -212,17 +212,17 @@ def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
     # Checked first: settings that do not fit should not cost a training.
     other = _prepared(prepared, changed, stored) if request.settings else None
     if own.data.folds:
-        found, result = _check_folds(stored, own, request.epochs)
+        found, epochs = _check_folds(stored, own, request.epochs)
         original = _run(_on_first_fold(own), stored, request, until=_end_on_fold(stored, own))
     else:
         original = _run(own, stored, request, until=_end_of(stored, own))
         found = check(stored, original.recording)
-        result = next(reversed(original.recording.telemetry.epochs), None)
+        epochs = original.recording.telemetry.epochs
     other = None if other is None else _on_first_fold(other)
     return Replay(
         stored=stored,
         data=prepared.data,
-        result=result,
+        epochs=epochs,
         original=original,
         check=found,
         settings=request.settings,
@@ -243,10 +243,10 @@ def _end_on_fold(stored: StoredTrial, study: PreparedStudy) -> int:
 
 def _check_folds(
     stored: StoredTrial, study: PreparedStudy, epochs: int | None
-) -> tuple[ReplayCheck, Epoch | None]:
+) -> tuple[ReplayCheck, Sequence[Epoch]]:
     """Train a trial on all folds for the epochs that it finished, or for `epochs`, and compare the means over folds."""
     if not stored.trial.curve:
-        return ReplayCheck(epochs=0, numbers=0, difference=None), None
+        return ReplayCheck(epochs=0, numbers=0, difference=None), ()
     finished = max(stored.trial.curve) + 1
     configuration = configure(study.spec, {})
     training = replace(configuration.training, epochs=finished if epochs is None else min(epochs, finished))
@@ -262,7 +262,7 @@ def _check_folds(
         finished=training.epochs,
         steps_per_epoch=sum(steps),
     )
-    return found, end.telemetry.epochs[-1]
+    return found, end.telemetry.epochs
 
 
 def configuration_of(stored: StoredTrial) -> Configuration:

@@ -105,7 +105,7 @@ def replay_of(name: str, *, altered: Mapping[str, Any] | None = None, study: str
     return Replay(
         stored=stored,
         data=made.subject.data,
-        result=made.telemetry.epochs[-1],
+        epochs=made.telemetry.epochs,
         original=run,
         check=check(stored, made),
         settings={f"training.{key}": value for key, value in (altered or {}).items()},
