@@ -50,7 +50,8 @@ class PreparedData:
     that are no inputs.
 
     With `data.folds`, `folds` are the data of each fold, with parts and preprocessing of its own, and `training` has
-    every example but those of the test part. `validation` then is inside `training`, and so measures nothing.
+    every example but those of the test part, which the folds lack. `validation` then is inside `training`, and so
+    measures nothing.
     """
 
     task: KnownTask
@@ -108,7 +109,7 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         for parts in (whole_split(splits), *splits)
     )
     name = folds_fingerprint([data.fingerprint for data in (whole, *folds)])
-    return replace(whole, folds=tuple(folds), fingerprint=name)
+    return replace(whole, folds=tuple(replace(data, test=None) for data in folds), fingerprint=name)
 
 
 def _prepared(

@@ -22,7 +22,7 @@ SPLIT_STREAM: Final = int.from_bytes(b"splt")
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Split:
-    """Rows of a data set (n,), in random order. Together every row that the study takes, once.
+    """Rows of a data set (n,), in random order, or by time. Together every row that the study takes, once.
 
     `test` may be empty, and so may `validation` if the source itself keeps a part for it.
     """

@@ -7,7 +7,7 @@ from typing import Final, final
 
 from markupsafe import Markup
 
-from hpsearch.analysis.best_trials import rival_words
+from hpsearch.analysis.best_trials import rival_words, spread_words
 from hpsearch.analysis.confirmation import (
     SeedResults,
     best_of,
@@ -86,7 +86,7 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
     why = why_untrainable(study.spec, best.params)
     return BestCard(
         number=best.number,
-        value=format_result(best.value, study.spec.metric),
+        value=spread_words(best, study.spec.metric),
         seed=study.spec.seed,
         study_file="" if why else specification_text(one_configuration(study.spec, best.params)),
         json=_json(study.spec, best, is_trainable=why is None),

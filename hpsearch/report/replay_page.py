@@ -105,6 +105,11 @@ def _facts(replay: Replay) -> list[tuple[str, str]]:
         ("Minibatch", f"{configuration.training.batch_size:,}"),
         ("Data", spec.data.source),
         ("Seed", f"{spec.seed}, trial {trial.number}"),
+        *(
+            [("Fold", f"the first of {len(folds)}; the check is of all")]
+            if (folds := replay.data.folds)
+            else []
+        ),
     ]
 
 

@@ -4,13 +4,18 @@ from markupsafe import Markup
 
 from hpsearch import __version__
 from hpsearch.analysis.advice import advice
-from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
+from hpsearch.analysis.best_trials import (
+    best_lines,
+    best_table,
+    has_several_objectives,
+    objectives_words,
+    spread_words,
+)
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, seed_results, seeds_words
 from hpsearch.analysis.formats import (
     format_duration,
     format_metric,
-    format_result,
     format_short_metric,
     format_time,
     loss_unit,
@@ -120,7 +125,7 @@ def _best_value(snapshot: Snapshot) -> str:
     if not best:
         return "none yet"
     found = seed_results(best[0], snapshot.evaluations, part="validation", metric=metric)
-    value = seeds_words(found, metric) if found.values else format_result(best[0].value, metric)
+    value = seeds_words(found, metric) if found.values else spread_words(best[0], metric)
     return f"{value} (trial {best[0].number})"
 
 

