@@ -103,12 +103,15 @@ class TrainedModel:
         Labels are whole numbers or flags if all names of classes are. Raises DataError, about `where`, for numbers that
         are too large.
         """
-        outputs = self._outputs(inputs, where)
-        if not self.classes:
-            values: NDArray[np.float64] = outputs.values.astype(np.float64)
-            return values[:, 0] if values.shape[1] == 1 else values
-        labels: Array = _labels(self.classes)[outputs.answers]
-        return labels
+        if self.classes:
+            labels: Array = _labels(self.classes)[self.predict_indices(inputs, where=where)]
+            return labels
+        values: NDArray[np.float64] = self._outputs(inputs, where).values.astype(np.float64)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def predict_indices(self, inputs: Array, *, where: str = "predict") -> NDArray[np.int64]:
+        """Return the place in `classes` of the class (N,) of each of the raw inputs (N, I)."""
+        return self._outputs(inputs, where).answers
 
     def predict_probabilities(self, inputs: Array, *, where: str = "predict_proba") -> NDArray[np.float64]:
         """Return the probability (N, C) of each class, in the order of `classes`, for raw inputs (N, I).
