@@ -35,8 +35,9 @@ from hpsearch.api.progress import listener_of
 from hpsearch.api.search_result import SearchResult
 from hpsearch.data.arrays import read_arrays
 from hpsearch.errors import DataError
+from hpsearch.study.metrics import Metric
 from hpsearch.study.schema import MOST_INTEGER, MOST_WORKERS
-from hpsearch.study.spec import KnownTask, Metric, Range
+from hpsearch.study.spec import KnownTask, Range
 from hpsearch.trials import ParameterValue
 from hpsearch.workflows.estimator import best_model, private_database, run_prepared
 

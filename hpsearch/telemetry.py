@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, final
 
 
@@ -173,13 +173,26 @@ class Epoch:
     """One finished epoch of one trial.
 
     `epoch` counts from 0. `training_loss` is the mean over the epoch's examples, each measured in its minibatch;
-    `validation_accuracy` is None in regression. Losses are data losses, without weight decay.
+    `validation_accuracy` is None in regression. Losses are data losses, without weight decay; in regression they are of
+    the scaled targets, and the training loss is weighted if the study weights classes. `scores` are other metrics on
+    validation by their names (`study.metrics`): RMSE, MAE and R2 in regression, and the study's own.
     """
 
     epoch: int
     training_loss: float
     validation_loss: float
     validation_accuracy: float | None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, metric: str) -> float | None:
+        """Return the metric after this epoch, which may be NaN; None if it was not measured."""
+        match metric:
+            case "validation_loss":
+                return self.validation_loss
+            case "validation_accuracy":
+                return self.validation_accuracy
+            case _:
+                return self.scores.get(metric)
 
 
 @final
@@ -196,9 +209,10 @@ class Telemetry:
 Series: TypeAlias = Mapping[str, Sequence[float]]
 """The per-epoch series of a trial: name -> one number per finished epoch, NaN if there is none.
 
-Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), and of the epoch's last sample
-`dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all layers), `logit_max` and
-`output_range`; trials of older versions lack the last. All series of a trial are equally long.
+Names: `training_loss`, `validation_loss`, `validation_accuracy` (classification only), the other `Epoch.scores`, and
+of the epoch's last sample `dead_share` (largest of the hidden layers), `gradient_norm`, `weight_norm` (over all
+layers), `logit_max` and `output_range`; trials of older versions lack the last, and scores. All series of a trial are
+equally long.
 """
 
 
@@ -226,6 +240,8 @@ def series_of(telemetry: Telemetry, *, steps_per_epoch: int) -> Series:
         series["validation_accuracy"] = [
             math.nan if epoch.validation_accuracy is None else epoch.validation_accuracy for epoch in epochs
         ]
+    for name in epochs[0].scores if epochs else ():
+        series[name] = [epoch.scores.get(name, math.nan) for epoch in epochs]
     return series
 
 

@@ -359,7 +359,7 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "Before the first step, for numbers: the root mean square of the targets is above 1,000 or below "
             "0.001. " + _EXPLAINS
         ),
-        "targets less their mean, divided by their deviation",
+        '`data.target_scale = "standard"`, which is the default',
     ),
     Cause.DEAD_INPUT_COLUMN: (
         "outliers squeeze a column of inputs to nearly one number, or a column is constant",

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from hpsearch.study.messages import format_number, nonfinite_words
-from hpsearch.study.spec import Dimension
+from hpsearch.study.metrics import METRICS
+from hpsearch.study.spec import Dimension, StudySpec
 from hpsearch.trials import ParameterValue
 
 
@@ -24,22 +26,55 @@ def format_parameters(params: Mapping[str, ParameterValue], search: Sequence[Dim
 
 
 def format_result(value: float | None, metric: str) -> str:
-    """Return a value of the metric: accuracy with 3 decimals, a loss with 4 significant digits."""
+    """Return a value of the metric: a share or R2 with 3 decimals, a loss with 4 significant digits.
+
+    An amount in the unit of the targets has 4 significant digits too, and never an exponent: `48,230`.
+    """
     if value is None:
         return "none"
     if not math.isfinite(value):
         return nonfinite_words(value)
-    return f"{value:.3f}" if metric == "validation_accuracy" else f"{value:.4g}"
+    known = METRICS.get(metric)
+    if known is not None and (known.kind == "share" or (known.kind == "score" and value > _LEAST_SCORE)):
+        return f"{value:.3f}"
+    if known is not None and known.kind == "amount" and 1e4 <= value < _LARGEST_AMOUNT:
+        return f"{float(f'{value:.4g}'):,.0f}"
+    return f"{value:.4g}"
+
+
+_LEAST_SCORE: Final = -100.0
+_LARGEST_AMOUNT: Final = 1e15
+"""Numbers beyond these are shorter with an exponent."""
 
 
 def format_metric(metric: str) -> str:
-    """Return the name of the metric: `validation accuracy`."""
-    return metric.replace("_", " ")
+    """Return the name of the metric: `validation accuracy`, or `validation RMSE`."""
+    return METRICS[metric].label if metric in METRICS else metric.replace("_", " ")
+
+
+def format_metric_title(metric: str) -> str:
+    """Return the name of the metric as a title: `Validation RMSE`."""
+    words = format_metric(metric)
+    return words[:1].upper() + words[1:]
+
+
+def format_metric_noun(metric: str) -> str:
+    """Return the name of the metric without the part of the data: `accuracy`, `RMSE`; of a foreign one, its name."""
+    return METRICS[metric].noun if metric in METRICS else metric.replace("_", " ")
 
 
 def format_short_metric(metric: str) -> str:
     """Return the metric's short name in the best lines: `val acc` or `val loss`."""
-    return {"validation_accuracy": "val acc", "validation_loss": "val loss"}.get(metric, metric)
+    return METRICS[metric].short if metric in METRICS else metric
+
+
+def loss_unit(spec: StudySpec) -> str:
+    """Return the unit of the losses of a regression, as a sentence without its full stop; empty for classes."""
+    if spec.data.task != "regression":
+        return ""
+    if spec.data.target_scale == "none":
+        return "Losses are squared errors, in the square of the unit of the targets"
+    return "Losses are squared errors of standardized targets: 1 is the loss of predicting their mean"
 
 
 def format_share(part: float, whole: float) -> str:

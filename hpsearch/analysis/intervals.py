@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from statistics import fmean, stdev, variance
 from typing import Final, TypeAlias
 
+from hpsearch.study.metrics import METRICS
+
 Interval: TypeAlias = tuple[float, float]
 
 CONFIDENCE: Final = 0.95
@@ -16,8 +18,8 @@ _EVERYTHING: Final[Interval] = (-math.inf, math.inf)
 
 
 def metric_bounds(metric: str) -> Interval:
-    """Return the bounds of the metric's values: an accuracy in 0..1, a loss above 0."""
-    return 0.0, 1.0 if metric == "validation_accuracy" else math.inf
+    """Return the bounds of the metric's values: an accuracy in 0..1, a loss above 0, R2 below 1."""
+    return METRICS[metric].bounds if metric in METRICS else _EVERYTHING
 
 
 def within(interval: Interval, bounds: Interval) -> Interval:

@@ -76,8 +76,8 @@ def _repeated_results(snapshot: Snapshot) -> Sequence[Sequence[float]]:
 
 
 def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
-    """Return the interval that the size of the validation part allows an accuracy; None for a loss."""
-    if not snapshot.study.maximize or not 0 <= best <= 1:  # another Optuna client may report any number
+    """Return the interval that the size of the validation part allows an accuracy; None for another metric."""
+    if snapshot.study.spec.metric != "validation_accuracy":  # no other metric is a share of the examples
         return None
     examples = _examples(snapshot.trials)
     if examples is None:

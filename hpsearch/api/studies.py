@@ -42,8 +42,9 @@ from hpsearch.report.file import check_report_path
 from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
+from hpsearch.study.metrics import Metric, is_maximized
 from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_TRIALS, MOST_WORKERS
-from hpsearch.study.spec import Dimension, Metric, SamplerName, StudySpec, full_name
+from hpsearch.study.spec import Dimension, SamplerName, StudySpec, full_name
 from hpsearch.trials import Trial
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
@@ -176,7 +177,7 @@ def _existing(url: str, name: str) -> Study | None:
 
 def _check_direction(spec: StudySpec, direction: Direction | None) -> None:
     """Raise UsageError unless the metric of the study is searched in that direction."""
-    own = "maximize" if spec.metric == "validation_accuracy" else "minimize"
+    own = "maximize" if is_maximized(spec.metric) else "minimize"
     if direction is not None and direction != own:
         raise UsageError(
             f'direction: must be {own} for the metric {spec.metric} (got "{direction}"): leave it out'

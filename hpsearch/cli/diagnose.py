@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, final
 
 import typer
 
-from hpsearch.analysis.formats import format_result, format_share, format_short_metric
+from hpsearch.analysis.formats import format_metric_noun, format_result, format_share, format_short_metric
 from hpsearch.analysis.trial_facts import cause_words, evidence_facts
 from hpsearch.cli.options import AnswerFormat
 from hpsearch.cli.output import write_json, write_line, write_table
@@ -207,9 +207,12 @@ def _training_lines(examination: "TrialDiagnosis") -> Iterator[str]:
     epochs = f"{examination.epochs:,} of {format_count(examination.epochs_planned, 'epoch')}"
     yield f"Trained: {steps}, in {epochs}"
     if (last := examination.last) is not None:
-        accuracy = last.validation_accuracy
-        reached = (
-            f", accuracy {format_result(accuracy, 'validation_accuracy')}" if accuracy is not None else ""
+        accuracy = (
+            {"validation_accuracy": last.validation_accuracy} if last.validation_accuracy is not None else {}
+        )
+        reached = "".join(
+            f", {format_metric_noun(name)} {format_result(value, name)}"
+            for name, value in {**accuracy, **last.scores}.items()
         )
         losses = (format_result(loss, "loss") for loss in (last.training_loss, last.validation_loss))
         yield "Last finished epoch: training loss {}, validation loss {}".format(*losses) + reached

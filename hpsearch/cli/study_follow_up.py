@@ -13,6 +13,7 @@ from hpsearch.analysis.confirmation import (
     sentence,
 )
 from hpsearch.analysis.formats import (
+    format_metric_noun,
     format_parameter,
     format_parameters,
     format_result,
@@ -135,7 +136,7 @@ def write_test(tested: SealedTest, found: SeedResults, form: AnswerFormat) -> No
 
 def result_sentence(found: SeedResults, metric: str) -> str:
     """Return the sentence on a configuration's result on the test part."""
-    kind = "accuracy" if metric == "validation_accuracy" else "loss"
+    kind = format_metric_noun(metric)
     span = interval_words(found, metric)
     held = f", 95 % interval {span}" if span else ""
     return (

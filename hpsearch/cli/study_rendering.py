@@ -34,6 +34,7 @@ from hpsearch.analysis.formats import (
     format_short_metric,
     format_tick,
     format_time,
+    loss_unit,
 )
 from hpsearch.analysis.json_objects import study_object, trial_object, unreadable_object
 from hpsearch.analysis.study_state import (
@@ -449,6 +450,8 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
     )
     yield "task", _task(study)
     yield "metric", spec.metric
+    if unit := loss_unit(spec):
+        yield "losses", unit
     yield "data", data.origin
     if spec.data.fault is not None:
         yield "fault on purpose", fault_in_words(spec.data.fault)

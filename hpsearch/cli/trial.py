@@ -360,6 +360,8 @@ def _run_properties(run: "RecordedRun") -> Iterator[tuple[str, str]]:
     last = recording.telemetry.epochs[-1] if recording.telemetry.epochs else None
     for name in ("training_loss", "validation_loss", "validation_accuracy"):
         yield name, format_result(None if last is None else getattr(last, name), name)
+    for name, value in last.scores.items() if last is not None else ():
+        yield name, format_result(value, name)
     silent = ", ".join(
         f"{len(deaths(recording, layer))} of {len(units)}" for layer, units in enumerate(recording.last_fired)
     )

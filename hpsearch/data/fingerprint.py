@@ -9,6 +9,7 @@ import numpy as np
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.scaling import Scaling
 from hpsearch.data.split import Split
+from hpsearch.data.target_scaling import UNSCALED, TargetScaling
 
 _VERSION: Final = "hpsearch data 1"
 """Changes if the same study file begins to mean other numbers."""
@@ -17,13 +18,20 @@ _DIGITS: Final = 32
 _BLOCK_NUMBERS: Final = 1 << 20
 
 
-def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: bool) -> str:
+def fingerprint(
+    dataset: Dataset,
+    split: Split,
+    scaling: Scaling,
+    *,
+    stratify: bool,
+    target_scaling: TargetScaling = UNSCALED,
+) -> str:
     """Return 32 hexadecimal digits, the head of a SHA-256, that name a study's data.
 
     It covers the values and shapes of inputs and targets in their order, the task, the rows of each part, `stratify`,
-    and the scaling with its fitted numbers to 10 digits (their last bits may differ between processors); and the sealed
-    part if it is the test set or the validation part. Numbers of equal value are equal whatever their type and byte
-    order. Names of files, inputs and classes do not count.
+    and the scaling with its fitted numbers to 10 digits (their last bits may differ between processors), and that of
+    targets if they are scaled; and the sealed part if it is the test set or the validation part. Numbers of equal value
+    are equal whatever their type and byte order. Names of files, inputs and classes do not count.
     """
     digest = hashlib.sha256(f"{_VERSION}\n{dataset.task} {len(dataset.classes)}\n".encode())
     arrays = [dataset.inputs, dataset.targets, split.training, split.validation, split.test]
@@ -36,6 +44,9 @@ def fingerprint(dataset: Dataset, split: Split, scaling: Scaling, *, stratify: b
             digest.update(block)
     fitted = [f"{number + 0.0:.9e}" for number in (*scaling.offset, *scaling.divisor)]
     digest.update(f"{scaling.kind} {stratify} {' '.join(fitted)}\n".encode())
+    if target_scaling.kind != "none":  # studies of before this key keep their fingerprint
+        fitted = [f"{number + 0.0:.9e}" for number in (*target_scaling.offset, *target_scaling.divisor)]
+        digest.update(f"targets {target_scaling.kind} {' '.join(fitted)}\n".encode())
     return digest.hexdigest()[:_DIGITS]
 
 

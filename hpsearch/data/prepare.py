@@ -15,6 +15,7 @@ from hpsearch.data.preprocessing import AS_PREPARED, Preprocessing, preprocessin
 from hpsearch.data.sources import load
 from hpsearch.data.split import Split, split
 from hpsearch.data.table import TableReading
+from hpsearch.data.target_scaling import UNSCALED, TargetScaling, fit_targets
 from hpsearch.errors import DataError
 from hpsearch.study.spec import DataSpec, KnownTask, Precision
 
@@ -24,11 +25,13 @@ from hpsearch.study.spec import DataSpec, KnownTask, Precision
 class Fold:
     """One part: inputs (N, I), C-contiguous, and targets (N,) int64 classes or (N, O) numbers.
 
-    Inputs, and targets that are numbers, are in the study's precision. Targets are never scaled.
+    Inputs, and targets that are numbers, are in the study's precision and scaled. `values` (N, O) float64 are the
+    targets of a regression in the user's unit; None for classes, and if they are `targets` themselves.
     """
 
     inputs: Array
     targets: Array
+    values: Array | None = None
 
 
 @final
@@ -39,7 +42,8 @@ class PreparedData:
     `inputs` is I; `outputs` is the number of classes C, or the width O of the targets in regression. `class_counts` (C
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
     empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
-    those of the parts. `notes` are sentences about how the source was read, which a user should check.
+    those of the parts, and `target_scaling` the outputs of a regression into the unit of its targets. `notes` are
+    sentences about how the source was read, which a user should check.
     """
 
     task: KnownTask
@@ -53,6 +57,7 @@ class PreparedData:
     fingerprint: str
     origin: str
     preprocessing: Preprocessing = AS_PREPARED
+    target_scaling: TargetScaling = UNSCALED
     notes: tuple[str, ...] = ()
 
 
@@ -77,13 +82,17 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
     parts = split(source, spec, seed=seed)
     dataset = with_wrong_labels(with_wrong_inputs(source, spec.fault), parts, spec.fault, seed=seed)
     counts = _class_counts(dataset, parts)
+    target_scaling = _target_scaling(dataset, parts, spec)
     try:
         scaling = scale.fit(dataset.inputs, parts.training, kind=spec.scale, is_image=dataset.is_image)
-        training, validation, test = _folds(dataset, parts, scaling, precision)
+        training, validation, test = _folds(dataset, parts, (scaling, target_scaling), precision)
     except FloatingPointError as error:
+        of_targets = (
+            "" if dataset.task == "classification" else f' and data.target_scale = "{spec.target_scale}"'
+        )
         raise DataError(
             f'{dataset.origin}: numbers must fit {precision} after scaling (got "{error}"'
-            f' with data.scale = "{spec.scale}"): bring them to a smaller unit'
+            f' with data.scale = "{spec.scale}"{of_targets}): bring them to a smaller unit'
         ) from error
     return PreparedData(
         task=dataset.task,
@@ -94,9 +103,12 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         training=training,
         validation=validation,
         test=test,
-        fingerprint=fingerprint(dataset, parts, scaling, stratify=spec.stratify),
+        fingerprint=fingerprint(
+            dataset, parts, scaling, stratify=spec.stratify, target_scaling=target_scaling
+        ),
         origin=dataset.origin,
         preprocessing=preprocessing_of(source, scaling, fault=spec.fault),
+        target_scaling=target_scaling,
         notes=dataset.notes,
     )
 
@@ -110,6 +122,9 @@ def joined_parts(data: PreparedData) -> PreparedData:
     joined = Fold(
         inputs=np.concatenate([part.inputs for part in parts]),
         targets=np.concatenate([part.targets for part in parts]),
+        values=None
+        if data.training.values is None
+        else np.concatenate([part.values for part in parts if part.values is not None]),
     )
     counts = np.bincount(joined.targets, minlength=len(data.classes)).tolist() if data.classes else ()
     return replace(data, training=joined, class_counts=tuple(counts))
@@ -129,15 +144,25 @@ def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:
     return tuple(int(count) for count in counts)
 
 
+def _target_scaling(dataset: Dataset, parts: Split, spec: DataSpec) -> TargetScaling:
+    """Return the scaling of the targets, fitted on the training part; none for classes."""
+    if dataset.task == "classification":
+        return UNSCALED
+    return fit_targets(dataset.targets, parts.training, kind=spec.target_scale, where=dataset.origin)
+
+
 def _folds(
-    dataset: Dataset, parts: Split, scaling: scale.Scaling, precision: Precision
+    dataset: Dataset, parts: Split, scalings: tuple[scale.Scaling, TargetScaling], precision: Precision
 ) -> tuple[Fold, Fold, Fold | None]:
     """Return training, validation and, if there is one, test part."""
+    scaling, target_scaling = scalings
 
     def fold(inputs: Array, targets: Array, rows: npt.NDArray[np.int64]) -> Fold:
+        own, is_classes = targets[rows], dataset.task == "classification"
         return Fold(
             inputs=scale.apply(scaling, inputs, rows, precision=precision),
-            targets=_targets(targets[rows], precision),
+            targets=own if is_classes else target_scaling.apply(own, precision=precision),
+            values=None if is_classes else own,
         )
 
     def part(rows: npt.NDArray[np.int64]) -> Fold:
@@ -149,10 +174,3 @@ def _folds(
     if apart is not None and not len(parts.validation):
         return part(parts.training), apart, test
     return part(parts.training), part(parts.validation), test or apart
-
-
-def _targets(targets: Array, precision: Precision) -> Array:
-    if targets.dtype == np.int64:
-        return targets
-    with np.errstate(over="raise"):
-        return targets.astype(precision)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -61,11 +61,21 @@ def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) 
     """Return the facts of a configuration of a study with this data."""
     return TrialFacts(
         configuration=configuration,
-        data=data,
+        data=_as_weighted(data) if configuration.training.class_weight == "balanced" else data,
         steps_per_epoch=-(-data.examples // configuration.training.batch_size),
         expected=frozenset(spec.pruning.expected),
         scale=spec.data.scale,
     )
+
+
+def _as_weighted(data: DataFacts) -> DataFacts:
+    """Return the facts as training weights the classes: those that have examples count equally.
+
+    So chance is that of guessing one of them: an accuracy below the share of the largest class is no fault then.
+    """
+    present = sum(share > 0 for share in data.class_shares)
+    shares = tuple(1 / present if share > 0 else 0.0 for share in data.class_shares)
+    return replace(data, class_shares=shares, validation_shares=())
 
 
 def chance_loss(loss: Loss, data: DataFacts) -> float:

@@ -120,14 +120,13 @@ def targets_unscaled(facts: TrialFacts) -> Finding | None:
 
     Outputs begin near 0 and of the size of 1. By gradient descent the gradient grows with the targets, so most learning
     rates diverge; Adam and RMSprop move each weight by about the learning rate in a step, whatever the targets are, so
-    outputs need as many steps as the targets are large. Divided by their deviation, targets suit the usual rates.
+    outputs need as many steps as the targets are large. Standardized targets suit the usual rates, and are the default.
     """
     data = facts.data
     size = math.hypot(math.sqrt(max(0.0, data.target_variance)), data.target_mean)
     if facts.is_classification or not (size > LARGE_TARGETS or 0 < size < SMALL_TARGETS):
         return None
     deviation = math.sqrt(max(0.0, data.target_variance))
-    divisor = deviation or size
     adapts = facts.configuration.training.optimizer in ADAPTIVE
     if size < SMALL_TARGETS:
         otherwise = ""
@@ -136,11 +135,11 @@ def targets_unscaled(facts: TrialFacts) -> Finding | None:
     else:
         otherwise = ", since all but tiny learning rates diverge"
     remedy = (
-        f"The targets are about {format_number(float(f'{size:.2g}'))} in size: subtract their mean and divide them by "
-        f"{format_number(float(f'{divisor:.2g}'))} in the data{otherwise}."
+        f"The targets are about {format_number(float(f'{size:.2g}'))} in size: set data.target_scale = "
+        f'"standard"{otherwise}.'
     )
     evidence = {"target_deviation": deviation, "target_mean": data.target_mean}
-    return _static_finding(Cause.TARGETS_UNSCALED, remedy, evidence)
+    return _static_finding(Cause.TARGETS_UNSCALED, remedy, evidence, {"data.target_scale": "standard"})
 
 
 def dead_input_column(facts: TrialFacts) -> Finding | None:

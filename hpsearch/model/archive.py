@@ -1,15 +1,17 @@
 """The file of a model: a NumPy archive of plain arrays, with a JSON text as bytes. Reading it executes no code.
 
-Version 1 has these arrays. Layers are counted from 0, input side first; the last one is the output layer.
+Version 2 has these arrays. Layers are counted from 0, input side first; the last one is the output layer.
 
     metadata                                    bytes (uint8): JSON text in UTF-8
     scaling.offset, scaling.divisor             float64 (I,) or (1,): an input is (x - offset) / divisor
     fault.first                                 float64 (1, I), in studies with a fault of inputs only
+    target_scaling.offset, target_scaling.divisor  float64 (O,), if targets are scaled: a number is y * divisor + offset
     layer0.w (I, O), layer0.b (O,)              in the precision of the network
     layer0.gamma, layer0.beta (O,)              with batch normalization that is affine
     layer0.mean, layer0.variance (O,)           with batch normalization
 
-A version that changes the meaning of these raises `FORMAT_VERSION`; others may add arrays and keys.
+A version that changes the meaning of these raises `FORMAT_VERSION`; others may add arrays and keys. Version 1 has no
+scaling of targets, and a file without one is still written as version 1.
 """
 
 import io
@@ -28,16 +30,17 @@ from hpsearch.data.faults import INPUT_FAULTS
 from hpsearch.data.npz import ARCHIVE_ERRORS, check_claims
 from hpsearch.data.preprocessing import Preprocessing
 from hpsearch.data.scaling import Scaling
+from hpsearch.data.target_scaling import UNSCALED, TargetScaling
 from hpsearch.errors import HpsearchError
 from hpsearch.model.trained_model import TrainedModel, TrainedOn, TrainingResult
 from hpsearch.nn.network import Network, build_network
 from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.schema import words
-from hpsearch.study.spec import Precision, Scale
+from hpsearch.study.spec import Precision, Scale, TargetScale
 from hpsearch.trials import ParameterValue
 
 FORMAT: Final = "hpsearch model"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 _T = TypeVar("_T")
 
@@ -52,6 +55,7 @@ def model_bytes(model: TrainedModel) -> bytes:
         "scaling.offset": preprocessing.scaling.offset,
         "scaling.divisor": preprocessing.scaling.divisor,
         **({} if preprocessing.first is None else {"fault.first": preprocessing.first}),
+        **_target_arrays(model.target_scaling),
         **dict(_layers(model.network, model.parameters, model.running)),
     }
     np.savez(file, allow_pickle=False, **arrays)
@@ -95,7 +99,7 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
     preprocessing, result = model.preprocessing, model.result
     return {
         "format": FORMAT,
-        "version": FORMAT_VERSION,
+        "version": 1 if model.target_scaling.kind == "none" else FORMAT_VERSION,
         "study": json.loads(spec_to_json(model.spec)),
         "trial": model.trial,
         "params": dict(model.params),
@@ -104,6 +108,7 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
         "classes": list(model.classes),
         "features": list(preprocessing.features),
         "scaling": preprocessing.scaling.kind,
+        "target_scaling": model.target_scaling.kind,
         # JSON has no NaN and no infinity: such a number is its name.
         "result": {name: _plain(value) for name, value in asdict(result).items()},
         "origin": model.origin,
@@ -114,7 +119,15 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _target_arrays(scaling: TargetScaling) -> dict[str, Array]:
+    if scaling.kind == "none":
+        return {}
+    return {"target_scaling.offset": scaling.offset, "target_scaling.divisor": scaling.divisor}
 
 
 def _layers(network: Network, parameters: Array, running: Array) -> Iterator[tuple[str, Array]]:
@@ -188,6 +201,7 @@ def _model(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> TrainedM
         result=_result(metadata["result"]),
         origin=_typed(metadata["origin"], str),
         fingerprint=_typed(metadata["fingerprint"], str),
+        target_scaling=_target_scaling(metadata.get("target_scaling", "none"), arrays, outputs),
         versions={str(name): _typed(text, str) for name, text in _typed(metadata["versions"], dict).items()},
         created=datetime.fromisoformat(metadata["created"]),
     )
@@ -223,6 +237,16 @@ def _scaling(kind: Any, arrays: Mapping[str, Array], inputs: int) -> Scaling:
     return Scaling(kind=kind, offset=_floats(offset, shape), divisor=_floats(divisor, shape))
 
 
+def _target_scaling(kind: Any, arrays: Mapping[str, Array], outputs: int) -> TargetScaling:
+    """Return the scaling of the targets; models of format 1 have none."""
+    if _word(kind, TargetScale) == "none":
+        return UNSCALED
+    offset, divisor = (
+        _floats(arrays[f"target_scaling.{name}"], (outputs,)) for name in ("offset", "divisor")
+    )
+    return TargetScaling(kind=kind, offset=offset, divisor=divisor)
+
+
 def _floats(array: Array, shape: tuple[int, ...]) -> Array:
     if array.dtype != np.float64 or array.shape != shape:
         raise ValueError(f"an array must be float64 {shape}, and is {array.dtype} {array.shape}")
@@ -242,6 +266,7 @@ def _result(raw: Mapping[str, Any]) -> TrainingResult:
         stored_value=None if stored is None else _number(stored),
         is_verified=_typed(raw["is_verified"], bool),
         trained_on=_word(raw["trained_on"], TrainedOn),
+        scores={str(name): _number(value) for name, value in _typed(raw.get("scores", {}), dict).items()},
     )
 
 

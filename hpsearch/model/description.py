@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from hpsearch.analysis.formats import format_metric, format_parameter, format_result, format_time
+from hpsearch.analysis.formats import format_metric, format_parameter, format_result, format_time, loss_unit
 from hpsearch.analysis.json_objects import moment_text, with_reasons
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.messages import format_count, format_number
@@ -59,6 +59,10 @@ def _results(model: TrainedModel) -> Iterator[tuple[str, str]]:
         value = getattr(result, name)
         if value is not None:
             yield format_metric(name), format_result(value, name)
+    for name, value in result.scores.items():
+        yield format_metric(name), format_result(value, name)
+    if unit := loss_unit(model.spec):
+        yield "unit", unit
     yield "verified", verified_words(model)
 
 
@@ -75,6 +79,8 @@ def preprocessing_words(model: TrainedModel) -> str:
     """Return the preprocessing, such as `inputs from 0 to 1, as in the training part`."""
     kind, fault = model.preprocessing.scaling.kind, model.preprocessing.fault
     words = _SCALES[kind] + ("" if kind == "none" else ", as in the training part")
+    if model.target_scaling.kind == "standard":
+        words += "; outputs in the unit of the targets"
     return words if fault is None else f"{fault_in_words(fault)}; {words}"
 
 
@@ -131,6 +137,7 @@ def model_object(model: TrainedModel) -> dict[str, Any]:
         "features": list(model.preprocessing.features),
         "outputs": model.outputs,
         "scale": model.preprocessing.scaling.kind,
+        "target_scale": model.target_scaling.kind,
         "hidden": list(spec.model.hidden),
         "activation": spec.model.activation,
         "output": model.output,
@@ -147,6 +154,7 @@ def model_object(model: TrainedModel) -> dict[str, Any]:
         **_number("training_loss", result.training_loss),
         **_number("validation_loss", result.validation_loss),
         **_number("validation_accuracy", result.validation_accuracy),
+        "scores": with_reasons(result.scores),
         "training_examples": result.training_examples,
         "validation_examples": result.validation_examples,
         "origin": model.origin,

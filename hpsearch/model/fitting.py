@@ -15,6 +15,7 @@ from hpsearch.analysis.replay import check_sentence
 from hpsearch.data.prepare import joined_parts
 from hpsearch.errors import HpsearchError
 from hpsearch.model.trained_model import TrainedModel, TrainedOn, TrainingResult
+from hpsearch.study.metrics import kept_epoch
 from hpsearch.telemetry import Epoch
 from hpsearch.training.recording import Recording, Subject, record
 from hpsearch.trials import TrialState
@@ -39,11 +40,11 @@ def fit_again(
     allow_difference: bool = False,
     prepared: PreparedStudy | None = None,
 ) -> FittedTrial:
-    """Train a stored trial again and return its model with the weights of the last epoch, as validation saw them.
+    """Train a stored trial again and return its model with the weights of the epoch that counts (`training.keep`).
 
-    A pruned trial has those of its last whole epoch. With `on` "all" the checked configuration is then trained on
-    training and validation part together, for the same number of epochs, and the model has those weights. The data is
-    read anew unless the study is `prepared` in memory.
+    Validation saw them. A pruned trial has those of its last whole epoch. With `on` "all" the checked configuration is
+    then trained on training and validation part together, for the same number of epochs, and the model has those
+    weights. The data is read anew unless the study is `prepared` in memory.
 
     Raises HpsearchError for a trial that is not complete, or pruned with `allow_pruned`; and if a stored number does
     not come out again, except with `allow_difference`. Raises the errors of `replay` if the data is not the study's.
@@ -110,8 +111,7 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     if made.check.difference is not None:
         return check_sentence(made.check)
     metric, value = stored.study.spec.metric, stored.trial.value
-    last = _last_epoch(stored, made.original.recording)
-    again = last.validation_accuracy if metric == "validation_accuracy" else last.validation_loss
+    again = _kept_epoch(stored, made.original.recording).value(metric)
     # Optuna has no value for a result that is not finite.
     is_lost = (value is None or math.isnan(value)) and again is not None and not math.isfinite(again)
     if value == again or is_lost:
@@ -119,18 +119,30 @@ def _difference_words(stored: StoredTrial, made: Replay) -> str | None:
     return f"{metric} is {again} and was {value}"
 
 
-def _last_epoch(stored: StoredTrial, recording: Recording) -> Epoch:
+def _kept_epoch(stored: StoredTrial, recording: Recording) -> Epoch:
+    """Return the epoch that counts: of a trial that is not complete, the last one."""
     if not recording.telemetry.epochs:
         raise HpsearchError(
             f"{_name(stored)}: must have finished an epoch to have a model (got {recording.steps} steps): "
             "choose another trial"
         )
-    return recording.telemetry.epochs[-1]
+    is_complete = stored.trial.state is TrialState.COMPLETE
+    keep = recording.subject.configuration.training.keep if is_complete else "last"
+    return kept_epoch(recording.telemetry.epochs, metric=stored.study.spec.metric, keep=keep)
+
+
+def _trained_until(kept: Epoch, recording: Recording) -> Recording:
+    """Return the recording, trained again up to the `kept` epoch if it went on."""
+    if kept.epoch == recording.telemetry.epochs[-1].epoch:
+        return recording
+    with threadpool_limits(limits=1):
+        return record(recording.subject, until_step=(kept.epoch + 1) * recording.subject.steps_per_epoch)
 
 
 def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -> TrainedModel:
     configuration, data = recording.subject.configuration, recording.subject.data
-    last = _last_epoch(stored, recording)
+    kept = _kept_epoch(stored, recording)
+    recording = _trained_until(kept, recording)
     blocks = recording.network.blocks
     return TrainedModel(
         spec=replace(
@@ -146,6 +158,7 @@ def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -
         outputs=blocks[-1].dense.outputs,
         classes=data.classes,
         preprocessing=data.preprocessing,
+        target_scaling=data.target_scaling,
         parameters=recording.final.parameters,
         running=recording.final.running,
         result=TrainingResult(
@@ -153,9 +166,10 @@ def _model_of(stored: StoredTrial, recording: Recording, *, is_verified: bool) -
             steps=recording.steps,
             training_examples=len(data.training.inputs),
             validation_examples=len(data.validation.inputs),
-            training_loss=last.training_loss,
-            validation_loss=last.validation_loss,
-            validation_accuracy=last.validation_accuracy,
+            training_loss=kept.training_loss,
+            validation_loss=kept.validation_loss,
+            validation_accuracy=kept.validation_accuracy,
+            scores=dict(kept.scores),
             stored_value=stored.trial.value,
             is_verified=is_verified,
         ),

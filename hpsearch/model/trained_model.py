@@ -1,7 +1,7 @@
 """A trained model: its weights, preprocessing and classes, and predictions for raw inputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias, final
 
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Array
 from hpsearch.data.preprocessing import Preprocessing
+from hpsearch.data.target_scaling import UNSCALED, TargetScaling
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.network import Network, build_network
 from hpsearch.study.spec import KnownTask, StudySpec
 from hpsearch.training.evaluation import NetworkOutputs, compute_outputs
+from hpsearch.training.scores import probabilities
 from hpsearch.training.workspace import NetworkSnapshot
 from hpsearch.trials import ParameterValue
 
@@ -27,8 +29,9 @@ class TrainingResult:
     """The results of a configuration trained on the training part, and the stored value of its trial.
 
     `is_verified` is True if all stored numbers of the trial came out again, bit for bit. `validation_accuracy` is None
-    in regression. With `trained_on` "all" the model's weights come from a second training, on the validation part too,
-    for as many epochs; `steps` are those of that training, and nothing is left to measure it on.
+    in regression. `scores` are the other metrics by name. With `trained_on` "all" the model's weights come from a
+    second training, on the validation part too, for as many epochs; `steps` are those of that training, and nothing is
+    left to measure it on.
     """
 
     epochs: int
@@ -41,10 +44,16 @@ class TrainingResult:
     stored_value: float | None
     is_verified: bool
     trained_on: TrainedOn = "training"
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def value(self, metric: str) -> float | None:
         """Return the metric of the study."""
-        return self.validation_accuracy if metric == "validation_accuracy" else self.validation_loss
+        measured = {
+            "validation_loss": self.validation_loss,
+            "validation_accuracy": self.validation_accuracy,
+            **self.scores,
+        }
+        return measured.get(metric)
 
 
 @final
@@ -53,9 +62,9 @@ class TrainedModel:
     """The network of one trial with its preprocessing.
 
     `spec` is the study with the configuration of the trial: it searches nothing. `params` are the searched values.
-    `inputs` and `outputs` are the widths of the network; `classes` is empty in regression. `parameters` (P,) and
-    `running` (S,) are in the network's layout. `origin` describes the data, `fingerprint` names it. `versions` are
-    those of the libraries that trained the model.
+    `inputs` and `outputs` are the widths of the network; `classes` is empty in regression. `target_scaling` leads from
+    its outputs to the unit of the targets. `parameters` (P,) and `running` (S,) are in the network's layout. `origin`
+    describes the data, `fingerprint` names it. `versions` are those of the libraries that trained the model.
     """
 
     spec: StudySpec
@@ -72,6 +81,7 @@ class TrainedModel:
     fingerprint: str
     versions: Mapping[str, str]
     created: datetime
+    target_scaling: TargetScaling = UNSCALED
 
     @property
     def task(self) -> KnownTask:
@@ -94,7 +104,7 @@ class TrainedModel:
 
     @property
     def value(self) -> float | None:
-        """The study's metric at the end of the training."""
+        """The study's metric with these weights."""
         return self.result.value(self.spec.metric)
 
     def predict(self, inputs: Array, *, where: str = "predict") -> Array:
@@ -106,7 +116,7 @@ class TrainedModel:
         if self.classes:
             labels: Array = _labels(self.classes)[self.predict_indices(inputs, where=where)]
             return labels
-        values: NDArray[np.float64] = self._outputs(inputs, where).values.astype(np.float64)
+        values = self.target_scaling.restore(self._outputs(inputs, where).values)
         return values[:, 0] if values.shape[1] == 1 else values
 
     def predict_indices(self, inputs: Array, *, where: str = "predict") -> NDArray[np.int64]:
@@ -120,14 +130,7 @@ class TrainedModel:
         outputs are no probabilities.
         """
         self.check_probabilities(where)
-        values = self._outputs(inputs, where).values.astype(np.float64)
-        if values.shape[1] == 1:
-            return np.hstack([1 - values, values])
-        total = values.sum(axis=1, keepdims=True)
-        # All sigmoids of a row can underflow to 0, which is no preference.
-        even = np.full_like(values, 1 / values.shape[1])
-        np.divide(values, total, out=even, where=total != 0)
-        return even
+        return probabilities(self._outputs(inputs, where).values)
 
     def check_probabilities(self, where: str) -> None:
         """Raise HpsearchError, about `where`, if the outputs of the network are no probabilities."""

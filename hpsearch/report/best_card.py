@@ -18,7 +18,13 @@ from hpsearch.analysis.confirmation import (
     sentence,
     unconfirmed_words,
 )
-from hpsearch.analysis.formats import format_metric, format_result, format_time
+from hpsearch.analysis.formats import (
+    format_metric,
+    format_metric_noun,
+    format_metric_title,
+    format_result,
+    format_time,
+)
 from hpsearch.analysis.json_objects import json_text, with_reasons
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.parts import piece
@@ -184,7 +190,7 @@ def _unopened_words(spec: StudySpec) -> str:
 def _test_result(found: SeedResults, metric: str) -> str:
     if not found.values:
         return "no result was stored"
-    noun = "accuracy" if metric == "validation_accuracy" else "loss"
+    noun = format_metric_noun(metric)
     seeds = format_count(len(found.values), "fresh seed")
     return f"test {noun} {mean_words(found, metric)}, the mean over {seeds}"
 
@@ -218,7 +224,7 @@ def _pairs(card: BestCard, metric: str) -> list[tuple[str, str]]:
     mine = [one for one in card.repeated if one.number == card.number]
     return [
         ("Trial", str(card.number)),
-        (format_metric(metric).capitalize(), card.value),
+        (format_metric_title(metric), card.value),
         *((f"Over {format_count(len(one.values), 'fresh seed')}", mean_words(one, metric)) for one in mine),
         ("Seed of the study", str(card.seed)),
     ]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from hpsearch import __version__
 from hpsearch.analysis.formats import (
-    format_metric,
+    format_metric_title,
     format_parameters,
     format_result,
     format_share,
@@ -96,7 +96,7 @@ def _facts(replay: Replay) -> list[tuple[str, str]]:
     trial, spec = stored.trial, stored.study.spec
     configuration = recording.subject.configuration
     return [
-        (format_metric(spec.metric).capitalize(), format_result(trial.value, spec.metric)),
+        (format_metric_title(spec.metric), format_result(trial.value, spec.metric)),
         ("Fate", trial.fate.value),
         ("Trained again", length_words(recording)),
         ("Network", "-".join(map(str, _widths(replay)))),

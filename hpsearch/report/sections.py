@@ -13,6 +13,7 @@ from hpsearch.analysis.formats import (
     format_result,
     format_short_metric,
     format_time,
+    loss_unit,
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
@@ -102,6 +103,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         (f"Best {format_metric(spec.metric)}", _best_value(snapshot)),
         ("Budget", format_count(progress.budget, "trial")),
         ("Data", spec.data.source),
+        ("Losses", loss_unit(spec)),
         ("Fault on purpose", "" if spec.data.fault is None else fault_in_words(spec.data.fault)),
         ("Sampler, pruning", f"{spec.sampler.name}, {spec.pruning.rank}"),
         ("Epochs trained", f"{progress.epochs:,}"),

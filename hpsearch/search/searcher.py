@@ -21,6 +21,7 @@ from hpsearch.search.cmaes_state import without_pickles
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.space import distributions
 from hpsearch.search.views import PrunerView, SamplerView
+from hpsearch.study.metrics import is_maximized
 from hpsearch.study.plan import epoch_span
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
@@ -151,7 +152,7 @@ def has_given_parameters(trial: Trial) -> bool:
 def _direction(spec: StudySpec) -> StudyDirection:
     if spec.metric == "auto":
         raise ValueError(f"metric: must be resolved before a search (got {spec.metric!r})")
-    return StudyDirection.MAXIMIZE if spec.metric == "validation_accuracy" else StudyDirection.MINIMIZE
+    return StudyDirection.MAXIMIZE if is_maximized(spec.metric) else StudyDirection.MINIMIZE
 
 
 def make_pruner(spec: StudySpec) -> BasePruner:

@@ -77,6 +77,7 @@ def _evaluation(row: Row[Any]) -> Evaluation:
         seed=whole(row.seed, "seed"),
         loss=_number(row.loss),
         accuracy=_number(row.accuracy),
+        score=_number(row.score),
         made=moment(row.made, "made"),
     )
 
@@ -97,6 +98,7 @@ def _write(connection: Connection, locked: LockedStudy, made: Sequence[Evaluatio
             "seed": one.seed,
             "loss": _finite(one.loss),
             "accuracy": _finite(one.accuracy),
+            "score": _finite(one.score),
             "made": locked.now_s,
         }
         for one in made

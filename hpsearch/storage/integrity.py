@@ -43,6 +43,7 @@ from hpsearch.storage.stored_values import (
 from hpsearch.storage.study_rows import Row, StudyRows, TrialRows, read_study, read_trials
 from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.messages import format_count, toml_excerpt
+from hpsearch.study.metrics import METRICS, is_maximized
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.spec import StudySpec
 from hpsearch.verdicts import Cause
@@ -187,9 +188,9 @@ def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
     """Yield differences between the values that other Optuna clients read of a study and ours."""
     if next(_spec_problems(ours["spec"]), None) is not None:
         return
-    is_maximized = spec_from_json(ours["spec"]).metric == "validation_accuracy"
+    maximize = is_maximized(spec_from_json(ours["spec"]).metric)
     for row in rows.details["study_directions"]:
-        if row["direction"] != ("MAXIMIZE" if is_maximized else "MINIMIZE"):
+        if row["direction"] != ("MAXIMIZE" if maximize else "MINIMIZE"):
             yield _problem(
                 "study_directions", "direction", "must be that of the study's metric", row["direction"]
             )
@@ -340,10 +341,12 @@ def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
     if found != searched:
         rule = f"must be what the study searches, {', '.join(sorted(searched))}"
         yield _problem("trial_params", "param_name", rule, sorted(found), at)
-    if spec.metric == "validation_accuracy":
-        for row in rows.details["trial_values"]:
-            if row["value"] is not None and not 0 <= row["value"] <= 1:
-                yield _problem("trial_values", "value", "must be an accuracy, 0 to 1", row["value"], at)
+    known = METRICS.get(spec.metric)
+    low, high = known.bounds if known is not None else (-math.inf, math.inf)
+    for row in rows.details["trial_values"]:
+        if row["value"] is not None and not low <= row["value"] <= high:
+            rule = f"must be a value of {spec.metric}, {low:g} to {high:g}"
+            yield _problem("trial_values", "value", rule, row["value"], at)
 
 
 def _verdict_problems(row: Row, at: str) -> _Problems:

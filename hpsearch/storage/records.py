@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
+from hpsearch.study.metrics import is_maximized
 from hpsearch.study.spec import StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
@@ -74,7 +75,7 @@ class StoredStudy:
         """True if a higher metric is better."""
         if self.foreign is not None:
             return self.foreign.maximize[0]
-        return self.spec.metric == "validation_accuracy"
+        return is_maximized(self.spec.metric)
 
 
 @final
@@ -308,8 +309,8 @@ Part: TypeAlias = Literal["validation", "test"]
 class Evaluation:
     """The configuration of trial `number`, trained again to its end with another `seed`, and measured on `part`.
 
-    `loss` is the mean data loss, `accuracy` is None in regression; either is None if it is not finite. `made` is in
-    UTC.
+    `loss` is the mean data loss, `accuracy` is None in regression, and `score` is the study's metric if it is neither;
+    each is None if it is not finite. `made` is in UTC.
     """
 
     number: int
@@ -318,10 +319,11 @@ class Evaluation:
     loss: float | None
     accuracy: float | None
     made: datetime
+    score: float | None = None
 
     def value(self, metric: str) -> float | None:
-        """Return the value of the study's `metric` (validation_accuracy or validation_loss) on this part."""
-        return self.accuracy if metric == "validation_accuracy" else self.loss
+        """Return the value of the study's `metric` on this part."""
+        return {"validation_accuracy": self.accuracy, "validation_loss": self.loss}.get(metric, self.score)
 
 
 @final

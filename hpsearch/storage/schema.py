@@ -43,8 +43,9 @@ The state is Optuna's `trials.state`:
 * Every trial with `trial_id` at or below `settled_trial_id` has ended permanently; `settled_*` count them, so that a
   claim reads only the rest.
 * `evaluations` are trials' configurations, trained again with other seeds on request: no claim, no lease, no budget. A
-  loss or an accuracy that is not finite is null. `unsealing` is null until the study's sealed test part is opened, and
-  then never changes.
+  loss, an accuracy or a score that is not finite is null. `score` is the study's metric if it is neither of the others;
+  it is null if hpsearch before 0004 wrote the row. `unsealing` is null until the study's sealed test part is opened,
+  and then never changes.
 * `parent` is the key of the study that this one follows up; that study may be deleted.
 * A worker has sent heartbeats without a gap of half a lease since `steady_since`; with `has_parent`, a process of ours
   started it and watches it. Both are null if hpsearch before 0003 wrote the row.
@@ -68,7 +69,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest of `migrations`, which these tables match: four digits, so that revisions sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
@@ -180,6 +181,7 @@ evaluations = Table(
     Column("loss", Double),
     Column("accuracy", Double),
     Column("made", Double, nullable=False),
+    Column("score", Double),
     **_mysql,
 )
 

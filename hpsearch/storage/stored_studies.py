@@ -25,7 +25,8 @@ from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import is_number, moment, plain_json, shown_value, text_cell, whole
 from hpsearch.study.json_form import checked_spec, minor_version
 from hpsearch.study.messages import did_you_mean
-from hpsearch.study.spec import Choices, DataSpec, Dimension, Metric, Range, SamplerSpec, StudySpec
+from hpsearch.study.metrics import Metric
+from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, SamplerSpec, StudySpec
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

@@ -328,7 +328,9 @@ def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Proble
         )
     ]
     if document.get("metric") == "validation_loss" and len({loss or fixed for loss in losses}) > 1:
-        rule = "must be validation_accuracy if losses differ, whose values cannot be compared"
+        rule = (
+            "must be validation_accuracy or another metric if losses differ, whose values cannot be compared"
+        )
         problems += violation("metric", rule, "validation_loss")
     return problems
 

@@ -89,6 +89,8 @@ def spec_from_json(text: str) -> StudySpec:
 
 
 _OLDEST_READER: Final = "oldest_reader"
+_OLDER_DATA: Final[Mapping[str, Any]] = {"header": "text", "drop": (), "target_scale": "none"}
+"""What studies did that were stored before these keys existed."""
 _SHOWN: Final = 40
 """Characters of a text that a message shows."""
 
@@ -97,9 +99,9 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
     """Return the specification in `raw`, whose tables become records by `record`.
 
     Studies of older versions have no faults, no configurations, and no lists of causes. They read a first line of
-    numbers as an example, and dropped no column.
+    numbers as an example, dropped no column, and trained on targets as they are.
     """
-    data, model, pruning = {"header": "text", "drop": ()} | raw["data"], raw["model"], raw["pruning"]
+    data, model, pruning = _OLDER_DATA | raw["data"], raw["model"], raw["pruning"]
     fault = data.get("fault")
     drop = None if data["drop"] is None else tuple(data["drop"])
     causes = {key: tuple(map(Cause, pruning[key])) for key in ("fatal", "expected") if key in pruning}

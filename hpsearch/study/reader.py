@@ -33,6 +33,7 @@ from hpsearch.study.spec import (
     Dimension,
     ModelSpec,
     StudySpec,
+    TrainingSpec,
     full_name,
     task_problems,
 )
@@ -269,8 +270,13 @@ def _next_to(path: Path) -> Locate:
 def _cross_problems(document: _Document) -> list[Problem]:
     """Return the contradictions among values that are each valid alone."""
     task = _valid_value(document, "data", "task", _DEFAULT_DATA.task)
-    loss = _valid_value(document, "model", "loss", ModelSpec().loss)
-    problems = task_problems(task=task, metric=document.get("metric", "auto"), loss=loss)
+    model = _valid_model(document)
+    training = TrainingSpec(
+        class_weight=_valid_value(document, "training", "class_weight", TrainingSpec().class_weight)
+    )
+    metric = document.get("metric", "auto")
+    is_known = not STUDY["metric"].problems("metric", metric)
+    problems = task_problems(task=task, metric=metric if is_known else "auto", model=model, training=training)
     problems += _sealed_problems(document)
     validation = _valid_value(document, "data", "validation_fraction", _DEFAULT_DATA.validation_fraction)
     test = _valid_value(document, "data", "test_fraction", _DEFAULT_DATA.test_fraction)
@@ -280,7 +286,7 @@ def _cross_problems(document: _Document) -> list[Problem]:
         problems += violation("data.test_fraction", rule, test, "lower one of them")
     if "configurations" in document:  # whose networks are checked if there is no other problem
         return problems
-    return problems + network_problems(_valid_model(document), _valid_search(document))
+    return problems + network_problems(model, _valid_search(document))
 
 
 def _valid_model(document: _Document) -> ModelSpec:

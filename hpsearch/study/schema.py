@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeGuard, final, get_args
 from hpsearch.errors import Problem
 from hpsearch.study import spec
 from hpsearch.study.messages import suggestion, toml_excerpt
+from hpsearch.study.metrics import KeptEpoch, Metric
 from hpsearch.study.spec import (
     DIAGNOSED_CAUSES,
     DataSpec,
@@ -322,7 +323,7 @@ STUDY: Final[Mapping[str, Rule]] = {
     "name": Text(longest=200),
     "trials": WholeNumber(low=1, high=MOST_TRIALS),
     "seed": WholeNumber(low=0, high=MOST_SEED),
-    "metric": Word(words=words(spec.Metric)),
+    "metric": Word(words=words(Metric)),
 }
 """Keys at the top of the file."""
 
@@ -346,6 +347,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "validation_fraction": Number(low=0.0, high=1.0, above=True, below=True),
             "test_fraction": Number(low=0.0, high=1.0, below=True),
             "scale": Word(words=words(spec.Scale)),
+            "target_scale": Word(words=words(spec.TargetScale)),
             "stratify": Flag(),
             "task": Word(words=words(spec.Task)),
             "target": Text(longest=1000),
@@ -383,6 +385,8 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "weight_decay": Number(low=0.0, high=1e12),
             "momentum": Number(low=0.0, high=1.0, below=True),
             "precision": Word(words=words(spec.Precision)),
+            "class_weight": Word(words=words(spec.ClassWeight)),
+            "keep": Word(words=words(KeptEpoch)),
         },
     ),
     "sampler": Section(
@@ -429,6 +433,8 @@ TOP_LEVEL: Final = (
 UNSEARCHABLE: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",
     "training.precision": "it sets how exactly to compute, not what to train: make one study for each",
+    "training.keep": "the best epoch is chosen by validation, so its value is no match for a last one: make one study "
+    "for each",
 }
 """Fields of [model] and [training] that cannot be searched, and why."""
 

@@ -9,15 +9,16 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError, UsageError
+from hpsearch.study.metrics import AUTO_METRIC, METRICS, KeptEpoch, Metric
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
 
-Metric: TypeAlias = Literal["auto", "validation_accuracy", "validation_loss"]
 KnownTask: TypeAlias = Literal["classification", "regression"]
 Task: TypeAlias = Literal["auto"] | KnownTask
 SealedUse: TypeAlias = Literal["test", "validation"]
 HeaderUse: TypeAlias = Literal["auto", "yes", "no", "text"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
+TargetScale: TypeAlias = Literal["standard", "none"]
 FaultName: TypeAlias = Literal[
     "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
 ]
@@ -31,6 +32,7 @@ DropoutLayers: TypeAlias = Literal["all", "last"]
 DropoutScaling: TypeAlias = Literal["training", "evaluation"]
 Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
+ClassWeight: TypeAlias = Literal["none", "balanced"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
 Choice: TypeAlias = ParameterValue | Sequence[int] | Mapping[str, float]
@@ -117,6 +119,8 @@ class DataSpec:
     part, which makes `validation_fraction` irrelevant. `header` is whether the first line of a table in text names its
     columns: "text" is only if they are text, as studies of before this key read them. `drop` names the columns of a
     table that are not read. Unless it is empty, columns without a name that number the rows are dropped too.
+    `target_scale` "standard" trains a regression on targets with mean 0 and standard deviation 1 in the training part;
+    predictions and metrics are in the user's unit in any case.
     """
 
     source: str
@@ -125,6 +129,7 @@ class DataSpec:
     validation_fraction: float = 0.2
     test_fraction: float = 0.0
     scale: Scale = "unit"
+    target_scale: TargetScale = "standard"
     stratify: bool = False
     task: Task = "auto"
     target: str | None = None
@@ -174,7 +179,11 @@ class ModelSpec:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSpec:
-    """The training of one trial. `momentum` is used by momentum and nesterov."""
+    """The training of one trial. `momentum` is used by momentum and nesterov.
+
+    `class_weight` "balanced" multiplies each example's training loss by n / (C n_c), for its class c of C with n_c of
+    the n training examples. `keep` is the epoch whose weights and value count: the last, or the best one on validation.
+    """
 
     epochs: int = 20
     batch_size: int = 100
@@ -184,6 +193,8 @@ class TrainingSpec:
     weight_decay: float = 0.0
     momentum: float = 0.9
     precision: Precision = "float32"
+    class_weight: ClassWeight = "none"
+    keep: KeptEpoch = "last"
 
 
 @final
@@ -354,43 +365,73 @@ class StudySpec:
 def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:
     """Return `spec` with "auto" resolved for `task`, the task of its data, in `data`, `metric` and the loss.
 
-    `model.output` may stay "auto": it is the loss's own. Raises StudyFileError, about the study, if metric or loss do
-    not fit the task.
+    `model.output` may stay "auto": it is the loss's own. Raises StudyFileError, about the study, if metric, loss,
+    output or class weights do not fit the task.
     """
-    losses = dict.fromkeys([spec.model.loss, *_losses_of(spec.configurations)])
-    problems = [p for loss in losses for p in task_problems(task=task, metric=spec.metric, loss=loss)]
+    problems = [
+        problem
+        for model, training in _variants(spec)
+        for problem in task_problems(task=task, metric=spec.metric, model=model, training=training)
+    ]
     if problems:
         raise StudyFileError(spec.name, list(dict.fromkeys(problems)))
-    metric: Metric = "validation_accuracy" if task == "classification" else "validation_loss"
     own_loss: Loss = "cross_entropy" if task == "classification" else "mse"
     return replace(
         spec,
         data=replace(spec.data, task=task),
-        metric=metric if spec.metric == "auto" else spec.metric,
+        metric=AUTO_METRIC[task] if spec.metric == "auto" else spec.metric,
         model=replace(spec.model, loss=own_loss) if spec.model.loss == "auto" else spec.model,
     )
 
 
-def _losses_of(configurations: Sequence[ExactConfiguration]) -> Iterator[Loss]:
-    for exact in configurations:
-        for name, value in exact.params:
-            if name == "model.loss":
-                yield value  # type: ignore[misc]
+_OF_THE_TASK = ("model.loss", "model.output", "training.class_weight")
+"""Fields whose values may not fit the task."""
 
 
-def task_problems(*, task: Task, metric: Metric, loss: Loss) -> list[Problem]:
-    """Return the reasons why `metric` and `loss` do not fit `task`; none if the task is not known yet."""
-    if task != "regression":
-        return []
-    remedy = 'change it, or set data.task = "classification"'
+def _variants(spec: StudySpec) -> Iterator[tuple[ModelSpec, TrainingSpec]]:
+    """Yield network and training with every value of `_OF_THE_TASK` in the study."""
+    yield spec.model, spec.training
+    settings = [(name, value) for exact in spec.configurations for name, value in exact.params]
+    settings += [(each.name, v) for each in spec.search if isinstance(each, Choices) for v in each.choices]
+    for name, value in settings:
+        if name in _OF_THE_TASK:
+            chosen = configure(spec, {name: value})
+            yield chosen.model, chosen.training
+
+
+def task_problems(
+    *, task: Task, metric: Metric, model: ModelSpec, training: TrainingSpec = TrainingSpec()
+) -> list[Problem]:
+    """Return the reasons why metric, loss, output and class weights do not fit `task`, as far as it is known."""
+    known = METRICS.get(metric)
     problems = []
-    if metric == "validation_accuracy":
-        rule = "must be validation_loss in regression"
-        problems.append(Problem(where="metric", message=f'{rule} (got "{metric}"): {remedy}'))
-    if loss in ("cross_entropy", "binary_cross_entropy"):
-        rule = "must be mse in regression"
-        problems.append(Problem(where="model.loss", message=f'{rule} (got "{loss}"): {remedy}'))
+    if known is not None and known.task not in (None, task) and task != "auto":
+        fitting = [name for name, one in METRICS.items() if one.task in (None, task)]
+        rule = f"must be one of {', '.join(fitting)} in {task}"
+        problems.append(_task_problem("metric", rule, metric, other=known.task))
+    if task == "regression" and model.loss in ("cross_entropy", "binary_cross_entropy"):
+        problems.append(_task_problem("model.loss", "must be mse in regression", model.loss))
+    if task == "regression" and training.class_weight != "none":
+        rule = "must be none in regression, which has no classes"
+        problems.append(_task_problem("training.class_weight", rule, training.class_weight))
+    if known is not None and known.needs_probabilities and not _are_probabilities(model):
+        output = f'model.output = "{model.output}"'
+        got = f'model.loss = "{model.loss}"' if model.output == "auto" else output
+        message = (
+            f'{metric} must have outputs that are probabilities (got {got}): set model.loss = "cross_entropy" and '
+            'model.output = "auto", or rank by balanced_accuracy'
+        )
+        problems.append(Problem(where="metric", message=message))
     return problems
+
+
+def _task_problem(where: str, rule: str, got: str, *, other: str | None = "classification") -> Problem:
+    return Problem(where=where, message=f'{rule} (got "{got}"): change it, or set data.task = "{other}"')
+
+
+def _are_probabilities(model: ModelSpec) -> bool:
+    """Return True if each output is the probability of its class."""
+    return model.output in ("softmax", "sigmoid") or (model.output == "auto" and model.loss != "mse")
 
 
 @final

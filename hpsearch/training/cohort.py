@@ -11,12 +11,14 @@ from hpsearch.nn.arrays import Array
 from hpsearch.nn.layers import draw_dropout
 from hpsearch.nn.network import build_network
 from hpsearch.nn.optimizers import OPTIMIZERS, Rates, Step
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.evaluation import Validation, ValidationSums
-from hpsearch.training.examples import EpochOrders, Examples, output_count
+from hpsearch.training.examples import EpochOrders, Examples, class_weights, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
 from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
+from hpsearch.training.scores import scoring_of
 from hpsearch.training.telemetry_sampler import SMALL_MINIBATCH, WIDE_EXAMPLES, TelemetrySampler, WideExamples
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
 
@@ -45,16 +47,18 @@ class Cohort:
 
     Active rows are always the first ones: the last row fills a row that leaves, so that every array operation runs over
     a contiguous part of one preallocated array. Rows need not be of one age. In each step they are cut into lanes:
-    neighbouring rows whose minibatches are equally large. An `observer` receives every lane's steps.
+    neighbouring rows whose minibatches are equally large. Every epoch measures the `metric` of the study next to loss
+    and accuracy. An `observer` receives every lane's steps.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all but shape and data are by keyword
         self,
         shape: Shape,
         data: PreparedData,
         *,
         capacity: int,
         seed: int,
+        metric: Metric = "auto",
         observer: Observer | None = None,
     ) -> None:
         self.shape = shape
@@ -73,7 +77,10 @@ class Cohort:
         chosen = self._orders.order(0)[:WIDE_EXAMPLES] if self._needs_wide_examples else None
         validation = Examples(data.validation, outputs=outputs)
         room = 0 if chosen is None else len(chosen)
-        self._validation = Validation(self.network, self._state, validation, room=room)
+        scoring = scoring_of(data.validation, data, metric)
+        self._validation = Validation(self.network, self._state, validation, room=room, scoring=scoring)
+        is_weighted = shape.training.class_weight == "balanced"
+        self._class_weights = class_weights(data, dtype) if is_weighted else None
         self._sampler = TelemetrySampler(
             self.network,
             self._workspace,
@@ -267,16 +274,18 @@ class Cohort:
 
     def _train(self, start: int, stop: int, examples: int) -> list[int]:
         """Take one step with the rows `start`..`stop`; return the rows with a new observation."""
-        lane = self._gather(start, stop, examples)
+        lane, weights = self._gather(start, stop, examples)
         self.network.forward(lane.parameter_views, lane.batch)
         if self._observer is not None:
             self._observer.after_forward(lane)
         pending = self._sampler.sample_forward(lane, self._rows[start:stop])
 
-        losses = mean_losses(self.network, lane)
+        losses = mean_losses(self.network, lane, weights)
         nonfinite = self._record_losses(lane, losses, examples)
         logits, scale = lane.batch.logits, self._scale(lane, examples)
         self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
+        if weights is not None:
+            np.multiply(logits, weights[:, :, None], out=logits)
         np.multiply(logits, scale, out=logits)
         self.network.backward(lane.parameter_views, lane.gradient_views, lane.batch)
         if self._observer is not None:
@@ -286,8 +295,11 @@ class Cohort:
         self._update(lane)
         return nonfinite + self._sampler.finish_samples(pending, backward, losses)
 
-    def _gather(self, start: int, stop: int, examples: int) -> Lane:
-        """Fill the lane's minibatches: one for all rows if they are of one age, else one for each."""
+    def _gather(self, start: int, stop: int, examples: int) -> tuple[Lane, Array | None]:
+        """Fill the lane's minibatches: one for all rows if they are of one age, else one for each.
+
+        The second result are the weights (k, B) or (1, B) of the examples, None if all are 1.
+        """
         rows = self._rows[start:stop]
         is_shared = all(row.age == rows[0].age for row in rows)
         lane = self._workspace.lane(start, stop, examples, shared_inputs=is_shared)
@@ -303,7 +315,9 @@ class Cohort:
                 for mask, row in zip(block.mask, rows, strict=True):
                     rate = row.configuration.model.dropout
                     draw_dropout(mask, rate, row.dropout, is_inverted=is_inverted)
-        return lane
+        if self._class_weights is None or self._training.labels is None:
+            return lane, None
+        return lane, self._class_weights[self._training.labels[chosen]]
 
     def _scale(self, lane: Lane, examples: int) -> Array:
         """Return the factors (k, 1, 1) that turn gradients of summed losses into those that the optimizer needs."""
@@ -359,13 +373,15 @@ class Cohort:
 
     def _close_epochs(self, rows: Sequence[Row], evaluation: ValidationSums) -> None:
         validation = self._validation.examples
-        for row, loss, hit in zip(rows, evaluation.losses, evaluation.hits, strict=True):
+        measured = zip(rows, evaluation.losses, evaluation.hits, evaluation.scores, strict=True)
+        for row, loss, hit, scores in measured:
             row.epochs.append(
                 Epoch(
                     epoch=len(row.epochs),
                     training_loss=row.loss_sum / len(self._training),
                     validation_loss=float(loss) / len(validation),
                     validation_accuracy=None if validation.labels is None else int(hit) / len(validation),
+                    scores=scores,
                 )
             )
             row.loss_sum = 0.0

@@ -1,6 +1,6 @@
 """Evaluation: the results of networks on examples outside their training, in passes of a fixed size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -11,6 +11,7 @@ from hpsearch.data.prepare import Fold
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
 from hpsearch.training.examples import Examples
+from hpsearch.training.scores import Scoring
 from hpsearch.training.workspace import NetworkSnapshot, State, Workspace
 
 EVALUATION_EXAMPLES = 500
@@ -20,19 +21,29 @@ EVALUATION_EXAMPLES = 500
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationSums:
-    """The results of k rows: summed losses (k,) in float64, and the number of right answers (k,)."""
+    """The results of k rows: summed losses (k,) in float64, the number of right answers (k,), and other metrics."""
 
     losses: Array
     hits: Array
+    scores: tuple[Mapping[str, float], ...]
 
 
 @final
 class Validation:
     """Evaluates the networks of a `State` on the examples of one fold."""
 
-    def __init__(self, network: Network, state: State, examples: Examples, *, room: int = 0) -> None:
-        """Prepare buffers for one pass, and for `room` examples at least."""
+    def __init__(
+        self,
+        network: Network,
+        state: State,
+        examples: Examples,
+        *,
+        room: int = 0,
+        scoring: Scoring | None = None,
+    ) -> None:
+        """Prepare buffers for one pass, and for `room` examples at least; `scoring` is of the same examples."""
         self.examples = examples
+        self._scoring = scoring
         self._network = network
         chunk = max(room, min(EVALUATION_EXAMPLES, len(examples)))
         self.workspace = Workspace(network, state, examples=chunk, trains=False)
@@ -41,6 +52,8 @@ class Validation:
         """Return the results of the rows `start`..`stop`; None as soon as `is_interrupted`, called once per pass."""
         losses = np.zeros(stop - start)
         hits = np.zeros(stop - start, np.int64)
+        outputs: list[Array] = []
+        answers: list[Array] = []
         for first in range(0, len(self.examples), EVALUATION_EXAMPLES):
             if is_interrupted():
                 return None
@@ -53,21 +66,32 @@ class Validation:
             )
             self._network.evaluate(lane.parameter_views, batch)
             if self.examples.labels is not None:
-                hits += _right_answers(batch.logits, self.examples.labels[first:last])
+                answers.append(_answers(batch.logits))
+                hits += (answers[-1] == self.examples.labels[first:last]).sum(axis=1)
             losses += self._network.loss.evaluate(batch.logits, batch.t, lane.output_scratch).sum(axis=1)
-        return ValidationSums(losses=losses, hits=hits)
+            if self._scoring is not None and self._scoring.reads_outputs:
+                outputs.append(batch.logits.copy())
+        return ValidationSums(losses=losses, hits=hits, scores=self._scores(outputs, answers, len(losses)))
+
+    def _scores(
+        self, outputs: Sequence[Array], answers: Sequence[Array], rows: int
+    ) -> tuple[Mapping[str, float], ...]:
+        """Return the metrics of each row, from its outputs (k, B, C) and answers (k, B) in every pass."""
+        if self._scoring is None:
+            return ({},) * rows
+        return tuple(
+            self._scoring.scores(
+                np.concatenate([one[row] for one in outputs]) if outputs else None,
+                np.concatenate([one[row] for one in answers]) if answers else None,
+            )
+            for row in range(rows)
+        )
 
 
-def _right_answers(logits: Array, labels: Array) -> Array:
-    """Return the number of examples (k,) whose largest logit is at their label. NaN counts as the first class."""
-    right: Array = (_answers(logits) == labels).sum(axis=1)
-    return right
-
-
-def _answers(logits: Array) -> Array:
-    """Return the class of each example (k, B)."""
-    answers: Array = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
-    return answers
+def _answers(logits: Array) -> NDArray[np.int64]:
+    """Return the class of each example (k, B). NaN counts as an answer for the first class."""
+    answers = logits[:, :, 0] > 0 if logits.shape[2] == 1 else logits.argmax(axis=2)
+    return answers.astype(np.int64, copy=False)
 
 
 @final

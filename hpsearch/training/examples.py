@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.nn.arrays import Array
@@ -76,6 +76,19 @@ class Examples:
     def _one_hot(self, labels: NDArray[np.int64], t: Array) -> None:
         """Write 1 at each example's class and 0 elsewhere into `t` (k, B, C), in place."""
         np.equal(labels[:, None, :], self._classes, out=t.transpose(0, 2, 1), casting="unsafe")
+
+
+def class_weights(data: PreparedData, dtype: DTypeLike) -> Array:
+    """Return the weight (C,) of an example of each class: n / (C n_c), and 0 for a class without a training example.
+
+    As `class_weight="balanced"` of scikit-learn (King and Zeng 2001), with C the classes that the training part has.
+    The mean weight of its n examples is 1.
+    """
+    counts = np.array(data.class_counts)
+    weights = np.zeros(len(counts), dtype)
+    present = counts > 0
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights
 
 
 def output_count(data: PreparedData, model: ModelSpec) -> int:

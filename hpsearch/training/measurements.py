@@ -326,9 +326,14 @@ def _probe(network: Network, part: Lane, losses: Array) -> tuple[Array, Array]:
     return decrease, mean_losses(network, part)
 
 
-def mean_losses(network: Network, part: Lane) -> Array:
-    """Return the mean losses (k,), float64, of the logits in the part's buffers, which become outputs, in place."""
+def mean_losses(network: Network, part: Lane, weights: Array | None = None) -> Array:
+    """Return the mean losses (k,), float64, of the logits in the part's buffers, which become outputs, in place.
+
+    `weights` (k, B) or (1, B) multiply the losses of the examples.
+    """
     losses = network.loss.evaluate(part.batch.logits, part.batch.t, part.output_scratch)
+    if weights is not None:
+        losses = losses * weights
     means: Array = losses.sum(axis=1).astype(np.float64) / losses.shape[1]
     return means
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hpsearch.data.prepare import PreparedData
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockBuffers, BlockParameters, Network, build_network
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Telemetry
 from hpsearch.training.cohort import Cohort, never
@@ -229,12 +230,16 @@ MOMENTS: Final = 60
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Subject:
-    """The subject of training: the configuration of trial `number` of a study with that `seed` and those data."""
+    """The subject of training: the configuration of trial `number` of a study with that `seed` and those data.
+
+    `metric` is the study's, which every epoch measures.
+    """
 
     configuration: Configuration
     data: PreparedData
     seed: int
     number: int
+    metric: Metric = "auto"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -317,7 +322,14 @@ def record(
         moments=frozenset(watch.moments or evenly_spaced(until, MOMENTS)),
         snapshots=frozenset(watch.snapshots),
     )
-    cohort = Cohort(shape_of(configuration), data, capacity=1, seed=subject.seed, observer=recorder)
+    cohort = Cohort(
+        shape_of(configuration),
+        data,
+        capacity=1,
+        seed=subject.seed,
+        metric=subject.metric,
+        observer=recorder,
+    )
     cohort.join(subject.number, configuration)
     train_to_step(cohort, until, is_interrupted=is_interrupted)
     return _recording(cohort, recorder, subject)

@@ -45,6 +45,7 @@ def shape_of(configuration: Configuration) -> Shape:
             learning_rate=own.learning_rate,
             weight_decay=own.weight_decay,
             momentum=own.momentum,
+            keep=own.keep,
         ),
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.storage.records import Assignment, ClaimedTrial, TrialOutcome, Update
+from hpsearch.study.metrics import kept_epoch
 from hpsearch.telemetry import Telemetry, series_of
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import AUDITED_AT, DIAGNOSED, Cause, Finding
@@ -70,15 +71,24 @@ class ActiveTrial:
 
     def value(self, epoch: int) -> float:
         """Return the study's metric after that epoch, or NaN if there is none."""
-        value: float | None = getattr(self._measured.epochs[epoch], self.metric)
+        value = self._measured.epochs[epoch].value(self.metric)
         return math.nan if value is None else value
+
+    def _result(self, state: TrialState) -> float:
+        """Return the metric of the epoch that counts, or NaN; of a trial that is not complete that is the last one."""
+        if not self._measured.epochs:
+            return math.nan
+        if state is not TrialState.COMPLETE:
+            return self.value(-1)
+        keep = self.facts.configuration.training.keep
+        return self.value(kept_epoch(self._measured.epochs, metric=self.metric, keep=keep).epoch)
 
     def end(self, state: TrialState, finding: Finding) -> None:
         """Set the trial's outcome. A trial that is complete without a finite metric counts as pruned."""
         telemetry = self._measured
-        value = self.value(-1) if telemetry.epochs else math.nan
-        if state is TrialState.COMPLETE and not math.isfinite(value):
+        if state is TrialState.COMPLETE and not (telemetry.epochs and math.isfinite(self.value(-1))):
             state = TrialState.PRUNED
+        value = self._result(state)
         self.outcome = TrialOutcome(
             state=state,
             value=None if math.isnan(value) else value,

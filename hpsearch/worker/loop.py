@@ -251,7 +251,11 @@ class Worker:
             for other in idle[: max(0, len(self._trainers) - REMEMBERED_COHORTS + 1)]:
                 del self._trainers[other]
             self._trainers[shape] = Cohort(
-                shape, self._data, capacity=self._options.rows, seed=self._spec.seed
+                shape,
+                self._data,
+                capacity=self._options.rows,
+                seed=self._spec.seed,
+                metric=self._spec.metric,
             )
         return self._trainers[shape]
 

@@ -4,12 +4,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
+
+import numpy as np
 
 import hpsearch
 from hpsearch.data.dataset import RawData, dataset_from
 from hpsearch.data.prepare import PreparedData, prepare, prepare_dataset
-from hpsearch.errors import DataError, FingerprintError, StudyFileError, VersionError
+from hpsearch.errors import DataError, FingerprintError, Problem, StudyFileError, VersionError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits
@@ -78,7 +80,27 @@ def prepare_study(spec: StudySpec, *, arrays: RawData | None = None) -> Prepared
         data = prepare_dataset(dataset, spec.data, seed=spec.seed, precision=precision)
     resolved = resolve(spec, task=data.task)
     check_fits(resolved, len(data.training.inputs))
+    _check_classes(resolved, data)
     return PreparedStudy(spec=resolved, data=data)
+
+
+def _check_classes(spec: StudySpec, data: PreparedData) -> None:
+    """Raise StudyFileError if the metric is the ROC AUC, and the validation part lacks a class."""
+    if spec.metric != "roc_auc":
+        return
+    counts = np.bincount(data.validation.targets, minlength=len(data.classes))
+    missing = [f'"{name}"' for name, count in zip(data.classes, counts, strict=True) if not count]
+    if missing:
+        more = f", and {len(missing) - _SHOWN_CLASSES} more" if len(missing) > _SHOWN_CLASSES else ""
+        message = (
+            f"roc_auc must have an example of every class in the validation part"
+            f" (got none of {', '.join(missing[:_SHOWN_CLASSES])}{more}): set data.stratify = true, or rank by"
+            " balanced_accuracy"
+        )
+        raise StudyFileError(spec.name, [Problem(where="metric", message=message)])
+
+
+_SHOWN_CLASSES: Final = 5
 
 
 def check_version(study: StoredStudy) -> None:

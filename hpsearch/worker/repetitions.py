@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import DataError
 from hpsearch.storage.records import Evaluation, Part
+from hpsearch.study.metrics import Metric, kept_epoch
 from hpsearch.study.spec import Configuration, configure
 from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
@@ -81,7 +82,7 @@ def train(
     data = _measured_on(study.data, part)
     with threadpool_limits(limits=1):
         for job in planned:
-            if (made := _train(job, data, part, stop)) is None:
+            if (made := _train(job, data, study.spec.metric, part, stop)) is None:
                 return
             yield made
 
@@ -95,20 +96,27 @@ def _measured_on(data: PreparedData, part: Part) -> PreparedData:
     return replace(data, validation=data.test)
 
 
-def _train(job: Repetition, data: PreparedData, part: Part, stop: StopRequest) -> list[Evaluation] | None:
+def _train(
+    job: Repetition, data: PreparedData, metric: Metric, part: Part, stop: StopRequest
+) -> list[Evaluation] | None:
     """Return the result of each of the job's trials; None once `stop` is requested."""
-    cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed)
+    cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed, metric=metric)
     ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_requested)
-    made = [_evaluation(end.number, part, job.seed, end.telemetry.epochs[-1]) for end in ends]
+    made = []
+    for end in ends:
+        keep = job.configurations[end.number].training.keep
+        kept = kept_epoch(end.telemetry.epochs, metric=metric, keep=keep)
+        made.append(_evaluation(end.number, part, job.seed, kept, metric))
     return None if cohort.numbers else made
 
 
-def _evaluation(number: int, part: Part, seed: int, last: Epoch) -> Evaluation:
+def _evaluation(number: int, part: Part, seed: int, kept: Epoch, metric: Metric) -> Evaluation:
     return Evaluation(
         number=number,
         part=part,
         seed=seed,
-        loss=last.validation_loss,
-        accuracy=last.validation_accuracy,
+        loss=kept.validation_loss,
+        accuracy=kept.validation_accuracy,
+        score=kept.scores.get(metric),
         made=datetime.now(UTC),
     )

@@ -288,7 +288,11 @@ def _run(
         epochs = max(configuration.training.epochs, -(-until // steps_per_epoch))
         configuration = replace(configuration, training=replace(configuration.training, epochs=epochs))
     subject = Subject(
-        configuration=configuration, data=study.data, seed=study.spec.seed, number=stored.trial.number
+        configuration=configuration,
+        data=study.data,
+        seed=study.spec.seed,
+        number=stored.trial.number,
+        metric=study.spec.metric,
     )
     width = configuration.model.hidden[0] if configuration.model.hidden else 0
     watch = replace(request.watch, units=tuple(unit for unit in request.watch.units if unit < width))

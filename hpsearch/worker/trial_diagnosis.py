@@ -52,7 +52,13 @@ def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
         return has_ended or fatal_finding(telemetry, facts, fatal) is not None
 
     with threadpool_limits(limits=1):
-        cohort = Cohort(shape_of(configuration), study.data, capacity=1, seed=study.spec.seed)
+        cohort = Cohort(
+            shape_of(configuration),
+            study.data,
+            capacity=1,
+            seed=study.spec.seed,
+            metric=study.spec.metric,
+        )
         (end,) = train_to_end(cohort, {_NUMBER: configuration}, is_over=is_over)
     return _trial_diagnosis(judge(end.telemetry, facts), end.telemetry, facts)
 
@@ -60,7 +66,11 @@ def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
 def record_configuration(study: PreparedStudy, *, steps: int) -> Recording:
     """Return the first `steps` of the same training, recorded at every step."""
     subject = Subject(
-        configuration=configure(study.spec, {}), data=study.data, seed=study.spec.seed, number=_NUMBER
+        configuration=configure(study.spec, {}),
+        data=study.data,
+        seed=study.spec.seed,
+        number=_NUMBER,
+        metric=study.spec.metric,
     )
     with threadpool_limits(limits=1):
         return record(subject, until_step=steps)

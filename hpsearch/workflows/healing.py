@@ -14,6 +14,7 @@ from hpsearch.study.configurations import chosen_configuration
 from hpsearch.study.editing import edited_text
 from hpsearch.study.files import parse_document, read_text, with_examples
 from hpsearch.study.messages import toml_text
+from hpsearch.study.metrics import is_maximized
 from hpsearch.study.reader import parse_study, settings_as_usage_errors, study_from_document, with_settings
 from hpsearch.study.schema import BUILTIN_SOURCES
 from hpsearch.study.search_space import as_parameter
@@ -220,7 +221,7 @@ def result_of(diagnosis: TrialDiagnosis, metric: str) -> float | None:
     """Return the value of the study's metric in the last finished epoch; None if there is no such epoch."""
     if (last := diagnosis.last) is None:
         return None
-    return last.validation_accuracy if metric == "validation_accuracy" else last.validation_loss
+    return last.value(metric)
 
 
 @final
@@ -318,11 +319,17 @@ def _health(diagnosis: TrialDiagnosis) -> int:
 
 
 def _score(diagnosis: TrialDiagnosis, metric: str) -> float:
-    """Return the result with a sign that makes larger ones better; the smallest number if it is not known."""
+    """Return the result with a sign that makes larger ones better; the smallest number if it is not known.
+
+    Losses before and after targets are scaled have different units, so in regression the RMSE stands for the loss.
+    """
+    last = diagnosis.last
+    if metric == "validation_loss" and last is not None and "rmse" in last.scores:
+        metric = "rmse"
     value = result_of(diagnosis, metric)
     if value is None or not math.isfinite(value):
         return -1e308
-    return value if metric == "validation_accuracy" else -value
+    return value if is_maximized(metric) else -value
 
 
 def _reason(verdict: Verdict, steps: Sequence[HealingStep], *, most: int) -> str:

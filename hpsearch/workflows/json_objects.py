@@ -177,6 +177,7 @@ def _losses(last: Epoch | None) -> JsonObject:
             if accuracy is None
             else with_reasons({"validation_accuracy": accuracy})
         ),
+        **with_reasons(last.scores),
     }
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hpsearch.study import spec as words
 from hpsearch.study.json_form import spec_from_json, spec_to_json
+from hpsearch.study.metrics import Metric
 from hpsearch.study.schema import SEARCHABLE
 from hpsearch.study.schema import words as words_of
 from hpsearch.study.spec import (
@@ -48,7 +49,7 @@ studies = st.builds(
     name=st.text(min_size=1, max_size=200),
     trials=counts,
     seed=st.integers(0, 2**63 - 1),
-    metric=st.sampled_from(words_of(words.Metric)),
+    metric=st.sampled_from(words_of(Metric)),
     data=st.builds(
         DataSpec,
         source=st.text(min_size=1),

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from hpsearch.errors import StudyFileError
+from hpsearch.study.metrics import Metric
 from hpsearch.study.reader import parse_study
 from hpsearch.study.schema import FAULT
 from hpsearch.study.spec import (
@@ -17,7 +18,6 @@ from hpsearch.study.spec import (
     Initializer,
     KnownTask,
     Loss,
-    Metric,
     ModelSpec,
     PruningSpec,
     StudySpec,

@@ -6,12 +6,13 @@ logarithm, because good trials differ there.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol, TypeAlias, final
 
 from hpsearch.analysis.axes import Tick, ticks_between
 from hpsearch.analysis.formats import format_metric, format_tick
 from hpsearch.analysis.snapshot import Snapshot
+from hpsearch.study.metrics import METRICS
 from hpsearch.trials import Fate, Trial, TrialState
 
 NOT_A_NUMBER = "NaN"
@@ -199,7 +200,7 @@ def scale_of(
 
 def _is_accuracy(metric: str) -> bool:
     """Return True for a metric of ours that is in 0..1."""
-    return metric in ("validation_accuracy", "training_accuracy")
+    return metric == "training_accuracy" or (metric in METRICS and METRICS[metric].kind == "share")
 
 
 _DECADES: Final = 3
@@ -234,6 +235,18 @@ def foreign_scale(metric: str, values: Iterable[float], *, maximize: bool) -> Re
         kind="linear",
         nothing=NO_VALUE,
     )
+
+
+_LEAST_SCORE: Final = -1.0
+"""R2 below it is on a rail: predicting the mean gives 0, and a diverged network any negative number."""
+
+
+def metric_scale(metric: str, values: Sequence[float], *, survivors: Sequence[float] = ()) -> ResultScale:
+    """Return the scale of one of our metrics: that of `scale_of`, or a linear one for R2."""
+    if metric not in METRICS or METRICS[metric].kind != "score":
+        return scale_of(metric, values, survivors=survivors)
+    shown = [value for value in values if value >= _LEAST_SCORE]
+    return replace(foreign_scale(metric, shown, maximize=True), worst=_LEAST_SCORE, nothing=NO_EPOCH)
 
 
 def result_scale(snapshot: Snapshot) -> ResultScale:
@@ -290,7 +303,7 @@ def study_scale(snapshot: Snapshot) -> ResultScale:
         for value in trial.curve.values()
     ]
     ranked = [trial.value for trial in snapshot.trials if trial.is_ranked and trial.value is not None]
-    return scale_of(snapshot.study.spec.metric, [*final, *curves], survivors=[*survivors, *ranked])
+    return metric_scale(snapshot.study.spec.metric, [*final, *curves], survivors=[*survivors, *ranked])
 
 
 def measured(trial: Trial) -> float | None:

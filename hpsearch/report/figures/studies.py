@@ -13,7 +13,7 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.best_so_far import BestStep, best_so_far
 from hpsearch.report.figures.comparison import DASHES
 from hpsearch.report.figures.drawing import escaped, figure, hover, plain_axis, rounded, ticked, words_above
-from hpsearch.report.figures.scales import ResultScale, scale_of
+from hpsearch.report.figures.scales import ResultScale, metric_scale
 from hpsearch.report.palette import INK, SOFT_INK
 from hpsearch.study.messages import format_count, toml_text
 from hpsearch.study.writer import specification_text
@@ -69,7 +69,7 @@ def studies_compared(snapshot: Snapshot, others: Sequence[Snapshot]) -> StudiesC
     snapshots = (snapshot, *others)
     steps = [_steps(one) for one in snapshots]
     values = [step.best for own in steps for step in own if step.is_record and step.best is not None]
-    scale = scale_of(snapshot.study.spec.metric, values)
+    scale = metric_scale(snapshot.study.spec.metric, values)
     lines = [
         _line(one, order, own, scale) for order, (one, own) in enumerate(zip(snapshots, steps, strict=True))
     ]
