@@ -89,6 +89,11 @@ class TrainedModel:
         return "classification" if self.classes else "regression"
 
     @property
+    def labels(self) -> Array:
+        """The classes (C,) as whole numbers or flags if all their names are, else as text."""
+        return _labels(self.classes)
+
+    @property
     def network(self) -> Network:
         """The description of the network."""
         return build_network(self.spec.model, inputs=self.inputs, outputs=self.outputs)
@@ -114,7 +119,7 @@ class TrainedModel:
         are too large.
         """
         if self.classes:
-            labels: Array = _labels(self.classes)[self.predict_indices(inputs, where=where)]
+            labels: Array = self.labels[self.predict_indices(inputs, where=where)]
             return labels
         values = self.target_scaling.restore(self._outputs(inputs, where).values)
         return values[:, 0] if values.shape[1] == 1 else values
@@ -132,11 +137,16 @@ class TrainedModel:
         self.check_probabilities(where)
         return probabilities(self._outputs(inputs, where).values)
 
+    @property
+    def has_probabilities(self) -> bool:
+        """True if the outputs of the network are probabilities of classes."""
+        return bool(self.classes) and self.output in ("softmax", "sigmoid")
+
     def check_probabilities(self, where: str) -> None:
         """Raise HpsearchError, about `where`, if the outputs of the network are no probabilities."""
         if not self.classes:
             raise HpsearchError(f"{where}: needs a classification (got a regression): predict the numbers")
-        if self.output not in ("softmax", "sigmoid"):
+        if not self.has_probabilities:
             raise HpsearchError(
                 f'{where}: needs outputs that are probabilities (got model.output = "{self.output}"): '
                 'predict the classes, or train with model.loss = "cross_entropy"'
