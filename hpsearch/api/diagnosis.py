@@ -206,7 +206,7 @@ class Diagnosis:
 
     @property
     def last_epoch(self) -> Epoch | None:
-        """The losses and the accuracy of the last finished epoch, if there is one."""
+        """The losses, the accuracy and other metrics (`scores`) of the last finished epoch, if there is one."""
         return self._diagnosis.last
 
     @property

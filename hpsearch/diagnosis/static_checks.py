@@ -179,7 +179,10 @@ def output_range(facts: TrialFacts) -> Finding | None:
     if facts.is_classification or (low <= data.target_low and data.target_high <= high):
         return None
     evidence = {"target_low": data.target_low, "target_high": data.target_high}
-    remedy = f'{model.output} cannot reach all targets: use model.output = "identity", or scale the targets.'
+    remedy = (
+        f'{model.output} cannot reach all targets: use model.output = "identity", or data.target_scale = "none" if it '
+        "can produce them as they are."
+    )
     return _static_finding(Cause.OUTPUT_RANGE, remedy, evidence, {"model.output": "identity"})
 
 

@@ -64,6 +64,12 @@ def _check_other(snapshot: Snapshot, other: Snapshot) -> None:
             f'--compare {other.study.spec.name}: must have the metric of "{name}", {format_metric(metric)} '
             f"(got {format_metric(other.study.spec.metric)}): compare studies of one metric"
         )
+    scales = [one.study.spec.data.target_scale for one in (snapshot, other)]
+    if metric == "validation_loss" and snapshot.study.spec.data.task == "regression" and len(set(scales)) > 1:
+        raise HpsearchError(
+            f'--compare {other.study.spec.name}: must have losses in the unit of "{name}", data.target_scale = '
+            f'"{scales[0]}" (got "{scales[1]}"): compare studies that rank by rmse'
+        )
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -310,7 +310,7 @@ def _name_problems(raw: Sequence[_Document]) -> list[Problem]:
 
 
 def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Problem]:
-    """Return the problems of different losses: each must be set, and only accuracy compares them."""
+    """Return the problems of different losses: each must be set, and the metric cannot be the loss."""
     losses = [dict(entries(table)).get("model.loss") for table in raw]
     if not any(losses):
         return []
@@ -328,9 +328,7 @@ def _loss_problems(document: _Document, raw: Sequence[_Document]) -> list[Proble
         )
     ]
     if document.get("metric") == "validation_loss" and len({loss or fixed for loss in losses}) > 1:
-        rule = (
-            "must be validation_accuracy or another metric if losses differ, whose values cannot be compared"
-        )
+        rule = "must not be the loss if losses differ, whose values cannot be compared"
         problems += violation("metric", rule, "validation_loss")
     return problems
 

@@ -77,7 +77,7 @@ def regression_scores(values: Floats, predictions: Floats) -> dict[str, float]:
         errors = values - predictions
         squares = np.square(errors).sum(axis=0)
         spread = np.square(values - values.mean(axis=0)).sum(axis=0)
-        constant = np.where(squares == 0, 1.0, np.where(np.isnan(squares), np.nan, 0.0))
+        constant = np.where(squares == 0, 1.0, np.where(np.isfinite(squares), 0.0, np.nan))
         r2 = np.where(spread == 0, constant, 1 - squares / np.where(spread == 0, 1.0, spread))
         return {
             "rmse": float(np.sqrt(squares / len(values)).mean()),

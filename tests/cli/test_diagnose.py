@@ -235,17 +235,34 @@ def test_fix_says_why_it_ends(command: Command, study_file: Path) -> None:
         0,
         "Nothing to fix: the run is healthy.",
     )
-    x = np.linspace(-1, 1, 120).reshape(60, 2)
-    np.savez("prices.npz", x=x, y=3e5 + 1e5 * x.sum(axis=1))
-    prices = command("diagnose", str(study_file), "--fix", "--data", "prices.npz")
-    assert prices.returncode == 0
-    assert (
-        "Not healthy: no setting is suggested for targets_unscaled. The targets are about " in prices.stdout
-    )
-    assert {path.name for path in Path().iterdir()} == {study_file.name, "prices.npz"}
+    np.savez("same.npz", x=np.ones((60, 2)), y=np.arange(60) % 2)
+    settings = ("--set", "data.scale=none", "--set", "training.epochs=60")
+    same = command("diagnose", str(study_file), "--fix", "--data", "same.npz", *settings)
+    assert same.returncode == 0
+    assert "Not healthy: no setting is suggested for input_degenerate. All examples have the" in same.stdout
+    assert {path.name for path in Path().iterdir()} == {study_file.name, "same.npz"}
     stray = command("diagnose", str(study_file), "--output", "x.toml")
     assert (stray.returncode, stray.stdout) == (2, "")
     assert "--output: must be given together with --fix" in stray.stderr
+
+
+@pytest.mark.parametrize("metric", ["auto", "validation_loss"])
+@pytest.mark.parametrize("unit", [1e5, 1e-5])
+def test_fix_standardizes_targets(command: Command, metric: str, unit: float) -> None:
+    """Prices that are trained on as they are get the default scale, and are healthy with it, by either metric."""
+    x = np.random.default_rng(1).standard_normal((300, 3))
+    np.savez("prices.npz", x=x, y=unit * (3 + x.sum(axis=1) + 0.1 * np.sin(5 * x[:, 0])))
+    Path("prices.toml").write_text(
+        f'name = "prices"\nmetric = "{metric}"\n[data]\nsource = "prices.npz"\nscale = "standard"\n'
+        'target_scale = "none"\n[model]\nhidden = [16]\n'
+        "[training]\nepochs = 40\nbatch_size = 25\nlearning_rate = 0.02\n"
+    )
+    shown = answered(command("diagnose", "prices.toml", "--fix", "--format", "json"))
+    (step,) = shown["steps"]
+    assert (step["before"], step["verdict"], step["is_kept"]) == ("targets_unscaled", "healthy", True)
+    assert shown["settings"] == {"data.target_scale": "standard"}
+    assert 'target_scale = "standard"' in Path("prices-healed.toml").read_text()
+    assert shown["last"]["r2"] > 0.95
 
 
 def test_words_have_each_remedy(capsys: pytest.CaptureFixture[str]) -> None:

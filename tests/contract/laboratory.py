@@ -125,10 +125,17 @@ def evaluation(
     part: Part = "validation",
     loss: float | None = 0.25,
     accuracy: float | None = 0.5,
+    score: float | None = None,
 ) -> Evaluation:
     """Return an evaluation of a trial; the database writes its own time."""
     return Evaluation(
-        number=number, part=part, seed=seed, loss=loss, accuracy=accuracy, made=datetime.now(UTC)
+        number=number,
+        part=part,
+        seed=seed,
+        loss=loss,
+        accuracy=accuracy,
+        score=score,
+        made=datetime.now(UTC),
     )
 
 

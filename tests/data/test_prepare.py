@@ -37,8 +37,8 @@ def test_digits(precision: Precision) -> None:
 
 
 def test_regression_keeps_its_targets() -> None:
-    """Targets of a regression are (N, 1) in the study's precision, unscaled, and there are no classes."""
-    data = _prepared(DataSpec(source="diabetes", test_fraction=0.1, scale="standard"))
+    """Without a scale, targets of a regression are (N, 1) in the study's precision, and there are no classes."""
+    data = _prepared(DataSpec(source="diabetes", test_fraction=0.1, scale="standard", target_scale="none"))
     assert (data.task, data.outputs, data.classes, data.class_counts) == ("regression", 1, (), ())
     assert data.training.targets.shape == (310, 1)
     assert data.training.targets.dtype == np.float32
@@ -134,11 +134,14 @@ def test_numbers_beyond_the_precision_are_refused(refused: Refused) -> None:
     np.savez("d.npz", x=np.full(9, 1e300), y=np.arange(9) / 2)
     text = (
         'd.npz: numbers must fit float32 after scaling (got "overflow encountered in cast"'
-        ' with data.scale = "{}"): bring them to a smaller unit'
+        ' with data.scale = "{}" and data.target_scale = "{}"): bring them to a smaller unit'
     )
-    assert refused(lambda: _prepared(DataSpec(source="d.npz", scale="none"))) == text.format("none")
+    assert refused(lambda: _prepared(DataSpec(source="d.npz", scale="none"))) == text.format(
+        "none", "standard"
+    )
     np.savez("d.npz", x=np.arange(9.0), y=np.linspace(0.5, 1.5e300, 9))
-    assert refused(lambda: _prepared(DataSpec(source="d.npz"))) == text.format("unit")
+    spec = DataSpec(source="d.npz", target_scale="none")
+    assert refused(lambda: _prepared(spec)) == text.format("unit", "none")
 
 
 @pytest.fixture

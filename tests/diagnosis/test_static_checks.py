@@ -211,15 +211,16 @@ def test_targets_of_about_unit_size(mean: float, deviation: float) -> None:
     ("optimizer", "advice"), [("sgd", "all but tiny learning rates diverge"), ("adam", "rates above 0.1")]
 )
 def test_targets_far_from_unit_size(optimizer: str, advice: str) -> None:
-    """Prices of 100,000 are to be divided; what else would do depends on the optimizer."""
+    """Prices of 100,000 are to be standardized; what else would do depends on the optimizer."""
     data = replace(NUMBERS, target_mean=1.2e5, target_variance=5e4**2)
     finding = certain(targets_unscaled, facts(data=data, optimizer=optimizer))
     assert finding.cause is Cause.TARGETS_UNSCALED
     assert finding.evidence == {"target_deviation": 5e4, "target_mean": 1.2e5}
-    assert "130000 in size: subtract their mean and divide them by 50000" in finding.remedy
+    assert '130000 in size: set data.target_scale = "standard"' in finding.remedy
     assert advice in finding.remedy
+    assert finding.suggested == {"data.target_scale": "standard"}
     small = replace(NUMBERS, target_mean=0.0, target_variance=(SMALL_TARGETS / 2) ** 2)
-    assert "divide them by 0.0005" in certain(targets_unscaled, facts(data=small)).remedy
+    assert "0.0005 in size: set data.target_scale" in certain(targets_unscaled, facts(data=small)).remedy
 
 
 def test_dead_columns_are_named() -> None:

@@ -24,6 +24,7 @@ KINDS: Final[Mapping[str, StudySpec]] = {
     "digits": replace(SPEC, data=DataSpec(source="digits", validation_fraction=0.4)),
     "csv": replace(SPEC, data=DataSpec(source=IRIS_CSV, scale="standard", target="species")),
     "regression": replace(SPEC, data=DataSpec(source="diabetes", scale="standard")),
+    "unscaled": replace(SPEC, data=DataSpec(source="diabetes", scale="standard", target_scale="none")),
     "batch_norm": replace(SPEC, model=ModelSpec(hidden=(16, 16), batch_norm=True, skip_connections=True)),
     "dropout": replace(SPEC, model=ModelSpec(hidden=(16,), dropout=0.3, dropout_scaling="evaluation")),
     "two_classes": replace(

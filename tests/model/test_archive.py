@@ -103,7 +103,7 @@ def putting(**arrays: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (setting("version", value=2), r"must be of a format up to 1 .got format 2, written by hpsearch"),
+        (setting("version", value=3), r"must be of a format up to 2 .got format 3, written by hpsearch"),
         (setting("version", value="1"), "must be of type int"),
         (setting("version", value=True), "must be of type int"),
         (setting("format", value="other"), "must be a model of hpsearch .got metadata of another program"),

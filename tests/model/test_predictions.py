@@ -11,7 +11,9 @@ from hpsearch.data.split import split
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.model.fitting import fit_again
 from hpsearch.model.trained_model import TrainedModel
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import ModelSpec, StudySpec
+from hpsearch.training.scores import balanced_accuracy, log_loss, macro_f1, regression_scores, roc_auc
 from hpsearch.trials import TrialState
 from tests.model.conftest import KINDS, Finished, stored_trial
 from tests.worker.bench import SPEC
@@ -26,12 +28,31 @@ def validation_rows(
     return source.inputs[rows], source.targets[rows], source.classes
 
 
+def metric_of(
+    model: TrainedModel, inputs: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]
+) -> float:
+    """Return the study's metric of predictions."""
+    if model.task == "regression":
+        predicted = model.predict(inputs)
+        return regression_scores(targets, predicted[:, None])[model.spec.metric]
+    chances = model.predict_probabilities(inputs)
+    answers, labels = chances.argmax(axis=1), targets.astype(np.int64)
+    measures = {
+        "balanced_accuracy": lambda: balanced_accuracy(answers, labels),
+        "f1_macro": lambda: macro_f1(answers, labels),
+        "roc_auc": lambda: roc_auc(chances, labels),
+        "log_loss": lambda: log_loss(chances, labels),
+    }
+    return measures[model.spec.metric]()
+
+
 def data_loss(
     model: TrainedModel, inputs: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]
 ) -> float:
     """Return the mean loss of predictions, computed in double precision."""
     if model.task == "regression":
-        return float(np.square(model.predict(inputs) - targets[:, 0]).mean())
+        errors = (model.predict(inputs) - targets[:, 0]) / model.target_scaling.divisor
+        return float(np.square(errors).mean())
     chosen = model.predict_probabilities(inputs)[np.arange(len(targets)), targets]
     return float(-np.log(chosen).mean())
 
@@ -50,6 +71,49 @@ def test_predictions_on_raw_rows_equal_validation(kind: str, finished: Finished)
     if model.task == "classification":
         hits = model.predict(inputs).astype(str) == np.array(classes)[targets]
         assert int(hits.sum()) / len(hits) == stored.trial.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("regression", "rmse"),
+        ("regression", "mae"),
+        ("regression", "r2"),
+        ("unscaled", "r2"),
+        ("csv", "balanced_accuracy"),
+        ("csv", "f1_macro"),
+        ("csv", "roc_auc"),
+        ("two_classes", "roc_auc"),
+        ("two_classes", "log_loss"),
+    ],
+)
+def test_predictions_give_the_stored_metric(kind: str, metric: Metric, finished: Finished) -> None:
+    """Every metric of the predictions on raw rows is the stored value, to the last bit."""
+    _, stored = finished(kind, metric=metric, trials=2)
+    model = fit_again(stored).model
+    inputs, targets, _ = validation_rows(stored.study.spec)
+    assert (model.result.is_verified, model.value) == (True, stored.trial.value)
+    assert metric_of(model, inputs, targets) == stored.trial.value
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("csv", 0.1), ("regression", 0.02)])
+def test_the_best_epoch_counts_if_it_is_kept(kind: str, rate: float, finished: Finished) -> None:
+    """The trial's value and the weights of its model are of the best epoch; the curve stays whole."""
+    training = replace(SPEC.training, keep="best", epochs=40, learning_rate=rate)
+    _, stored = finished(kind, training=training, search=(), trials=3)
+    curve = stored.trial.curve
+    best = (max if stored.study.maximize else min)(curve.values())
+    epoch = next(epoch for epoch, value in curve.items() if value == best)
+    assert len(curve) == 40
+    assert epoch < 39, "the test needs a best epoch before the last"
+    model = fit_again(stored).model
+    assert (stored.trial.value, model.value, model.result.epochs) == (best, best, epoch + 1)
+    assert model.result.is_verified
+    inputs, targets, classes = validation_rows(stored.study.spec)
+    if kind == "csv":
+        assert (model.predict(inputs) == np.array(classes)[targets]).mean() == best
+    else:
+        assert metric_of(model, inputs, targets) == best
 
 
 def test_a_pruned_trial_has_a_model_if_it_is_allowed(finished: Finished) -> None:

@@ -44,6 +44,11 @@ def test_a_request_must_fit_the_study(study: Snapshot, regression: Snapshot) -> 
         HpsearchError, match=r"--compare diabetes: must have the metric .*\(got validation loss\)"
     ):
         check_request(study, ReportRequest(others=(other,)))
+    spec = other.study.spec
+    scale = "standard" if spec.data.target_scale == "none" else "none"
+    scaled = replace(other.study, spec=replace(spec, data=replace(spec.data, target_scale=scale)))
+    with pytest.raises(HpsearchError, match=r"must have losses in the unit of .* rank by rmse"):
+        check_request(regression, ReportRequest(others=(replace(other, study=scaled),)))
     check_request(
         study, ReportRequest(trials=(3, 17), others=(replace(study, study=replace(study.study, key="k2")),))
     )

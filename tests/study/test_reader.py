@@ -258,7 +258,8 @@ def test_accuracy_needs_classes() -> None:
     text = 'name = "x"\nmetric = "validation_accuracy"\ndata = {{ source = "x.csv", task = "{}" }}'
     assert problems_of(text.format("regression")) == [
         (
-            'metric: must be validation_loss in regression (got "validation_accuracy"): '
+            "metric: must be one of validation_loss, rmse, mae, r2 in regression "
+            '(got "validation_accuracy"): '
             'change it, or set data.task = "classification"'
         )
     ]

@@ -12,7 +12,9 @@ from hpsearch.study.schema import FAULT
 from hpsearch.study.spec import (
     DEFAULT_FATAL,
     DIAGNOSED_CAUSES,
+    Choices,
     DataSpec,
+    ExactConfiguration,
     Fault,
     FaultName,
     Initializer,
@@ -53,10 +55,10 @@ def test_expected_causes_are_never_fatal() -> None:
 
 @pytest.mark.parametrize(
     ("task", "metric", "loss"),
-    [("classification", "validation_accuracy", "cross_entropy"), ("regression", "validation_loss", "mse")],
+    [("classification", "validation_accuracy", "cross_entropy"), ("regression", "rmse", "mse")],
 )
 def test_auto_follows_from_the_task(task: KnownTask, metric: Metric, loss: Loss) -> None:
-    """Classification has accuracy and cross-entropy, regression has squared error as metric and loss."""
+    """Classification has accuracy and cross-entropy, regression has RMSE and squared error."""
     study = resolve(SMALLEST, task=task)
     assert (study.data.task, study.metric, study.model.loss, study.model.output) == (
         task,
@@ -83,9 +85,43 @@ def test_regression_refuses_what_needs_classes(loss: Loss) -> None:
     remedy = 'change it, or set data.task = "classification"'
     assert str(caught.value) == (
         "x: 2 problems\n"
-        f'  metric: must be validation_loss in regression (got "validation_accuracy"): {remedy}\n'
+        "  metric: must be one of validation_loss, rmse, mae, r2 in regression "
+        f'(got "validation_accuracy"): {remedy}\n'
         f'  model.loss: must be mse in regression (got "{loss}"): {remedy}'
     )
+
+
+def test_classification_refuses_what_needs_numbers() -> None:
+    """In classification RMSE is refused, whose remedy is the other task."""
+    with pytest.raises(StudyFileError, match=r'metric: must be one of .* in classification .*= "regression"'):
+        resolve(replace(SMALLEST, metric="rmse"), task="classification")
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
+def test_metrics_of_probabilities_need_them(metric: Metric) -> None:
+    """A fixed, searched or exact output that is no probability is refused at once, by name."""
+    study = replace(SMALLEST, metric=metric)
+    assert resolve(study, task="classification").metric == metric
+    outputs = Choices(["softmax", "tanh"], name="model.output")
+    exact = ExactConfiguration(name="x", params=(("model.loss", "mse"),))
+    for changed, got in (
+        (replace(study, model=ModelSpec(loss="mse")), 'model.loss = "mse"'),
+        (replace(study, search=(outputs,)), 'model.output = "tanh"'),
+        (replace(study, configurations=(exact,)), 'model.loss = "mse"'),
+    ):
+        message = rf"metric: {metric} must have outputs that are probabilities \(got {got}\): set model.loss"
+        with pytest.raises(StudyFileError, match=message):
+            resolve(changed, task="classification")
+
+
+def test_class_weights_need_classes() -> None:
+    """Regression has no classes to weight, whether the key is fixed or searched."""
+    fixed = replace(SMALLEST, training=TrainingSpec(class_weight="balanced"))
+    searched = replace(SMALLEST, search=(Choices(["none", "balanced"], name="training.class_weight"),))
+    for study in (fixed, searched):
+        assert resolve(study, task="classification").metric == "validation_accuracy"
+        with pytest.raises(StudyFileError, match=r"training.class_weight: must be none in regression"):
+            resolve(study, task="regression")
 
 
 def test_parameters_are_inserted() -> None:

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.prepare import PreparedData
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import (
     Activation,
+    ClassWeight,
     Configuration,
     DropoutLayers,
     DropoutPosition,
@@ -43,6 +45,13 @@ CLASSIFICATION = (
     ("mse", "auto"),
     ("mse", "softmax"),
 )
+METRICS: tuple[Metric, ...] = (
+    "validation_accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "roc_auc",
+    "log_loss",
+)
 REGRESSION = (("mse", "auto"), ("mse", "relu"), ("mse", "tanh"))
 
 
@@ -68,6 +77,7 @@ class Story:
     data: PreparedData
     capacity: int
     stays: tuple[Stay, ...]
+    metric: Metric = "auto"
 
 
 @final
@@ -101,7 +111,13 @@ def bits(array: Any) -> bytes:
 
 def played(story: Story) -> list[End]:
     """Train the story's trials in one cohort and return the end of each stay."""
-    cohort = Cohort(shape_of(story.stays[0].configuration), story.data, capacity=story.capacity, seed=SEED)
+    cohort = Cohort(
+        shape_of(story.stays[0].configuration),
+        story.data,
+        capacity=story.capacity,
+        seed=SEED,
+        metric=story.metric,
+    )
     waiting, present = list(enumerate(story.stays)), dict[int, tuple[int, Stay]]()
     news: dict[int, list[str]] = {}
     ends: dict[int, End] = {}
@@ -150,6 +166,10 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
         "batch_size": batch_size,
         "precision": precision,
     }
+    metric: Metric = "rmse"
+    if data.task == "classification":
+        metric = draw(st.sampled_from(METRICS))
+        shape["class_weight"] = draw(st.sampled_from(get_args(ClassWeight)))
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     stays = tuple(_stay(number, shape, generator, rates) for number in generator.permutation(count))
     again = tuple(
@@ -157,6 +177,7 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
     )
     return Story(
         data=data,
+        metric=metric,
         capacity=draw(st.integers(1, count + 2)) if count < 8 else draw(st.integers(count // 2, count)),
         stays=stays + again,
     )
