@@ -8,6 +8,7 @@ from hpsearch.data.arrays import ArrayData
 from hpsearch.study.spec import (
     Activation,
     Choices,
+    ColumnTypes,
     DropoutLayers,
     DropoutPosition,
     DropoutScaling,
@@ -50,6 +51,8 @@ class DataOptions(TypedDict, total=False):
     target: str
     header: HeaderUse
     drop: Sequence[str]
+    types: ColumnTypes
+    columns: Mapping[str, str | Mapping[str, str | float]]
     fault: str | Mapping[str, int]
 
 

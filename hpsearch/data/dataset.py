@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.encoding import InputColumn
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
 from hpsearch.study.spec import KnownTask, Task
@@ -30,6 +31,8 @@ class RawData:
     `inputs` has N examples along its first axis. `targets` (N,) or (N, O) are numbers or text. `where` names the source
     in messages. `labels` are the names of the classes 0, 1, ... if the source has names. `task` is the source's own.
     `sealed` is a test part that the source keeps apart. `notes` are sentences about decisions that a user should check.
+    `columns` describe inputs (N, R) that must be encoded, in which NaN is a missing cell; they are empty for those that
+    are complete numbers.
     """
 
     inputs: Array
@@ -42,6 +45,7 @@ class RawData:
     is_image: bool = False
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
+    columns: tuple[InputColumn, ...] = ()
 
 
 @final
@@ -52,7 +56,8 @@ class Dataset:
     `inputs` (N, I) are uint8 if the source has bytes, else float64. `targets` are (N,) int64 indices into `classes`, or
     (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are the names of the inputs, or
     empty. Features of an image share one scale. `origin` describes the data's source. `sealed` is the test part that
-    the source itself keeps apart, or None. `notes` are sentences about decisions that a user should check.
+    the source itself keeps apart, or None. `notes` are sentences about decisions that a user should check. `columns`
+    describe inputs that are not finite numbers yet and must be encoded; NaN is then a missing cell.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Dataset:
     origin: str
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
+    columns: tuple[InputColumn, ...] = ()
 
 
 def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
@@ -73,7 +79,7 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
     Classes of a sealed part count as classes even if the other part has none of them. Raises DataError for data that
     breaks a rule of Dataset.
     """
-    inputs = checked_inputs(raw.inputs, where=raw.where, features=raw.features)
+    inputs = raw.inputs if raw.columns else checked_inputs(raw.inputs, where=raw.where, features=raw.features)
     check_lengths(inputs, raw.targets, raw.where)
     sealed_inputs = _sealed_inputs(raw, width=inputs.shape[1])
     all_targets = raw.targets if raw.sealed is None else np.concatenate([raw.targets, raw.sealed.targets])
@@ -92,6 +98,7 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
         if sealed_inputs is None
         else SourceExamples(inputs=sealed_inputs, targets=targets.values[count:]),
         notes=(*raw.notes, *targets.notes),
+        columns=raw.columns,
     )
 
 

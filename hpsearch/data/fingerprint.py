@@ -18,20 +18,22 @@ _DIGITS: Final = 32
 _BLOCK_NUMBERS: Final = 1 << 20
 
 
-def fingerprint(
+def fingerprint(  # noqa: PLR0913 - each is a part of the data
     dataset: Dataset,
     split: Split,
     scaling: Scaling,
     *,
     stratify: bool,
     target_scaling: TargetScaling = UNSCALED,
+    encoding: str = "",
 ) -> str:
     """Return 32 hexadecimal digits, the head of a SHA-256, that name a study's data.
 
     It covers the values and shapes of inputs and targets in their order, the task, the rows of each part, `stratify`,
     and the scaling with its fitted numbers to 10 digits (their last bits may differ between processors), and that of
     targets if they are scaled; and the sealed part if it is the test set or the validation part. Numbers of equal value
-    are equal whatever their type and byte order. Names of files, inputs and classes do not count.
+    are equal whatever their type and byte order. Names of files, inputs and classes do not count. For inputs that are
+    encoded, `dataset` has their codes, and the description `encoding` counts.
     """
     digest = hashlib.sha256(f"{_VERSION}\n{dataset.task} {len(dataset.classes)}\n".encode())
     arrays = [dataset.inputs, dataset.targets, split.training, split.validation, split.test]
@@ -47,6 +49,8 @@ def fingerprint(
     if target_scaling.kind != "none":  # studies of before this key keep their fingerprint
         fitted = [f"{number + 0.0:.9e}" for number in (*target_scaling.offset, *target_scaling.divisor)]
         digest.update(f"targets {target_scaling.kind} {' '.join(fitted)}\n".encode())
+    if encoding:
+        digest.update(f"{encoding}\n".encode())
     return digest.hexdigest()[:_DIGITS]
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.encoding import Encoding, cross_fitted, fit_encoding
 from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
 from hpsearch.data.fingerprint import fingerprint
 from hpsearch.data.preprocessing import AS_PREPARED, Preprocessing, preprocessing_of
@@ -66,13 +67,13 @@ def prepare(
 ) -> PreparedData:
     """Return the data of a study with this seed, the same on every machine that has the same source.
 
-    Scaling is fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000 t10k images) has it
-    as the test part if `test_fraction` is 0; else the fraction is taken from the examples, as validation is, and the
-    sealed part is unused. With `sealed` "validation" it is the validation part, and never the test part. The
-    fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for data that cannot
-    be read, or does not fit `spec`.
+    Encoding and scaling are fitted on the training part alone. A source that keeps a sealed part (MNIST's 10,000
+    t10k images) has it as the test part if `test_fraction` is 0; else the fraction is taken from the examples, as
+    validation is, and the sealed part is unused. With `sealed` "validation" it is the validation part, and never the
+    test part. The fingerprint names the data that is trained on, including the fault of `spec`. Raises DataError for
+    data that cannot be read, or does not fit `spec`.
     """
-    reading = TableReading(header=spec.header, drop=spec.drop)
+    reading = TableReading(header=spec.header, drop=spec.drop, types=spec.types, columns=spec.columns or ())
     source = load(spec.source, target=spec.target, task=spec.task, reading=reading, environment=environment)
     return prepare_dataset(source, spec, seed=seed, precision=precision)
 
@@ -80,6 +81,7 @@ def prepare(
 def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Precision) -> PreparedData:
     """Return the data of a study as `prepare` does, from examples that are in memory already."""
     parts = split(source, spec, seed=seed)
+    source, encoding, named = _encoded(source, parts, seed=seed)
     dataset = with_wrong_labels(with_wrong_inputs(source, spec.fault), parts, spec.fault, seed=seed)
     counts = _class_counts(dataset, parts)
     target_scaling = _target_scaling(dataset, parts, spec)
@@ -104,13 +106,50 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         validation=validation,
         test=test,
         fingerprint=fingerprint(
-            dataset, parts, scaling, stratify=spec.stratify, target_scaling=target_scaling
+            dataset if named is None else replace(dataset, inputs=named),
+            parts,
+            scaling,
+            stratify=spec.stratify,
+            target_scaling=target_scaling,
+            encoding="" if encoding is None else f"{encoding.description()}\n{spec.fault}",
         ),
         origin=dataset.origin,
-        preprocessing=preprocessing_of(source, scaling, fault=spec.fault),
+        preprocessing=preprocessing_of(source, scaling, fault=spec.fault, encoding=encoding),
         target_scaling=target_scaling,
         notes=dataset.notes,
     )
+
+
+def _encoded(source: Dataset, parts: Split, *, seed: int) -> tuple[Dataset, Encoding | None, Array | None]:
+    """Return the data set with encoded inputs, the encoding, fitted on the training part, and its codes (N, R).
+
+    A data set of numbers is returned as it is, with None.
+    """
+    columns = source.columns
+    if not columns:
+        return source, None, None
+    _check_target_encoding(source)
+    fitted = fit_encoding(columns, source.inputs, parts.training, targets=source.targets, task=source.task)
+    codes = fitted.recoded(source.inputs, columns)
+    inputs = fitted.apply(codes)
+    for place, column in enumerate(columns):
+        if column.kind == "category" and column.encoding == "target":
+            names = fitted.columns[place].inputs
+            first, rows = fitted.features.index(names[0]), parts.training
+            inputs[rows, first : first + len(names)] = cross_fitted(
+                codes[rows, place], targets=source.targets[rows], task=source.task, seed=seed
+            )
+    return replace(source, inputs=inputs, features=fitted.features, columns=()), fitted, codes
+
+
+def _check_target_encoding(source: Dataset) -> None:
+    """Raise DataError for columns that are encoded by several targets."""
+    names = [column.name for column in source.columns if column.encoding == "target"]
+    if names and source.task == "regression" and source.targets.shape[1] > 1:
+        raise DataError(
+            f'data.columns: encoding = "target" must have one target (got {source.targets.shape[1]} targets for the'
+            f' column "{names[0]}"): use encoding = "one_hot"'
+        )
 
 
 def joined_parts(data: PreparedData) -> PreparedData:

@@ -7,6 +7,7 @@ import numpy as np
 
 from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
+from hpsearch.data.encoding import Encoding
 from hpsearch.data.faults import INPUT_FAULTS, apply_fault
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.study.spec import Fault, Precision
@@ -15,16 +16,24 @@ from hpsearch.study.spec import Fault, Precision
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Preprocessing:
-    """The steps from raw inputs (N, I) to those of a network: the study's fault of inputs, if any, and the scaling.
+    """The steps from raw inputs (N, R) to those of a network (N, I): encoding, the study's fault of inputs, scaling.
 
-    `features` are the names of the inputs, or empty. `first` (1, I) are the inputs of the source's first example, which
-    the fault `constant_inputs` repeats.
+    Inputs that are numbers have no encoding, and R is I. `features` are the names of the network's inputs, or empty.
+    `first` (1, I) are the encoded inputs of the source's first example, which the fault `constant_inputs` repeats.
     """
 
     features: tuple[str, ...]
     scaling: scale.Scaling
     fault: Fault | None = None
     first: Array | None = None
+    encoding: Encoding | None = None
+
+    @property
+    def raw_features(self) -> tuple[str, ...]:
+        """The names of the raw inputs, or empty."""
+        if self.encoding is None:
+            return self.features
+        return tuple(fitted.column.name for fitted in self.encoding.columns)
 
     def check_without_fault(self, where: str) -> None:
         """Raise HpsearchError, about `where`, for a deliberate fault of inputs, which only our own format has."""
@@ -35,10 +44,14 @@ class Preprocessing:
             )
 
     def apply(self, inputs: Array, *, precision: Precision, where: str) -> Array:
-        """Return the inputs (N, I) of a network for finite raw `inputs` (N, I), the same as in training.
+        """Return the inputs (N, I) of a network for raw `inputs` (N, R), the same as in training.
+
+        Raw inputs are finite; those of an encoding are as `Encoding.apply` takes them.
 
         Raises DataError, about `where`, for numbers that are too large after scaling, or that the fault cannot take.
         """
+        if self.encoding is not None:
+            inputs = self.encoding.apply(inputs)
         if self.fault is not None and self.first is not None:
             inputs = apply_fault(inputs, self.fault, first=self.first, where=where)
         try:
@@ -55,12 +68,15 @@ AS_PREPARED: Final = Preprocessing(
 """No steps: the raw inputs are those of the network."""
 
 
-def preprocessing_of(source: Dataset, scaling: scale.Scaling, *, fault: Fault | None) -> Preprocessing:
-    """Return the preprocessing of a study of `source` with that fitted scaling."""
+def preprocessing_of(
+    source: Dataset, scaling: scale.Scaling, *, fault: Fault | None, encoding: Encoding | None = None
+) -> Preprocessing:
+    """Return the preprocessing of a study of `source`, which is encoded, with these fitted steps."""
     own = fault if fault is not None and fault.name in INPUT_FAULTS else None
     return Preprocessing(
         features=source.features,
         scaling=scaling,
         fault=own,
         first=None if own is None else source.inputs[:1].astype(np.float64),
+        encoding=encoding,
     )

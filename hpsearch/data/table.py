@@ -13,7 +13,7 @@ from hpsearch.data.numerals import decimal_comma_number, is_local_number, is_mis
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for, toml_excerpt
-from hpsearch.study.spec import HeaderUse, Task
+from hpsearch.study.spec import ColumnRule, ColumnTypes, HeaderUse, Task
 
 MOST_PROBLEMS: Final = 30
 """Problems that an error lists."""
@@ -41,6 +41,8 @@ class TableReading:
 
     header: HeaderUse = "auto"
     drop: tuple[str, ...] | None = None
+    types: ColumnTypes = "auto"
+    columns: tuple[ColumnRule, ...] = ()
 
 
 def named_columns(names: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The file of a model: a NumPy archive of plain arrays, with a JSON text as bytes. Reading it executes no code.
 
-Version 2 has these arrays. Layers are counted from 0, input side first; the last one is the output layer.
+Versions 1 and 2 have these arrays. Layers are counted from 0, input side first; the last one is the output layer.
 
     metadata                                    bytes (uint8): JSON text in UTF-8
     scaling.offset, scaling.divisor             float64 (I,) or (1,): an input is (x - offset) / divisor
@@ -10,8 +10,9 @@ Version 2 has these arrays. Layers are counted from 0, input side first; the las
     layer0.gamma, layer0.beta (O,)              with batch normalization that is affine
     layer0.mean, layer0.variance (O,)           with batch normalization
 
-A version that changes the meaning of these raises `FORMAT_VERSION`; others may add arrays and keys. Version 1 has no
-scaling of targets, and a file without one is still written as version 1.
+Version 2 has the scaling of targets, and the key `encoding` in its metadata, the encoding of columns that are not
+numbers (`data.encoding`). It is written for models with one of them only. A version that changes the meaning of these
+raises `FORMAT_VERSION`; others may add arrays and keys.
 """
 
 import io
@@ -26,6 +27,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from hpsearch.data.dataset import Array
+from hpsearch.data.encoding import encoding_from_json
 from hpsearch.data.faults import INPUT_FAULTS
 from hpsearch.data.npz import ARCHIVE_ERRORS, check_claims
 from hpsearch.data.preprocessing import Preprocessing
@@ -109,7 +111,9 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
     preprocessing, result = model.preprocessing, model.result
     return {
         "format": FORMAT,
-        "version": 1 if model.target_scaling.kind == "none" else FORMAT_VERSION,
+        "version": 1
+        if model.target_scaling.kind == "none" and preprocessing.encoding is None
+        else FORMAT_VERSION,
         "study": json.loads(spec_to_json(model.spec)),
         "trial": model.trial,
         "params": dict(model.params),
@@ -119,6 +123,7 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
         "features": list(preprocessing.features),
         "scaling": preprocessing.scaling.kind,
         "target_scaling": model.target_scaling.kind,
+        **({} if preprocessing.encoding is None else {"encoding": preprocessing.encoding.to_json()}),
         # JSON has no NaN and no infinity: such a number is its name.
         "result": {name: _plain(value) for name, value in asdict(result).items()},
         "origin": model.origin,
@@ -190,6 +195,9 @@ def _model(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> TrainedM
         raise ValueError(f"{outputs} outputs do not fit {len(classes)} classes")
     if features and len(features) != inputs:
         raise ValueError(f"{len(features)} names do not fit {inputs} inputs")
+    encoding = encoding_from_json(metadata["encoding"]) if "encoding" in metadata else None
+    if encoding is not None and encoding.features != features:
+        raise ValueError("the names of inputs are not those of the encoding")
     network = build_network(spec.model, inputs=inputs, outputs=outputs)
     parameters, running = _weights(network, spec.training.precision, arrays)
     fault = spec.data.fault if spec.data.fault and spec.data.fault.name in INPUT_FAULTS else None
@@ -205,6 +213,7 @@ def _model(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> TrainedM
             scaling=_scaling(metadata["scaling"], arrays, inputs),
             fault=fault,
             first=None if fault is None else _floats(arrays["fault.first"], (1, inputs)),
+            encoding=encoding,
         ),
         parameters=parameters,
         running=running,

@@ -423,7 +423,11 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
 
     How a table is read does not count if the result is equal: older studies hold other words for it.
     """
-    same_data = ("data.header", "data.drop", "data.target_scale") if stored.fingerprint == fingerprint else ()
+    same_data = (
+        ("data.header", "data.drop", "data.types", "data.columns", "data.target_scale")
+        if stored.fingerprint == fingerprint
+        else ()
+    )
     common = _parts(stored.spec) & _parts(spec)
     there, here = _described(stored.spec, common), _described(spec, common)
     differences = [

@@ -18,6 +18,7 @@ from hpsearch.study.reader import document_problems
 from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
     Choices,
+    ColumnRule,
     DataSpec,
     Dimension,
     ExactConfiguration,
@@ -29,6 +30,7 @@ from hpsearch.study.spec import (
     SamplerSpec,
     StudySpec,
     TrainingSpec,
+    column_keys,
     full_name,
 )
 from hpsearch.verdicts import Cause
@@ -89,7 +91,12 @@ def spec_from_json(text: str) -> StudySpec:
 
 
 _OLDEST_READER: Final = "oldest_reader"
-_OLDER_DATA: Final[Mapping[str, Any]] = {"header": "text", "drop": (), "target_scale": "none"}
+_OLDER_DATA: Final[Mapping[str, Any]] = {
+    "header": "text",
+    "drop": (),
+    "types": "numbers",
+    "target_scale": "none",
+}
 """What studies did that were stored before these keys existed."""
 _SHOWN: Final = 40
 """Characters of a text that a message shows."""
@@ -99,11 +106,12 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
     """Return the specification in `raw`, whose tables become records by `record`.
 
     Studies of older versions have no faults, no configurations, and no lists of causes. They read a first line of
-    numbers as an example, dropped no column, and trained on targets as they are.
+    numbers as an example, dropped no column, took every column for numbers, and trained on targets as they are.
     """
     data, model, pruning = _OLDER_DATA | raw["data"], raw["model"], raw["pruning"]
     fault = data.get("fault")
     drop = None if data["drop"] is None else tuple(data["drop"])
+    columns = tuple(record(ColumnRule, column) for column in data.get("columns") or ()) or None
     causes = {key: tuple(map(Cause, pruning[key])) for key in ("fatal", "expected") if key in pruning}
     network = {"hidden": tuple(model["hidden"]), "initializer": record(Initializer, model["initializer"])}
     study: StudySpec = record(
@@ -111,7 +119,13 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
         {
             **raw,
             "data": record(
-                DataSpec, {**data, "drop": drop, "fault": None if fault is None else record(Fault, fault)}
+                DataSpec,
+                {
+                    **data,
+                    "drop": drop,
+                    "columns": columns,
+                    "fault": None if fault is None else record(Fault, fault),
+                },
             ),
             "model": record(ModelSpec, {**model, **network}),
             "training": record(TrainingSpec, raw["training"]),
@@ -208,6 +222,8 @@ def _fields_of(record: Any) -> dict[str, Any]:
 def _raw(value: Any) -> Any:
     """Return `value` as a study file writes it."""
     match value:
+        case (ColumnRule(), *_):
+            return {rule.name: column_keys(rule) for rule in value}
         case tuple():
             return [_raw(item) for item in value]
         case Cause():
@@ -234,7 +250,7 @@ def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
     return {key: int(value) if key in whole and value == int(value) else value for key, value in raw.items()}
 
 
-_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.drop", "data.fault"})
+_OPTIONAL: Final = frozenset({"data.examples", "data.target", "data.drop", "data.columns", "data.fault"})
 """Keys whose missing value is None in the record."""
 
 

@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol, TypeGuard, final, get_args
 
 from hpsearch.errors import Problem
 from hpsearch.study import spec
-from hpsearch.study.messages import suggestion, toml_excerpt
+from hpsearch.study.messages import key_path, nearest, suggestion, toml_excerpt, unknown_key
 from hpsearch.study.metrics import KeptEpoch, Metric
 from hpsearch.study.spec import (
     DIAGNOSED_CAUSES,
+    ColumnRule,
     DataSpec,
     Fault,
     Initializer,
@@ -190,6 +191,66 @@ class Names:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """A table from names of columns to their use: a word such as `"category"`, or a table with the keys of a rule."""
+
+    rules: Mapping[str, Rule]
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, column by column if it is a table."""
+        if not isinstance(raw, dict):
+            rule = "must be a table from columns to their use, [data.columns]"
+            return violation(where, rule, raw, 'write columns = { NAME = "category" }, for example')
+        return [p for name, item in raw.items() for p in self._column_problems(key_path(where, name), item)]
+
+    def value(self, raw: Mapping[str, Any]) -> tuple[ColumnRule, ...] | None:
+        """Return the rules of the columns in their order, or None if there is none."""
+        return tuple(self._rule(name, item) for name, item in raw.items()) or None
+
+    def _column_problems(self, where: str, item: object) -> list[Problem]:
+        if not isinstance(item, dict):
+            return self.rules["kind"].problems(where, item)
+        found = [
+            problem
+            for key, value in item.items()
+            for problem in (
+                self.rules[key].problems(f"{where}.{key}", value)
+                if key in self.rules
+                else [unknown_key(f"{where}.{key}", tuple(self.rules), near=nearest(key, self.rules))]
+            )
+        ]
+        if found:
+            return found
+        if not item:
+            return violation(where, "must have a key", item, 'write "category", for example')
+        kind = _column_kind(item)
+        return [
+            problem
+            for key, own in _KINDS_OF_KEYS.items()
+            if key in item and own != kind
+            for problem in violation(
+                f"{where}.{key}", f'is for columns of kind "{own}"', item[key], "leave it out"
+            )
+        ]
+
+    def _rule(self, name: str, item: str | Mapping[str, Any]) -> ColumnRule:
+        given = {"kind": item} if isinstance(item, str) else item
+        values = {key: self.rules[key].value(value) for key, value in given.items()}
+        return ColumnRule(name=name, **{"kind": _column_kind(given), **values})
+
+
+_KINDS_OF_KEYS: Final = {"transform": "number", "encoding": "category", "min_frequency": "category"}
+"""The kind of column that a key of [data.columns] is for, which it also implies."""
+
+
+def _column_kind(item: Mapping[str, Any]) -> Any:
+    """Return the kind of a column: the given one, or that of another key."""
+    implied = next((kind for key, kind in _KINDS_OF_KEYS.items() if key in item), None)
+    return item.get("kind", implied)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Causes:
     """A list of causes that diagnosis can find in a network, without duplicates. Their order has no meaning."""
 
@@ -328,6 +389,17 @@ STUDY: Final[Mapping[str, Rule]] = {
 """Keys at the top of the file."""
 
 
+COLUMNS: Final = Columns(
+    rules={
+        "kind": Word(words=words(spec.ColumnUse)),
+        "transform": Word(words=words(spec.NumberTransform)),
+        "encoding": Word(words=words(spec.CategoryEncoding)),
+        "min_frequency": Number(low=0.0, high=1e9, above=True),
+    }
+)
+"""The uses of columns, and the keys of each."""
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
@@ -353,6 +425,8 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "target": Text(longest=1000),
             "header": Word(words=words(spec.HeaderUse)),
             "drop": Names(),
+            "types": Word(words=words(spec.ColumnTypes)),
+            "columns": COLUMNS,
             "fault": FAULT,
         },
     ),

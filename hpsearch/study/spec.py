@@ -6,7 +6,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from hpsearch.errors import Problem, StudyFileError, UsageError
 from hpsearch.study.metrics import AUTO_METRIC, METRICS, KeptEpoch, Metric
@@ -19,6 +19,10 @@ SealedUse: TypeAlias = Literal["test", "validation"]
 HeaderUse: TypeAlias = Literal["auto", "yes", "no", "text"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
 TargetScale: TypeAlias = Literal["standard", "none"]
+ColumnTypes: TypeAlias = Literal["auto", "numbers"]
+ColumnUse: TypeAlias = Literal["number", "category", "date", "drop"]
+NumberTransform: TypeAlias = Literal["none", "log"]
+CategoryEncoding: TypeAlias = Literal["one_hot", "target"]
 FaultName: TypeAlias = Literal[
     "labels_shuffled", "validation_labels_shuffled", "constant_inputs", "integer_division", "byte_product"
 ]
@@ -109,6 +113,35 @@ def fault_in_words(fault: Fault) -> str:
             )
 
 
+RARE_SHARE: Final = 0.01
+"""Share of the training part below which a category is a rare one by default."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnRule:
+    """The use of one column of a table, if it is not the one that its cells suggest.
+
+    `transform` is for numbers: "log" is arcsinh(x), which is nearly log(2 x) for large numbers, and also takes zero and
+    negative ones. The others are for categories: one with fewer than `min_frequency` examples in the training part
+    (their share, if it is below 1) is grouped with the other rare ones.
+    """
+
+    name: str
+    kind: ColumnUse
+    transform: NumberTransform = "none"
+    encoding: CategoryEncoding = "one_hot"
+    min_frequency: float = RARE_SHARE
+
+
+def column_keys(rule: ColumnRule) -> dict[str, str | float]:
+    """Return the keys of a rule in a study file: its kind, and those of the others that have no default value."""
+    default = ColumnRule(name=rule.name, kind=rule.kind)
+    others = ("transform", "encoding", "min_frequency")
+    changed = {key: getattr(rule, key) for key in others if getattr(rule, key) != getattr(default, key)}
+    return {"kind": rule.kind, **changed}
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSpec:
@@ -118,9 +151,11 @@ class DataSpec:
     `sealed` is the role of the source's own separate part (MNIST's t10k files): the sealed test set, or the validation
     part, which makes `validation_fraction` irrelevant. `header` is whether the first line of a table in text names its
     columns: "text" is only if they are text, as studies of before this key read them. `drop` names the columns of a
-    table that are not read. Unless it is empty, columns without a name that number the rows are dropped too.
-    `target_scale` "standard" trains a regression on targets with mean 0 and standard deviation 1 in the training part;
-    predictions and metrics are in the user's unit in any case.
+    table that are not read. Unless it is empty, columns without a name that number the rows are dropped too. With
+    `types` "numbers" every column must be complete numbers, as studies of before this key read them; "auto" finds out
+    the kind of each column, except for those of `columns`. `target_scale` "standard" trains a regression on targets
+    with mean 0 and standard deviation 1 in the training part; predictions and metrics are in the user's unit in any
+    case.
     """
 
     source: str
@@ -135,6 +170,8 @@ class DataSpec:
     target: str | None = None
     header: HeaderUse = "auto"
     drop: tuple[str, ...] | None = None
+    types: ColumnTypes = "auto"
+    columns: tuple[ColumnRule, ...] | None = None
     fault: Fault | None = None
 
 

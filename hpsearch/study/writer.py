@@ -5,7 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from hpsearch.study.spec import Choices, DataSpec, Dimension, Fault, Initializer, Range, StudySpec
+from hpsearch.study.spec import (
+    Choices,
+    ColumnRule,
+    DataSpec,
+    Dimension,
+    Fault,
+    Initializer,
+    Range,
+    StudySpec,
+    column_keys,
+)
 
 _WRITTEN_AS_JSON = frozenset({"model.hidden", "model.initializer"})
 """Fields whose choices are lists or tables, which trials store as their JSON text."""
@@ -89,10 +99,10 @@ def _choice(name: str, choice: Any) -> str:
 
 def _value(value: Any) -> str:
     match value:
-        case Initializer(name=name, scale=scale):
-            return _value(name if scale is None else {name: scale})
-        case Fault(name=name, number=number):
+        case Initializer(name=name, scale=number) | Fault(name=name, number=number):
             return _value(name if number is None else {name: number})
+        case (ColumnRule(), *_):
+            return _value({json.dumps(rule.name, ensure_ascii=False): column_keys(rule) for rule in value})
         case Mapping():
             return f"{{ {', '.join(f'{key} = {_value(item)}' for key, item in value.items())} }}"
         case list() | tuple():

@@ -34,7 +34,11 @@ def fill(url: str) -> None:
         store.queue.release(study, worker="ann", numbers=[crashed.number], why="out of memory", crashed=True)
         store.queue.release(study, worker="ann", numbers=[back.number], why="stopped", crashed=False)
         store.studies.create(a_spec("later", trials=5), fingerprint=FINGERPRINT, parent=study)
-        again = [evaluation(0, seed=1), evaluation(0, seed=2, accuracy=None, score=-0.25), evaluation(1, part="test")]
+        again = [
+            evaluation(0, seed=1),
+            evaluation(0, seed=2, accuracy=None, score=-0.25),
+            evaluation(1, part="test"),
+        ]
         store.evaluations.write(study, again)
         store.evaluations.unseal(study, number=1, command="hpsearch study test golden")
         identity = WorkerIdentity(name="ann", host="laboratory", process_id=7, version="0.1.0")

@@ -25,7 +25,8 @@ def test_evaluations_are_read_as_written_and_replaced(new_lab: Labs) -> None:
     first = [evaluation(3, seed=2**40), evaluation(1, seed=2, part="test"), evaluation(1, seed=1)]
     lab.store.evaluations.write(lab.study, first)
     lab.store.evaluations.write(
-        lab.study, [evaluation(1, seed=1, loss=math.nan, accuracy=math.inf), evaluation(1, seed=7, score=-2.5)]
+        lab.study,
+        [evaluation(1, seed=1, loss=math.nan, accuracy=math.inf), evaluation(1, seed=7, score=-2.5)],
     )
     lab.store.evaluations.write(lab.study, [])
     found = lab.store.evaluations.all(lab.study)
