@@ -1,7 +1,8 @@
 """A model as an ONNX graph, with preprocessing and unit, checked with onnxruntime against the model itself.
 
-The input `inputs` (N, I) are raw numbers as float64, as the study read them: dates and amounts do not fit into float32
-before they are scaled. Then the precision is that of the network. A classification has the outputs `label` (N,), the
+The input `inputs` (N, I) are raw numbers as float64, as the study read them: large ones would lose digits in float32
+before they are scaled. A study with categories, dates or missing cells has an input for each column instead: see
+`onnx_columns`. After scaling, the precision is that of the network. A classification has the outputs `label` (N,), the
 class by its name (or whole number, or flag), and, if its outputs are probabilities, `probabilities` (N, C). A
 regression has the output `prediction` (N, O) as float64 in the unit of the targets.
 
@@ -9,10 +10,10 @@ The graph has the operations of `nn` in their order, so that only the sums of ma
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from hpsearch.data.scaling import Scaling
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.installation import install_command
 from hpsearch.model.description import model_object
+from hpsearch.model.onnx_columns import column_feeds, column_inputs, column_sample, encoded
+from hpsearch.model.onnx_graph import ML_DOMAIN, Graph, Name, element_type, tensor_info
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.nn.activations import GELU_CUBE, GELU_SCALE, SELU_ALPHA, SELU_SCALE, LeakyReLU
 from hpsearch.nn.network import Block, BlockParameters
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 OPSET: Final = 17
 """The version of ONNX's operators: of 2022, so that runtimes of the last years read the file (onnx 1.12)."""
+
+ML_OPSET: Final = 3
+"""The version of the operators for texts that belongs to these."""
 
 IR_VERSION: Final = 8
 """The version of ONNX's file format that belongs to the operators (https://onnx.ai/onnx/repo-docs/Versioning.html)."""
@@ -45,7 +51,8 @@ Sums of products in another order differ by a few units in the last place for ea
 measures at most a tenth of these.
 """
 
-_Name: TypeAlias = str
+_OUTPUTS: Final = ("label", "probabilities", "prediction")
+
 _Arrays: TypeAlias = tuple[BlockParameters, tuple[Array, Array] | None]
 """A block's parameters, and its running mean and variance (1, O)."""
 
@@ -66,60 +73,34 @@ def onnx_bytes(model: TrainedModel, *, where: str) -> bytes:
     than the model.
     """
     model.preprocessing.check_without_fault(where)
+    _check_names(model, where)
     contents: bytes = _proto(model).SerializeToString()
     _check(model, contents, where)
     return contents
-
-
-@final
-@dataclass(kw_only=True, slots=True)
-class _Graph:
-    """The nodes and constants of a graph while it is built; every value has a name. `kind` is the network's type."""
-
-    kind: type[np.floating[Any]]
-    nodes: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-
-    def add(self, operation: str, *inputs: _Name, name: _Name | None = None, **attributes: Any) -> _Name:
-        """Append a node and return the name of its output."""
-        from onnx import helper  # noqa: PLC0415 # an extra
-
-        output = name or f"{operation}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operation, inputs, [output], name=f"node_{output}", **attributes))
-        return output
-
-    def constant(self, values: Array) -> _Name:
-        """Append a constant array, and return its name."""
-        from onnx import numpy_helper  # noqa: PLC0415 # an extra
-
-        name = f"constant_{len(self.constants)}"
-        array = values.astype(object) if values.dtype.kind == "U" else values.copy()
-        self.constants.append(numpy_helper.from_array(array, name))
-        return name
-
-    def number(self, value: float) -> _Name:
-        """Append a number in the network's precision, and return its name."""
-        return self.constant(np.array(value, self.kind))
-
-    def scaled(self, x: _Name, factor: float) -> _Name:
-        """Append the product of `x` with a number, and return its name."""
-        return self.add("Mul", x, self.number(factor))
 
 
 def _proto(model: TrainedModel) -> "onnx.ModelProto":
     """Return the graph with its inputs, outputs and metadata."""
     from onnx import checker, helper  # noqa: PLC0415 # an extra
 
-    graph, network = _Graph(kind=model.parameters.dtype.type), model.network
-    x = graph.add("Cast", _scaled(graph, model.preprocessing.scaling, "inputs"), to=_element(graph.kind))
+    graph, network = Graph(kind=model.parameters.dtype.type), model.network
+    encoding = model.preprocessing.encoding
+    raw = "inputs" if encoding is None else encoded(graph, encoding)
+    x = graph.add("Cast", _scaled(graph, model.preprocessing.scaling, raw), to=element_type(graph.kind))
     parameters, running = network.views(model.parameters[None]), network.running_views(model.running[None])
     for block, arrays in zip(network.blocks, zip(parameters, running, strict=True), strict=True):
         x = _block(graph, block, arrays, model.spec.model.activation, x)
     outputs = _classes(graph, model, x) if model.classes else _numbers(graph, model, x)
-    inputs = _value("inputs", np.float64, ["N", model.inputs])
+    inputs = [tensor_info("inputs", np.float64, ["N", model.inputs])]
     made = helper.make_model(
-        helper.make_graph(graph.nodes, "hpsearch", [inputs], outputs, graph.constants),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        helper.make_graph(
+            graph.nodes,
+            "hpsearch",
+            inputs if encoding is None else column_inputs(encoding),
+            outputs,
+            graph.constants,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)],
         ir_version=IR_VERSION,
         producer_name="hpsearch",
         producer_version=model.versions.get("hpsearch", ""),
@@ -130,7 +111,7 @@ def _proto(model: TrainedModel) -> "onnx.ModelProto":
     return made
 
 
-def _scaled(graph: _Graph, scaling: Scaling, x: _Name) -> _Name:
+def _scaled(graph: Graph, scaling: Scaling, x: Name) -> Name:
     """Return (x - offset) / divisor in float64. A constant input has an infinite divisor, and becomes 0."""
     if scaling.kind == "none":
         return x
@@ -138,7 +119,7 @@ def _scaled(graph: _Graph, scaling: Scaling, x: _Name) -> _Name:
     return graph.add("Div", centered, graph.constant(scaling.divisor))
 
 
-def _block(graph: _Graph, block: Block, arrays: _Arrays, activation: str, x: _Name) -> _Name:
+def _block(graph: Graph, block: Block, arrays: _Arrays, activation: str, x: Name) -> Name:
     """Return a block's output for `x`, as `Network.evaluate` computes it."""
     p, running = arrays
     y = graph.add("Add", graph.add("MatMul", x, graph.constant(p.w[0])), graph.constant(p.b[0]))
@@ -155,29 +136,29 @@ def _block(graph: _Graph, block: Block, arrays: _Arrays, activation: str, x: _Na
     return graph.add("Add", y, x) if block.skip else y
 
 
-def _shrunk(graph: _Graph, block: Block, y: _Name, *, at: DropoutPosition) -> _Name:
+def _shrunk(graph: Graph, block: Block, y: Name, *, at: DropoutPosition) -> Name:
     """Return `y` times the factor of dropout in evaluation, if it acts `at` that place."""
     return graph.scaled(y, block.kept) if block.kept < 1 and block.dropout == at else y
 
 
-def _activated(graph: _Graph, name: str, z: _Name) -> _Name:
+def _activated(graph: Graph, name: str, z: Name) -> Name:
     """Return an activation of `nn.activations` of `z`."""
     return _ACTIVATIONS[name](graph, z)
 
 
-def _exponential_linear(graph: _Graph, z: _Name, *, alpha: float = 1.0) -> _Name:
+def _exponential_linear(graph: Graph, z: Name, *, alpha: float = 1.0) -> Name:
     """Return z where it is positive, and alpha (exp(z) - 1) elsewhere."""
     negative = graph.add("Exp", graph.add("Min", z, graph.number(0)))
     negative = graph.scaled(graph.add("Sub", negative, graph.number(1)), alpha)
     return graph.add("Add", graph.add("Max", z, graph.number(0)), negative)
 
 
-def _sigmoid(graph: _Graph, z: _Name) -> _Name:
+def _sigmoid(graph: Graph, z: Name) -> Name:
     """Return 1 / (1 + exp(-z)): the operator Sigmoid of onnxruntime is less exact for float32."""
     return graph.add("Reciprocal", graph.add("Add", graph.add("Exp", graph.add("Neg", z)), graph.number(1)))
 
 
-def _gelu(graph: _Graph, z: _Name) -> _Name:
+def _gelu(graph: Graph, z: Name) -> Name:
     """Return z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2."""
     cube = graph.add("Mul", graph.add("Mul", z, z), z)
     inner = graph.scaled(graph.add("Add", z, graph.scaled(cube, GELU_CUBE)), GELU_SCALE)
@@ -185,7 +166,7 @@ def _gelu(graph: _Graph, z: _Name) -> _Name:
     return graph.add("Mul", z, share)
 
 
-_ACTIVATIONS: Final[Mapping[str, Callable[[_Graph, _Name], _Name]]] = {
+_ACTIVATIONS: Final[Mapping[str, Callable[[Graph, Name], Name]]] = {
     "relu": lambda graph, z: graph.add("Max", z, graph.number(0)),
     "leaky_relu": lambda graph, z: graph.add("Max", z, graph.scaled(z, LeakyReLU().slope)),
     "elu": _exponential_linear,
@@ -200,23 +181,23 @@ _ACTIVATIONS: Final[Mapping[str, Callable[[_Graph, _Name], _Name]]] = {
 """Every activation, in operators that onnxruntime has for float64 too."""
 
 
-def _classes(graph: _Graph, model: TrainedModel, logits: _Name) -> list[Any]:
+def _classes(graph: Graph, model: TrainedModel, logits: Name) -> list[Any]:
     """Add the class and the probabilities of logits (N, C), and return the outputs."""
     if model.outputs == 1:
         flat = graph.add("Reshape", logits, graph.constant(np.array([-1], np.int64)))
-        place = graph.add("Cast", graph.add("Greater", flat, graph.number(0)), to=_element(np.int64))
+        place = graph.add("Cast", graph.add("Greater", flat, graph.number(0)), to=element_type(np.int64))
     else:
         place = graph.add("ArgMax", logits, axis=1, keepdims=0)
     labels = model.labels
     graph.add("Gather", graph.constant(labels), place, name="label")
-    outputs = [_value("label", labels.dtype, ["N"])]
+    outputs = [tensor_info("label", labels.dtype, ["N"])]
     if model.has_probabilities:
         _probabilities(graph, model, _activated(graph, model.output, logits))
-        outputs.append(_value("probabilities", graph.kind, ["N", len(model.classes)]))
+        outputs.append(tensor_info("probabilities", graph.kind, ["N", len(model.classes)]))
     return outputs
 
 
-def _probabilities(graph: _Graph, model: TrainedModel, shares: _Name) -> None:
+def _probabilities(graph: Graph, model: TrainedModel, shares: Name) -> None:
     """Add the probabilities (N, C) of outputs (N, C) or (N, 1), as `predict_probabilities` has them."""
     if model.outputs == 1:
         graph.add("Concat", graph.add("Sub", graph.number(1), shares), shares, name="probabilities", axis=1)
@@ -227,27 +208,13 @@ def _probabilities(graph: _Graph, model: TrainedModel, shares: _Name) -> None:
     graph.add("Where", is_zero, graph.number(1 / model.outputs), divided, name="probabilities")
 
 
-def _numbers(graph: _Graph, model: TrainedModel, logits: _Name) -> list[Any]:
+def _numbers(graph: Graph, model: TrainedModel, logits: Name) -> list[Any]:
     """Add the numbers (N, O) in the unit of the targets, and return the output."""
-    values = graph.add("Cast", _activated(graph, model.output, logits), to=_element(np.float64))
+    values = graph.add("Cast", _activated(graph, model.output, logits), to=element_type(np.float64))
     scaling = model.target_scaling
     values = graph.add("Mul", values, graph.constant(scaling.divisor))
     graph.add("Add", values, graph.constant(scaling.offset), name="prediction")
-    return [_value("prediction", np.float64, ["N", model.outputs])]
-
-
-def _value(name: str, dtype: Any, shape: Sequence[str | int]) -> Any:
-    from onnx import helper  # noqa: PLC0415 # an extra
-
-    return helper.make_tensor_value_info(name, _element(dtype), shape)
-
-
-def _element(dtype: Any) -> int:
-    """Return the number of ONNX's type of array elements."""
-    from onnx import TensorProto, helper  # noqa: PLC0415 # an extra
-
-    dtype = np.dtype(dtype)
-    return int(TensorProto.STRING if dtype.kind == "U" else helper.np_dtype_to_tensor_dtype(dtype))
+    return [tensor_info("prediction", np.float64, ["N", model.outputs])]
 
 
 def _check(model: TrainedModel, contents: bytes, where: str) -> None:
@@ -255,23 +222,39 @@ def _check(model: TrainedModel, contents: bytes, where: str) -> None:
     import onnxruntime  # noqa: PLC0415 # an extra
 
     inputs = _sample(model)
+    encoding = model.preprocessing.encoding
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    made = dict(zip(names, session.run(names, {"inputs": inputs}), strict=True))
+    feeds = {"inputs": inputs} if encoding is None else column_feeds(encoding, inputs)
+    made = dict(zip(names, session.run(names, feeds), strict=True))
     if (difference := _difference(model, inputs, made)) is not None:
         raise HpsearchError(
             f"{where}: onnxruntime must predict what the model predicts (got {difference}): export it as .npz"
         )
 
 
+def _check_names(model: TrainedModel, where: str) -> None:
+    """Raise HpsearchError if two inputs or outputs of the graph would have one name."""
+    if model.preprocessing.encoding is None:
+        return
+    names = Counter([*model.preprocessing.raw_features, *_OUTPUTS])
+    if shared := [name for name, count in names.items() if count > 1]:
+        raise HpsearchError(
+            f"{where}: columns of an .onnx file must have different names, other than {', '.join(_OUTPUTS)} "
+            f'(got "{shared[0]}" twice): rename the column, or export it as .npz'
+        )
+
+
 def _sample(model: TrainedModel) -> Array:
-    """Return raw inputs (N, I) around those of the training part, always the same."""
-    scaling = model.preprocessing.scaling
-    spread = np.where(np.isfinite(scaling.divisor), scaling.divisor, 1.0)
-    drawn = np.random.default_rng(0).normal(size=(CHECKED_ROWS, model.inputs))
-    rows: Array = drawn * spread + scaling.offset
+    """Return raw inputs (N, R) around those of the training part, always the same."""
+    scaling, encoding = model.preprocessing.scaling, model.preprocessing.encoding
+    divisor = np.resize(scaling.divisor, model.inputs)
+    centers, spreads = np.resize(scaling.offset, model.inputs), np.where(np.isfinite(divisor), divisor, 1.0)
+    if encoding is not None:
+        return column_sample(encoding, CHECKED_ROWS, centers, spreads)
+    rows: Array = centers + spreads * np.random.default_rng(0).normal(size=(CHECKED_ROWS, model.inputs))
     return rows
 
 

@@ -73,15 +73,19 @@ class NetworkRegressor(RegressorMixin, _TrainedNetwork):  # type: ignore[misc] #
 
 
 def pipeline_of(model: TrainedModel, *, where: str) -> Pipeline:
-    """Return a fitted pipeline from raw inputs (N, I) to predictions, which are those of the model.
+    """Return a fitted pipeline from raw inputs (N, R) to predictions, which are those of the model.
+
+    Columns that are encoded are as `Encoding.transformer` takes them.
 
     Raises HpsearchError, about `where`, for a model with a fault of data.
     """
     model.preprocessing.check_without_fault(where)
     network = replace(model, preprocessing=AS_PREPARED)
     estimator = NetworkClassifier(network) if model.classes else NetworkRegressor(network)
-    steps = [] if (scaler := _scaler(model)) is None else [("scaling", scaler)]
-    return Pipeline([*steps, ("network", estimator)])
+    encoding, scaler = model.preprocessing.encoding, _scaler(model)
+    columns = [] if encoding is None else [("columns", encoding.transformer)]
+    scaling = [] if scaler is None else [("scaling", scaler)]
+    return Pipeline([*columns, *scaling, ("network", estimator)])
 
 
 def _scaler(model: TrainedModel) -> Any:
@@ -101,8 +105,8 @@ def _scaler(model: TrainedModel) -> Any:
             scaler.data_min_, scaler.data_max_ = offset, offset + divisor
             scaler.data_range_, scaler.n_samples_seen_ = divisor, model.result.training_examples
     scaler.n_features_in_ = width
-    if features := model.preprocessing.features:
-        scaler.feature_names_in_ = np.array(features, object)
+    if model.preprocessing.features and model.preprocessing.encoding is None:
+        scaler.feature_names_in_ = np.array(model.preprocessing.features, object)
     return scaler
 
 
