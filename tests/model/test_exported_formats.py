@@ -23,7 +23,7 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.model import onnx_file
 from hpsearch.model.archive import read_model
 from hpsearch.model.fitting import fit_again
-from hpsearch.model.onnx_file import IR_VERSION, OPSET, onnx_bytes
+from hpsearch.model.onnx_file import IR_VERSION, ML_OPSET, OPSET, onnx_bytes
 from hpsearch.model.pipeline import joblib_bytes
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.nn.activations import ACTIVATIONS, GATES
@@ -105,7 +105,7 @@ def test_every_activation_has_operators(activation: Activation, flowers: Trained
 def test_the_file_states_what_it_is(flowers: TrainedModel) -> None:
     """Version of operators, types and names of inputs and outputs, and the facts of the model are in the file."""
     made = onnx.load_from_string(onnx_bytes(flowers, where="test"))
-    assert [(one.domain, one.version) for one in made.opset_import] == [("", OPSET)]
+    assert [(one.domain, one.version) for one in made.opset_import] == [("", OPSET), ("ai.onnx.ml", ML_OPSET)]
     assert (made.ir_version, made.producer_name) == (IR_VERSION, "hpsearch")
     facts = {one.key: json.loads(one.value) for one in made.metadata_props}
     assert (facts["fingerprint"], facts["classes"]) == (flowers.fingerprint, list(flowers.classes))
