@@ -10,9 +10,10 @@ from hpsearch.api.options import DataOptions
 from hpsearch.data.arrays import ArrayData, read_arrays
 from hpsearch.data.dataset import RawData
 from hpsearch.data.stored_arrays import data_folder, file_name, store_arrays
+from hpsearch.data.table import TableReading
 from hpsearch.errors import UsageError
 from hpsearch.storage.address import parse_address
-from hpsearch.study.schema import words
+from hpsearch.study.schema import SECTIONS, words
 from hpsearch.study.spec import Task
 
 Data: TypeAlias = str | os.PathLike[str] | DataOptions | ArrayData
@@ -55,7 +56,10 @@ def study_data(data: Data | None, *, target: str | None, storage: str | None) ->
         return StudyData(table=table if source is None else {**table, "source": os.fspath(source)})
     task = table.get("task") if table.get("task") in _TASKS else "auto"
     arrays = read_arrays(
-        cast("ArrayData", source), target=_text(table.get("target")), task=cast("Task", task)
+        cast("ArrayData", source),
+        target=_text(table.get("target")),
+        task=cast("Task", task),
+        reading=_reading(table),
     )
     return array_data(arrays, table, storage=storage)
 
@@ -67,9 +71,20 @@ def array_data(arrays: RawData, table: Mapping[str, Any], *, storage: str | None
     """
     folder = None if storage is None else data_folder(parse_address(storage).path, os.environ)
     name = file_name(arrays)
-    # The target is a column of the data frame, and so of no file.
-    source = {"source": name if folder is None else str(folder / name), "target": None}
+    # The target is a column of the data frame, and so of no file; and the columns are stored as they are used.
+    source = {"source": name if folder is None else str(folder / name), "target": None, "columns": None}
     return StudyData(table={**table, **source}, arrays=arrays, folder=folder)
+
+
+def _reading(table: Mapping[str, Any]) -> TableReading:
+    """Return how the columns of a data frame are read. Raises UsageError with the problems of these keys."""
+    rules = SECTIONS["data"].rules
+    given = {key: table[key] for key in ("types", "columns") if table.get(key) is not None}
+    problems = [problem for key, raw in given.items() for problem in rules[key].problems(f"data.{key}", raw)]
+    if problems:
+        raise UsageError("; ".join(f"{problem.where}: {problem.message}" for problem in problems))
+    values = {key: rules[key].value(raw) for key, raw in given.items()}
+    return TableReading(types=values.get("types", "auto"), columns=values.get("columns") or ())
 
 
 def _text(target: object) -> str | None:

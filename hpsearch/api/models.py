@@ -12,7 +12,7 @@ from hpsearch.analysis.formats import format_metric, format_result
 from hpsearch.api.arguments import file_path
 from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath
-from hpsearch.data.arrays import ArrayValues, read_inputs
+from hpsearch.data.arrays import ArrayValues, Rows, read_inputs
 from hpsearch.model.archive import read_model
 from hpsearch.model.card import model_card
 from hpsearch.model.description import model_object
@@ -115,11 +115,12 @@ class Model:
         return self._trained.result.is_verified
 
     @public
-    def predict(self, X: ArrayValues) -> npt.NDArray[np.str_ | np.int64 | np.bool_ | np.float64]:
+    def predict(self, X: ArrayValues | Rows) -> npt.NDArray[np.str_ | np.int64 | np.bool_ | np.float64]:
         """Return a class label for each row of `X`, or a number in the unit of the targets.
 
-        `X` is an array or list of raw rows (N, inputs), or a data frame of pandas or polars. If the inputs have names,
-        a frame may have other columns too, in any order. Labels are whole numbers or flags if all classes are.
+        `X` is an array or list of raw rows (N, inputs), a data frame of pandas or polars, or a list of dictionaries. If
+        the inputs have names, a frame or dictionary may have other columns too, in any order. A category that the
+        training part does not have counts as a rare one. Labels are whole numbers or flags if all classes are.
 
         >>> X, y = sklearn.datasets.load_digits(return_X_y=True)
         >>> study.best_trial.model().predict(X[:5]).shape
@@ -130,7 +131,7 @@ class Model:
         return self._trained.predict(self._inputs(X))
 
     @public
-    def predict_proba(self, X: ArrayValues) -> npt.NDArray[np.float64]:
+    def predict_proba(self, X: ArrayValues | Rows) -> npt.NDArray[np.float64]:
         """Return the probability (N, classes) of each class for each row of `X`, in the order of `classes`.
 
         >>> X, y = sklearn.datasets.load_digits(return_X_y=True)
@@ -142,8 +143,8 @@ class Model:
         self._trained.check_probabilities("predict_proba")
         return self._trained.predict_probabilities(self._inputs(X))
 
-    def _inputs(self, x: ArrayValues) -> npt.NDArray[np.float64]:
-        return read_inputs(x, features=self.features, inputs=self._trained.inputs)
+    def _inputs(self, x: ArrayValues | Rows) -> npt.NDArray[np.float64]:
+        return read_inputs(x, preprocessing=self._trained.preprocessing, inputs=self._trained.inputs)
 
     @public
     def save(self, path: FilePath) -> None:

@@ -162,6 +162,11 @@ def predict(
         write_message(
             f"Ignored: {len(predicted.ignored)} {columns} no input of the model: {', '.join(predicted.ignored)}"
         )
+    if predicted.unknown:
+        counts = ", ".join(f"{name} ({count:,})" for name, count in predicted.unknown.items())
+        write_message(
+            f"Categories that the training part does not have were taken for rare ones, in so many rows: {counts}"
+        )
     if output is not None:
         write_line(f"{output}: {predicted.rows:,} rows with predictions")
 

@@ -5,21 +5,34 @@ of data files.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from numbers import Real
-from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, final, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.column_kinds import rules_by_place
 from hpsearch.data.dataset import Array, RawData, check_lengths, checked_inputs
+from hpsearch.data.encoding import Encoding
 from hpsearch.data.numerals import MISSING
-from hpsearch.data.table import features_of, not_a_number, target_index
+from hpsearch.data.preprocessing import Preprocessing
+from hpsearch.data.raw_cells import ColumnReader
+from hpsearch.data.table import (
+    ColumnInputs,
+    TableContents,
+    TableReading,
+    features_of,
+    not_a_number,
+    table_data,
+    target_index,
+)
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
-from hpsearch.study.spec import Task
+from hpsearch.study.spec import ColumnRule, Task
 
 _MOST_PROBLEMS: Final = 20
 """Problems that an error lists."""
@@ -57,34 +70,40 @@ class PolarsFrame(Protocol):
         """The names of the columns."""
         ...
 
-    def iter_columns(self) -> Iterable[Column]:
+    def iter_columns(self) -> Iterable[Any]:
         """Return the values of each column."""
         ...
 
 
 DataFrame: TypeAlias = PandasFrame | PolarsFrame
+Rows: TypeAlias = Sequence[Mapping[str, Any]] | Mapping[str, Any]
+"""Rows by the names of columns, or one row alone."""
+
 ArrayValues: TypeAlias = DataFrame | Column | npt.ArrayLike
 ArrayData: TypeAlias = DataFrame | tuple[ArrayValues, ArrayValues]
 """What a program may pass as data: a data frame with a target column, or the pair (X, y)."""
 
 
-def read_arrays(data: ArrayData, *, target: str | None = None, task: Task = "auto") -> RawData:
+def read_arrays(
+    data: ArrayData, *, target: str | None = None, task: Task = "auto", reading: TableReading | None = None
+) -> RawData:
     """Return `data` as the reader of a file would, checked.
 
     `data` is a data frame, whose column `target` (by default the last one) holds the targets; or a pair (X, y) of
-    inputs (N, ...) and targets (N,) or (N, O). X may be a data frame too, and then names the inputs. Bytes (uint8), or
-    more than one axis per example, mean images. Raises DataError, which lists every problem.
+    inputs (N, ...) and targets (N,) or (N, O). X may be a data frame too, and then names the inputs. Columns of data
+    frames, and of arrays of objects or text, are read as those of a table in a file, as `reading` says. Bytes (uint8),
+    or more than one axis per example, mean images. Raises DataError, which lists every problem.
 
         read_arrays((X, y))
         read_arrays(frame, target="species", task="classification")
     """
     problems: list[str] = []
     if isinstance(data, tuple) and len(data) == 2:
-        raw = _of_pair(data[0], data[1], task, problems)
+        raw = _of_pair(data[0], data[1], task, problems, reading or TableReading())
         if target is not None:
             problems.append(f'target: is for data frames (got "{target}" with X and y): leave it out')
     elif _is_frame(data):
-        raw = _of_frame(data, target, task, problems)
+        raw = _of_frame(data, target, task, reading or TableReading())
     else:
         raise DataError(
             f"data: must be a pair (X, y), or a data frame of pandas or polars (got {_kind(data)}):"
@@ -95,14 +114,19 @@ def read_arrays(data: ArrayData, *, target: str | None = None, task: Task = "aut
     return raw
 
 
-def read_inputs(x: ArrayValues, *, features: Sequence[str], inputs: int) -> Array:
-    """Return raw inputs (N, `inputs`) for a model, checked as `read_arrays` checks those of a study.
+def read_inputs(x: ArrayValues | Rows, *, preprocessing: Preprocessing, inputs: int) -> Array:
+    """Return the raw inputs (N, R) of a model with `inputs` for its `preprocessing`, checked as those of a study.
 
-    A data frame has the columns `features` among others, in any order; without names all its columns are inputs.
-    Raises DataError, which lists every problem.
+    A data frame, or rows that are dictionaries, have the columns of the study among others, in any order; without names
+    all columns are inputs. Raises DataError, which lists every problem.
     """
+    rows: Any = [x] if isinstance(x, Mapping) else x
+    if isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
+        x = _RowsFrame(rows)
+    if preprocessing.encoding is not None:
+        return _encoding_inputs(x, preprocessing.encoding)
     problems: list[str] = []
-    matrix = _frame_inputs(x, features, problems) if _is_frame(x) else None
+    matrix = _frame_inputs(x, preprocessing.features, problems) if _is_frame(x) else None
     if not _is_frame(x):
         examples = _attempt(lambda: _array(x, "X"), problems)
         matrix = None if examples is None else _numeric(examples, problems)
@@ -117,8 +141,78 @@ def read_inputs(x: ArrayValues, *, features: Sequence[str], inputs: int) -> Arra
     return flat
 
 
-def _frame_inputs(frame: DataFrame, features: Sequence[str], problems: list[str]) -> Array | None:
-    """Return the columns `features` of a frame, or all if there are no names, as numbers."""
+@final
+class _RowsFrame:
+    """Rows that are dictionaries, as a data frame. A column that a row lacks is missing there."""
+
+    def __init__(self, rows: Sequence[Mapping[str, object]]) -> None:
+        self._rows = rows
+        self.columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+
+    def iter_columns(self) -> Iterator[Array]:
+        """Yield the cells of each column."""
+        for name in self.columns:
+            yield _object_array([row.get(name) for row in self._rows])
+
+
+def _object_array(cells: Sequence[object]) -> Array:
+    column = np.empty(len(cells), object)
+    column[:] = cells
+    return column
+
+
+def _encoding_inputs(x: ArrayValues | Rows, encoding: Encoding) -> Array:
+    """Return raw inputs (N, R) with the codes of an encoding."""
+    problems: list[str] = []
+    readers = [ColumnReader(fitted=fitted) for fitted in encoding.columns]
+    if _is_frame(x):
+        features = [reader.fitted.column.name for reader in readers] if encoding.is_named else []
+        columns, shown = _frame_columns(x, features, problems)
+    else:
+        columns = _row_columns(x)
+        shown = [f"X: column {i + 1}" for i in range(len(columns))]
+    if not problems and len(columns) != len(readers):
+        problems.append(
+            f"X: must have {len(readers)} inputs per row (got {len(columns)}): pass those of the study"
+        )
+    if problems:
+        raise _error(problems, where="predict")
+    values = np.empty((len(columns[0]), len(columns)))
+    for place, (reader, column, name) in enumerate(zip(readers, columns, shown, strict=True)):
+        cells = column.astype("datetime64[s]") if column.dtype.kind == "M" else column
+        values[:, place], found = reader.read(cells.tolist())
+        by_rule = {problem.rule: problem for problem in reversed(found)}
+        problems += [
+            f'{name}, row {first.place + 1}: {rule} (got "{cells[first.place]}"; '
+            f"{sum(each.rule == rule for each in found):,} such in all): {first.remedy}"
+            for rule, first in by_rule.items()
+        ]
+    if problems:
+        raise _error(problems, where="predict")
+    return values
+
+
+def _row_columns(x: object) -> list[Array]:
+    """Return the columns of rows (N, R) that are sequences of any objects, or an array."""
+    if isinstance(x, Sequence) and x and all(isinstance(row, list | tuple) for row in x):
+        widths = {len(row) for row in x}
+        if len(widths) > 1:
+            raise DataError(
+                f"predict: X: every row must have as many cells (got {min(widths)} to {max(widths)}): correct the rows"
+            )
+        return [_object_array(cells) for cells in zip(*x, strict=True)]
+    array = _array(x, "X")
+    if array.ndim != 2 or not len(array):
+        raise DataError(
+            f"predict: X: must be rows of cells (got shape {array.shape}): pass [X] for a single row"
+        )
+    return list(array.T)
+
+
+def _frame_columns(
+    frame: DataFrame, features: Sequence[str], problems: list[str]
+) -> tuple[list[Array], list[str]]:
+    """Return the columns `features` of a frame, or all if there are no names, and their places for messages."""
     names, columns = _names(frame), _columns(frame)
     problems += [
         f'X: must have one column "{name}" (got {names.count(name)}): add or rename it'
@@ -126,42 +220,57 @@ def _frame_inputs(frame: DataFrame, features: Sequence[str], problems: list[str]
         if names.count(name) != features.count(name)
     ]
     if problems:
-        return None
+        return [], []
     # A name that several inputs share means them in the order of the study.
     found = {name: [i for i, own in enumerate(names) if own == name] for name in features}
     places = [found[name].pop(0) for name in features] or range(len(names))
-    return _matrix(
-        [columns[place] for place in places], [f'X: column "{names[place]}"' for place in places], problems
+    return [columns[place] for place in places], [f'X: column "{names[place]}"' for place in places]
+
+
+def _frame_inputs(frame: DataFrame, features: Sequence[str], problems: list[str]) -> Array | None:
+    """Return the columns `features` of a frame, or all if there are no names, as numbers."""
+    columns, shown = _frame_columns(frame, features, problems)
+    return None if problems else _matrix(columns, shown, problems)
+
+
+def _of_pair(
+    x: ArrayValues, y: ArrayValues, task: Task, problems: list[str], reading: TableReading
+) -> RawData | None:
+    named = list(_names(x)) if _is_frame(x) else None
+    examples = None if _is_frame(x) else _attempt(lambda: _array(x, "X"), problems)
+    is_table = examples is None or (
+        examples.dtype.kind not in "buif" and examples.ndim == 2 and examples.size > 0
     )
-
-
-def _of_pair(x: ArrayValues, y: ArrayValues, task: Task, problems: list[str]) -> RawData | None:
-    features = tuple(_names(x)) if _is_frame(x) else ()
-    if _is_frame(x):
-        columns = _columns(x)
-        examples: Array | None = columns[0] if columns else np.zeros(0)
-        inputs = _matrix(columns, [f'X: column "{name}"' for name in features], problems)
-    else:
-        examples = _attempt(lambda: _array(x, "X"), problems)
-        inputs = None if examples is None else _numeric(examples, problems)
+    inputs = None if examples is None or is_table else _numeric(examples, problems)
+    columns = _columns(x) if _is_frame(x) else [] if examples is None else list(examples.T)
     targets = _attempt(lambda: _targets(y), problems)
     if targets is not None and len(targets):
         _attempt(lambda: resolve_targets(targets, task=task, where="y"), problems)
-    if examples is not None and targets is not None:
-        _attempt(lambda: check_lengths(examples, targets, "X and y"), problems)
-    if inputs is None or targets is None:
+    lengths = examples if examples is not None else columns[0] if columns else np.zeros(0)
+    if targets is not None and (examples is not None or named is not None):
+        _attempt(lambda: check_lengths(lengths, targets, "X and y"), problems)
+    if named is not None and not (columns and len(columns[0])):
+        problems.append("X: there must be at least one example with one input (got none): give it data")
+    shape = examples.shape if examples is not None else (len(lengths), len(columns))
+    if problems or targets is None:
+        if is_table and columns and len(columns[0]):
+            _attempt(lambda: _table(columns, named, np.zeros(0), task, reading, where="X"), problems)
+        return None
+    origin = f"arrays X {shape} and y {targets.shape}"
+    if is_table:
+        return _with_origin(_table(columns, named, targets, task, reading, where="X"), origin)
+    if inputs is None:
         return None
     return RawData(
         inputs=inputs,
         targets=targets,
         where="data",
-        origin=f"arrays X {inputs.shape} and y {targets.shape}",
-        features=features,
+        origin=origin,
         is_image=inputs.dtype == np.uint8 or inputs.ndim > 2,
     )
 
 
-def _of_frame(frame: DataFrame, target: str | None, task: Task, problems: list[str]) -> RawData | None:
+def _of_frame(frame: DataFrame, target: str | None, task: Task, reading: TableReading) -> RawData:
     names, columns = _names(frame), _columns(frame)
     if len(names) < 2 or not len(columns[0]):
         raise DataError(
@@ -169,21 +278,69 @@ def _of_frame(frame: DataFrame, target: str | None, task: Task, problems: list[s
             f" (got {len(columns[0]) if columns else 0} rows and {len(names)} columns): pass all the data"
         )
     place = target_index(names, target, where="data")
-    features, where = features_of(names, place), f'column "{names[place]}"'
-    inputs = columns[:place] + columns[place + 1 :]
-    matrix = _matrix(inputs, [f'column "{name}"' for name in features], problems)
+    where, problems = f'column "{names[place]}"', list[str]()
     targets = _attempt(lambda: _one_target(columns[place], where), problems)
     if targets is not None:
         _attempt(lambda: resolve_targets(targets, task=task, where=where), problems)
-    if matrix is None or targets is None:
-        return None
-    return RawData(
-        inputs=matrix,
-        targets=targets,
+    raw = _table(
+        columns[:place] + columns[place + 1 :],
+        list(features_of(names, place)),
+        np.zeros(0) if targets is None else targets,
+        task,
+        reading,
         where="data",
-        origin=f'a data frame of {len(matrix):,} rows, target "{names[place]}"',
-        features=features,
+        target_problem=problems[0] if problems else None,
     )
+    return _with_origin(raw, f'a data frame of {len(columns[0]):,} rows, target "{names[place]}"')
+
+
+def _with_origin(raw: RawData, origin: str) -> RawData:
+    return replace(raw, where="data", origin=origin)
+
+
+def _table(  # noqa: PLR0913 - as a reader of files passes them on
+    columns: Sequence[Array],
+    names: Sequence[str] | None,
+    targets: Array,
+    task: Task,
+    reading: TableReading,
+    *,
+    where: str,
+    target_problem: str | None = None,
+) -> RawData:
+    """Return the table of columns (N,), which have numbers without `names`. Raises DataError with every problem."""
+    shown = list(names) if names is not None else [str(i + 1) for i in range(len(columns))]
+    rules = rules_by_place(reading.columns, shown)
+    inputs = ColumnInputs(rows=len(columns[0]), width=len(columns), reading=reading, unit="row")
+    for place, column in enumerate(columns):
+        _add_column(inputs, place, column, rules.get(place))
+    contents = TableContents(
+        where=where,
+        features=tuple(shown),
+        target="y",
+        is_named=names is not None,
+        inputs=inputs.values,
+        targets=targets,
+        problems=inputs.problems,
+        target_problem=target_problem,
+        texts=inputs.texts,
+        dates=frozenset(inputs.dates),
+        unit="row",
+    )
+    # The program chose the columns, so none is left out because it has no name.
+    return table_data(contents, task=task, reading=replace(reading, drop=()))
+
+
+def _add_column(inputs: ColumnInputs, place: int, column: Array, rule: ColumnRule | None) -> None:
+    """Add a column (N,) to `inputs`, in place."""
+    if column.dtype.kind in "buif" and (rule is None or rule.kind != "category"):
+        inputs.add_numbers(place, column.astype(np.float64))
+    elif column.dtype.kind == "M" and (rule is None or rule.kind != "category"):
+        inputs.add_dates(place, column)
+    else:
+        moments = column.dtype.kind == "M"
+        cells = column.astype("datetime64[s]") if moments else column
+        inputs.add_objects(place, cells.tolist(), rule)
 
 
 def _is_frame(value: object) -> TypeGuard[DataFrame]:
@@ -206,7 +363,9 @@ def _names(frame: DataFrame) -> list[str]:
 def _columns(frame: DataFrame) -> list[Array]:
     if isinstance(frame, PandasFrame):
         return [column.to_numpy() for _, column in frame.items()]
-    return [column.to_numpy() for column in frame.iter_columns()]
+    return [
+        column if isinstance(column, np.ndarray) else column.to_numpy() for column in frame.iter_columns()
+    ]
 
 
 def _array(values: object, where: str) -> Array:

@@ -6,16 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, final
 
+from hpsearch.data.column_kinds import ColumnKind
 from hpsearch.data.csv_table import open_table
 from hpsearch.data.numerals import decimal_comma_number, is_local_number, is_missing, is_number
 from hpsearch.data.parquet_table import read_parquet_cells
 from hpsearch.data.table import TableLayout, TableReading, is_unnamed
-
-ColumnKind: TypeAlias = Literal[
-    "empty", "constant", "yes/no", "whole number", "number", "other notation", "date", "category", "text"
-]
 
 MOST_ROWS: Final = 200_000
 """Rows of a table that are counted, in about 10 seconds if there are 50 columns."""

@@ -8,13 +8,14 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, TextIO, TypeAlias, final
 
 import numpy as np
 
+from hpsearch.data.column_kinds import RARE_CELLS, Texts, is_empty_cell, rules_by_place
 from hpsearch.data.dataset import Array, RawData
 from hpsearch.data.dialect import SAMPLE_CHARACTERS, SAMPLE_LINES, Dialect, find_dialect
 from hpsearch.data.memory import check_size
@@ -43,7 +44,11 @@ from hpsearch.study.spec import HeaderUse, Task
 _LONGEST_LINE = 2**24
 """Characters of a line. A longer one is no row of a table, and may be a small file that unpacks to a huge one."""
 
-_ROWS_BETWEEN_CHECKS = 10_000
+_ROWS_AT_ONCE = 2000
+"""Rows that are read together: a chunk of cells that the processor's cache holds."""
+
+_EMPTY: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?"})
+"""The most frequent marks of a missing value, which need no closer look."""
 
 _SUSPICIOUS: Final = re.compile("[_nN]")
 """Characters of cells that Python reads as numbers, and that are none here: 1_000, nan, inf."""
@@ -55,7 +60,8 @@ class _Found:
     """What a pass over the rows has found so far."""
 
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
-    texts: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    texts: dict[int, Texts] = field(default_factory=dict)
     problems: dict[int, ColumnProblems] = field(default_factory=dict)
     ragged: Cells | None = None
     missing_target: Cells | None = None
@@ -80,16 +86,22 @@ def read_csv(
         notation: _Notation = "comma" if dialect.has_decimal_comma else "unknown"
         if dialect.delimiter == ",":
             notation = "point"
-        try:
-            found = _read(table.rows(), layout, path, notation)
-        except _DecimalCommaFound:
-            notation = "comma"
-            found = _read(table.rows(), layout, path, notation)
+        columns = _Columns.of(layout, dialect, reading, notation)
+        found = None
+        while found is None:
+            try:
+                found = _read(table.rows(), layout, path, columns)
+            except _DecimalCommaFound:
+                columns = _Columns.of(layout, dialect, reading, "comma")
+                continue
+            if more := columns.more_texts(found):
+                columns, found = replace(columns, texts=columns.texts | more), None
     # If the delimiter leaves both marks, a target with a decimal comma is a number if the study wants numbers.
+    notation = columns.notation
     is_wanted = notation == "unknown" and task == "regression"
-    is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.texts)))
-    targets = targets_of(found.texts, has_decimal_comma=is_comma)
-    return table_data(_contents(found, layout, dialect, targets, str(path)), task=task, drop=reading.drop)
+    is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.targets)))
+    targets = targets_of(found.targets, has_decimal_comma=is_comma)
+    return table_data(_contents(found, layout, dialect, targets, str(path)), task=task, reading=reading)
 
 
 @final
@@ -251,6 +263,7 @@ def _layout(dialect: Dialect, target: str | None, reading: TableReading, *, wher
         for key, value, remedy in (
             ("target", target, "put the target last and leave data.target out"),
             ("drop", (reading.drop or (None,))[0], "leave data.drop out"),
+            ("columns", next((rule.name for rule in reading.columns), None), "leave data.columns out"),
         ):
             if value is not None:
                 raise DataError(
@@ -281,11 +294,74 @@ def _is_empty(column: int, dialect: Dialect) -> bool:
     return not any(row[column].strip() for row in dialect.sample)
 
 
+_Notation: TypeAlias = Literal["point", "comma", "unknown"]
+"""The decimal mark of a table; unknown if the delimiter leaves both, and no comma was found yet."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Columns:
+    """How the cells of each column are read: those of `texts` as text, the others as numbers.
+
+    `fixed` are the columns that the study decides about. Without `may_miss` a number must be in every cell.
+    """
+
+    notation: _Notation
+    texts: frozenset[int]
+    fixed: frozenset[int]
+    needed: frozenset[int]
+    may_miss: bool
+
+    @classmethod
+    def of(
+        cls, layout: TableLayout, dialect: Dialect, reading: TableReading, notation: _Notation
+    ) -> "_Columns":
+        """Return the reading of the columns that the first rows suggest, and the study says."""
+        rules = rules_by_place(reading.columns, layout.names)
+        needed = frozenset(i for i, rule in rules.items() if rule.kind in ("category", "date"))
+        is_auto = reading.types == "auto"
+        texts = {
+            i
+            for i in layout.inputs
+            if is_auto and i not in rules and _is_text([row[i] for row in dialect.sample], notation)
+        }
+        return cls(
+            notation=notation,
+            texts=frozenset(texts) | (needed if is_auto else frozenset()),
+            fixed=frozenset(rules) if is_auto else frozenset(layout.inputs),
+            needed=needed,
+            may_miss=is_auto,
+        )
+
+    def more_texts(self, found: _Found) -> frozenset[int]:
+        """Return the columns that were read as numbers, and have more texts than mistakes."""
+        most = len(found.targets) * RARE_CELLS
+        return frozenset(
+            i
+            for i, problem in found.problems.items()
+            if i not in self.fixed and problem.text is not None and problem.text.count > most
+        )
+
+
+def _is_text(cells: Sequence[str], notation: _Notation) -> bool:
+    """Return True if more cells than mistakes are no numbers."""
+    filled = [cell for cell in cells if not is_empty_cell(cell.strip())]
+    others = [
+        cell
+        for cell in filled
+        if math.isnan(_value(cell, notation)) and not (notation == "unknown" and has_decimal_comma(cell))
+    ]
+    return len(others) > len(filled) * RARE_CELLS
+
+
 def _read(
-    rows: Iterable[tuple[int, list[str]]], layout: TableLayout, path: Path, notation: "_Notation"
+    rows: Iterable[tuple[int, list[str]]], layout: TableLayout, path: Path, columns: _Columns
 ) -> _Found:
     found, width = _Found(), len(layout.names)
+    found.texts = {i: Texts(is_needed=i in columns.needed) for i in layout.inputs if i in columns.texts}
     removed = sorted({layout.target, *layout.dropped}, reverse=True)
+    chunk: list[list[str]] = []
+    lines: list[int] = []
     for line, cells in rows:
         if len(cells) == width + 1 and not cells[-1].strip():
             cells.pop()
@@ -302,33 +378,55 @@ def _read(
             place_of_it = f"line {line}, {layout.shown(layout.target)}"
             found.missing_target = found.missing_target or Cells(place=place_of_it, text=target)
             found.missing_target.add(target)
-        found.texts.append(target)
-        found.numbers.extend(_numbers(cells, notation) or _examined(found, cells, line, layout, notation))
-        if len(found.texts) % _ROWS_BETWEEN_CHECKS == 0:
+        found.targets.append(target)
+        chunk.append(cells)
+        lines.append(line)
+        if len(chunk) == _ROWS_AT_ONCE:
+            _add(found, chunk, lines, layout, columns)
             check_size(found.numbers.itemsize * len(found.numbers), str(path))
+            chunk, lines = [], []
+    if chunk:
+        _add(found, chunk, lines, layout, columns)
     return found
 
 
-_Notation: TypeAlias = Literal["point", "comma", "unknown"]
-"""The decimal mark of a table; unknown if the delimiter leaves both, and no comma was found yet."""
+def _add(
+    found: _Found, chunk: Sequence[list[str]], lines: Sequence[int], layout: TableLayout, columns: _Columns
+) -> None:
+    """Add the cells of some rows to `found`, in place: column by column, because cells of a column are alike."""
+    block = np.empty((len(chunk), len(layout.inputs)))
+    for i, (place, cells) in enumerate(zip(layout.inputs, zip(*chunk, strict=True), strict=True)):
+        if place in columns.texts:
+            block[:, i] = found.texts[place].coded(cells, lines)
+            continue
+        numbers = _numbers(cells, columns)
+        block[:, i] = (
+            numbers if numbers is not None else _examined(found, cells, lines, place, columns.notation)
+        )
+    found.numbers.frombytes(block.tobytes())
 
 
-def _numbers(cells: Sequence[str], notation: _Notation) -> list[float]:
-    """Return the numbers of a row, or none if a cell has to be examined."""
-    if notation == "comma" or _SUSPICIOUS.search("".join(cells)):
-        return []
+def _numbers(cells: Sequence[str], columns: _Columns) -> list[float] | None:
+    """Return the numbers of a column's cells, or None if they have to be examined one by one."""
+    if columns.notation == "comma":
+        return None
+    filled = [cell for cell in cells if cell not in _EMPTY] if columns.may_miss else cells
+    if _SUSPICIOUS.search("".join(filled)):
+        return None
     try:
-        return list(map(float, cells))
+        if len(filled) == len(cells):
+            return list(map(float, cells))
+        return [math.nan if cell in _EMPTY else float(cell) for cell in cells]
     except ValueError:
-        return []
+        return None
 
 
 def _examined(
-    found: _Found, cells: Sequence[str], line: int, layout: TableLayout, notation: _Notation
+    found: _Found, cells: Sequence[str], lines: Sequence[int], column: int, notation: _Notation
 ) -> list[float]:
-    """Return the numbers of a row, NaN for a cell without one, whose problem is recorded in `found` in place."""
+    """Return the numbers of a column's cells, NaN for one without, whose problem is recorded in `found` in place."""
     values = []
-    for column, cell in zip(layout.inputs, cells, strict=True):
+    for line, cell in zip(lines, cells, strict=True):
         if notation == "unknown" and has_decimal_comma(cell):
             raise _DecimalCommaFound
         value = _value(cell, notation)
@@ -359,7 +457,7 @@ def _value(cell: str, notation: _Notation) -> float:
 def _contents(
     found: _Found, layout: TableLayout, dialect: Dialect, targets: Array, where: str
 ) -> TableContents:
-    rows, unread = len(found.texts), []
+    rows, unread = len(found.targets), []
     if found.ragged is not None:
         unread.append(
             f"{found.ragged.place}: every row must have {len(layout.names)} cells, as the first has"
@@ -382,6 +480,7 @@ def _contents(
         if missing is None
         else f"{missing.place}: a target is missing ({missing.got}): fill it, or drop the row",
         notes=dialect.notes,
+        texts={layout.inputs.index(column): texts for column, texts in found.texts.items()},
         useless=tuple(layout.names[i] for i in sorted(layout.useless) if not _is_empty(i, dialect)),
     )
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.column_kinds import ColumnUse
 from hpsearch.data.encoding import InputColumn
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
@@ -32,7 +33,7 @@ class RawData:
     in messages. `labels` are the names of the classes 0, 1, ... if the source has names. `task` is the source's own.
     `sealed` is a test part that the source keeps apart. `notes` are sentences about decisions that a user should check.
     `columns` describe inputs (N, R) that must be encoded, in which NaN is a missing cell; they are empty for those that
-    are complete numbers.
+    are complete numbers. `uses` are the columns of a table, with those that are no inputs.
     """
 
     inputs: Array
@@ -46,6 +47,7 @@ class RawData:
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
     columns: tuple[InputColumn, ...] = ()
+    uses: tuple[ColumnUse, ...] = ()
 
 
 @final
@@ -57,7 +59,8 @@ class Dataset:
     (N, O) float64 numbers. `classes` are sorted and empty in regression; `features` are the names of the inputs, or
     empty. Features of an image share one scale. `origin` describes the data's source. `sealed` is the test part that
     the source itself keeps apart, or None. `notes` are sentences about decisions that a user should check. `columns`
-    describe inputs that are not finite numbers yet and must be encoded; NaN is then a missing cell.
+    describe inputs that are not finite numbers yet and must be encoded; NaN is then a missing cell. `uses` are the
+    columns of a table, with those that are no inputs.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Dataset:
     sealed: SourceExamples | None = None
     notes: tuple[str, ...] = ()
     columns: tuple[InputColumn, ...] = ()
+    uses: tuple[ColumnUse, ...] = ()
 
 
 def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
@@ -99,6 +103,7 @@ def dataset_from(raw: RawData, *, name: str, task: Task) -> Dataset:
         else SourceExamples(inputs=sealed_inputs, targets=targets.values[count:]),
         notes=(*raw.notes, *targets.notes),
         columns=raw.columns,
+        uses=raw.uses,
     )
 
 

@@ -25,7 +25,7 @@ InputKind: TypeAlias = Literal["number", "category", "date"]
 _BLOCK_NUMBERS: Final = 1 << 22
 """Numbers of inputs that are encoded at one time."""
 
-_UNKNOWN: Final = -1.0
+UNKNOWN: Final = -1.0
 """The code of a category that the training part does not have."""
 
 _FOLDS: Final = 5
@@ -38,13 +38,15 @@ class InputColumn:
     """One column of raw inputs, as the table has it: float64, NaN if a cell is empty.
 
     A category is a code, the place of its text in `categories`, which are sorted. A date is in seconds since the start
-    of 1970, and `has_times` if one is not at midnight. The other fields are those of `ColumnRule`.
+    of 1970, `has_times` if one is not at midnight, and `day_first` if its texts begin with the day. The other fields
+    are those of `ColumnRule`.
     """
 
     name: str
     kind: InputKind = "number"
     categories: tuple[str, ...] = ()
     has_times: bool = False
+    day_first: bool = False
     transform: NumberTransform = "none"
     encoding: CategoryEncoding = "one_hot"
     min_frequency: float = RARE_SHARE
@@ -101,9 +103,13 @@ class FittedColumn:
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoding:
-    """The fitted columns of a study, in the order of its raw inputs (N, R)."""
+    """The fitted columns of a study, in the order of its raw inputs (N, R).
+
+    Those of a table without header have no names of their own (`is_named` is False).
+    """
 
     columns: tuple[FittedColumn, ...]
+    is_named: bool = True
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -140,14 +146,14 @@ class Encoding:
         for place, (own, other) in enumerate(zip(self.columns, columns, strict=True)):
             if own.column.kind == "category":
                 known = {text: code for code, text in enumerate(own.column.categories)}
-                codes = np.array([*(known.get(text, _UNKNOWN) for text in other.categories), np.nan])
+                codes = np.array([*(known.get(text, UNKNOWN) for text in other.categories), np.nan])
                 missing = np.isnan(inputs[:, place])
                 recoded[:, place] = codes[np.where(missing, len(codes) - 1, inputs[:, place]).astype(np.intp)]
         return recoded
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return the columns as JSON objects, of which `encoding_from_json` makes an equal encoding."""
-        return [asdict(column) for column in self.columns]
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object, of which `encoding_from_json` makes an equal encoding."""
+        return asdict(self)
 
     def description(self) -> str:
         """Return a text that is equal for equal encodings, with 10 digits of every fitted number."""
@@ -168,7 +174,23 @@ def _rounded(value: Any) -> Any:
 
 def encoding_from_json(raw: Any) -> Encoding:
     """Return the encoding of `Encoding.to_json`. Raises ValueError, TypeError or KeyError for anything else."""
-    return Encoding(columns=tuple(_column_from_json(item) for item in raw))
+    return Encoding(
+        columns=tuple(_column_from_json(item) for item in raw["columns"]), is_named=raw["is_named"] is True
+    )
+
+
+def input_column_from_json(raw: Mapping[str, Any]) -> InputColumn:
+    """Return the column of its JSON object. Raises ValueError, TypeError or KeyError for anything else."""
+    given = {**raw, "name": _text(raw["name"]), "categories": tuple(map(_text, raw["categories"]))}
+    column = InputColumn(**given)
+    for word, kind in (
+        (column.kind, InputKind),
+        (column.encoding, CategoryEncoding),
+        (column.transform, NumberTransform),
+    ):
+        if word not in words(kind):
+            raise ValueError(f"column {column.name:.40} has the unknown word {word!r:.40}")
+    return column
 
 
 def _column_from_json(raw: Mapping[str, Any]) -> FittedColumn:
@@ -204,13 +226,6 @@ def _numbers(values: Any) -> tuple[float, ...]:
 def _check(fitted: FittedColumn) -> None:
     """Raise ValueError if the parts of a fitted column do not fit together."""
     column = fitted.column
-    for word, kind in (
-        (column.kind, InputKind),
-        (column.encoding, CategoryEncoding),
-        (column.transform, NumberTransform),
-    ):
-        if word not in words(kind):
-            raise ValueError(f"column {column.name:.40} has the unknown word {word!r:.40}")
     fills = {"number": 1, "category": 0, "date": len(column.parts)}[column.kind]
     is_target = column.kind == "category" and column.encoding == "target"
     widths = {len(row) for row in fitted.values}

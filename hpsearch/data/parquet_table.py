@@ -1,45 +1,52 @@
 """Parquet tables, which need the extra `parquet`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from hpsearch.data.column_kinds import rules_by_place
 from hpsearch.data.dataset import Array, RawData
 from hpsearch.data.memory import check_size
 from hpsearch.data.table import (
-    ColumnProblems,
+    ColumnInputs,
     TableContents,
     TableLayout,
+    TableReading,
     TableRow,
     TableRows,
+    cell_text,
     layout_of,
     named_columns,
     table_data,
 )
 from hpsearch.errors import DataError
 from hpsearch.installation import install_command
-from hpsearch.study.spec import Task
+from hpsearch.study.spec import ColumnRule, Task
 
 _ROWS_AT_ONCE: Final = 1000
 """Rows that are in memory as objects of Python at one time."""
 
 
 def read_parquet(
-    path: Path, *, target: str | None, task: Task = "auto", drop: tuple[str, ...] | None = None
+    path: Path, *, target: str | None, task: Task = "auto", reading: TableReading | None = None
 ) -> RawData:
-    """Return the table in `path` without the columns `drop`; the target is the column of that name, or the last one.
+    """Return the table in `path`, as `reading` says; the target is the column of that name, or the last one.
 
-    Raises DataError if pyarrow is missing, or, with every problem, if the file is no table of numbers.
+    Raises DataError if pyarrow is missing, or, with every problem, if the table cannot be used.
     """
+    reading = reading or TableReading()
     table = _read_table(path)
-    layout = _layout(table, path, target=target, drop=drop)
+    layout = _layout(table, path, target=target, drop=reading.drop)
     if table.num_rows == 0:
         raise DataError(f"{path}: a table must hold at least one row (got none): give it data")
-    problems: dict[int, ColumnProblems] = {}
-    inputs = _inputs([table.column(i) for i in layout.inputs], problems)
+    columns = [table.column(i) for i in layout.inputs]
+    rules = rules_by_place(reading.columns, [layout.names[i] for i in layout.inputs])
+    inputs = ColumnInputs(rows=table.num_rows, width=len(columns), reading=reading, unit="row")
+    for place, column in enumerate(columns):
+        _add_column(inputs, place, column, rules.get(place))
     targets = table.column(layout.target)
     missing = _missing_target(targets, layout.names[layout.target])
     named = [i for i in sorted(layout.useless) if table.column(i).null_count < table.num_rows]
@@ -49,14 +56,17 @@ def read_parquet(
             features=tuple(layout.names[i] for i in layout.inputs),
             target=layout.shown(layout.target),
             is_named=True,
-            inputs=inputs,
+            inputs=inputs.values,
             targets=np.zeros(0) if missing else _targets(targets),
-            problems=problems,
+            problems=inputs.problems,
             target_problem=missing,
             useless=tuple(layout.names[i] for i in named),
+            texts=inputs.texts,
+            dates=frozenset(inputs.dates),
+            unit="row",
         ),
         task=task,
-        drop=drop,
+        reading=reading,
     )
 
 
@@ -89,8 +99,10 @@ def _names_rows(column: Any) -> bool:
 
 
 @contextmanager
-def open_parquet_rows(path: Path) -> Iterator[TableRows]:
+def open_parquet_rows(path: Path, *, flags_are_numbers: bool = True) -> Iterator[TableRows]:
     """Yield the rows of the table in `path` as they are read; missing values are empty cells.
+
+    Flags are `0` and `1` if `flags_are_numbers`, else `False` and `True`.
 
     Raises DataError if pyarrow is missing, or if the file is no table.
     """
@@ -98,23 +110,28 @@ def open_parquet_rows(path: Path) -> Iterator[TableRows]:
     try:
         with parquet.ParquetFile(path) as file:
             names = tuple(named_columns([str(name) for name in file.schema_arrow.names]))
-            yield TableRows(names=names, rows=_rows_of(file), unit="row", number=float)
+            yield TableRows(
+                names=names,
+                rows=_rows_of(file, _number_cell if flags_are_numbers else cell_text),
+                unit="row",
+                number=float,
+            )
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the file itself cannot be read
         raise DataError(f'{path}: must be a Parquet file (got "{error}"): write it again') from error
 
 
-def _rows_of(file: Any) -> Iterator[TableRow]:
+def _rows_of(file: Any, cell: Callable[[object], str]) -> Iterator[TableRow]:
     first = 1
     for batch in file.iter_batches(_ROWS_AT_ONCE):
-        columns = [list(map(_cell, column.to_pylist())) for column in batch.columns]
+        columns = [list(map(cell, column.to_pylist())) for column in batch.columns]
         for number, cells in enumerate(zip(*columns, strict=True), start=first):
             yield number, list(cells)
         first += batch.num_rows
 
 
-def _cell(value: object) -> str:
+def _number_cell(value: object) -> str:
     """Return a value as text; flags as 0 and 1, which they are as inputs."""
     if value is None:
         return ""
@@ -145,23 +162,17 @@ def _libraries(path: Path) -> tuple[Any, Any]:
     return pa, parquet
 
 
-def _inputs(columns: Sequence[Any], problems: dict[int, ColumnProblems]) -> Array:
-    """Return the columns as (N, I) float64, with NaN for a value without number; add their problems in place."""
-    inputs = np.empty((len(columns[0]), len(columns)))
-    for i, column in enumerate(columns):
-        if not _is_numeric(column.type):
-            inputs[:, i] = np.nan
-            problems[i] = ColumnProblems()
-            for row, value in enumerate(column.to_pylist(), start=1):
-                problems[i].add("" if value is None else str(value), f"row {row}")
-            continue
-        inputs[:, i] = _numbers(column)
-        for row in np.flatnonzero(~np.isfinite(inputs[:, i])).tolist():
-            value = column[row].as_py()
-            problems.setdefault(i, ColumnProblems()).add(
-                "null" if value is None else str(value), f"row {row + 1}"
-            )
-    return inputs
+def _add_column(inputs: ColumnInputs, place: int, column: Any, rule: ColumnRule | None) -> None:
+    """Add a column to `inputs`, in place: numbers and dates by their type, anything else as text."""
+    from pyarrow import types  # noqa: PLC0415 - an extra that not everyone has
+
+    is_category = rule is not None and rule.kind == "category"
+    if _is_numeric(column.type) and not is_category:
+        inputs.add_numbers(place, _numbers(column), null="null")
+    elif (types.is_timestamp(column.type) or types.is_date(column.type)) and not is_category:
+        inputs.add_dates(place, np.asarray(column.to_numpy()))
+    else:
+        inputs.add_objects(place, column.to_pylist(), rule)
 
 
 def _numbers(column: Any) -> Array:

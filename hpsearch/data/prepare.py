@@ -130,6 +130,7 @@ def _encoded(source: Dataset, parts: Split, *, seed: int) -> tuple[Dataset, Enco
         return source, None, None
     _check_target_encoding(source)
     fitted = fit_encoding(columns, source.inputs, parts.training, targets=source.targets, task=source.task)
+    fitted = replace(fitted, is_named=bool(source.features))
     codes = fitted.recoded(source.inputs, columns)
     inputs = fitted.apply(codes)
     for place, column in enumerate(columns):

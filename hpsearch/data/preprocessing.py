@@ -33,7 +33,7 @@ class Preprocessing:
         """The names of the raw inputs, or empty."""
         if self.encoding is None:
             return self.features
-        return tuple(fitted.column.name for fitted in self.encoding.columns)
+        return tuple(fitted.column.name for fitted in self.encoding.columns if self.encoding.is_named)
 
     def check_without_fault(self, where: str) -> None:
         """Raise HpsearchError, about `where`, for a deliberate fault of inputs, which only our own format has."""

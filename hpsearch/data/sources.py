@@ -12,7 +12,7 @@ from hpsearch.data.idx import read_folder
 from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
-from hpsearch.data.stored_arrays import find_stored, is_stored
+from hpsearch.data.stored_arrays import find_stored, is_stored, read_stored
 from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
@@ -142,7 +142,8 @@ def _read(
 ) -> RawData:
     path = Path(source)
     if not source.lower().endswith(_TABLES):
-        for key, name in (("target", target), ("drop", (reading.drop or (None,))[0])):
+        column = next((rule.name for rule in reading.columns), None)
+        for key, name in (("target", target), ("drop", (reading.drop or (None,))[0]), ("columns", column)):
             if name is not None:
                 raise DataError(
                     f'data.{key}: only columns of tables have names (got "{name}" for {source}): leave it out'
@@ -174,9 +175,9 @@ def _read_path(path: Path, target: str | None, task: Task, reading: TableReading
     if path.stat().st_size == 0:
         raise DataError(f"{path}: a data file must hold something (got 0 bytes): give it data")
     if name.endswith(".npz"):
-        return read_npz(path)
+        return read_stored(path) if is_stored(str(path)) else read_npz(path)
     if name.endswith(".parquet"):
-        return read_parquet(path, target=target, task=task, drop=reading.drop)
+        return read_parquet(path, target=target, task=task, reading=reading)
     return read_csv(path, target=target, task=task, reading=reading)
 
 

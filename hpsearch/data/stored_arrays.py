@@ -6,19 +6,23 @@ several studies, also in other databases, may read one.
 """
 
 import hashlib
+import json
 import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from hpsearch.data.column_kinds import ColumnUse
 from hpsearch.data.dataset import Array, RawData
-from hpsearch.data.npz import read_npz
+from hpsearch.data.encoding import InputColumn, input_column_from_json
+from hpsearch.data.npz import ARCHIVE_ERRORS, read_npz
 from hpsearch.errors import DataError
 
 FOLDER_VARIABLE: Final = "HPSEARCH_DATA"
@@ -94,11 +98,45 @@ def find_stored(source: str, environment: Mapping[str, str]) -> str:
     )
 
 
+def read_stored(path: Path) -> RawData:
+    """Return the arrays that `store_arrays` wrote. Raises DataError if the file is damaged."""
+    raw = read_npz(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "columns" not in archive.files:
+                return raw
+            described = json.loads(archive["columns"].tobytes())
+        columns = tuple(map(input_column_from_json, described["columns"]))
+        uses = tuple(ColumnUse(**use) for use in described["uses"])
+        _check_codes(raw.inputs, columns)
+    except (*ARCHIVE_ERRORS, TypeError) as error:
+        raise DataError(f'{path}: must be whole (got "{error}"): copy the file again') from error
+    return replace(raw, columns=columns, uses=uses)
+
+
+def _check_codes(inputs: Array, columns: Sequence[InputColumn]) -> None:
+    """Raise ValueError unless inputs (N, R) are numbers, and codes of the columns' categories."""
+    if (
+        inputs.dtype != np.float64
+        or inputs.ndim != 2
+        or inputs.shape[1] != len(columns)
+        or np.isinf(inputs).any()
+    ):
+        raise ValueError(f"inputs of {inputs.dtype} {inputs.shape} do not fit {len(columns)} columns")
+    for values, column in zip(inputs.T, columns, strict=True):
+        known = values[~np.isnan(values)]
+        if column.kind == "category" and not np.isin(known, np.arange(len(column.categories))).all():
+            raise ValueError(f"column {column.name:.40} has codes without a category")
+
+
 def _contents(raw: RawData) -> dict[str, Array]:
     """Return the arrays of the file, C-contiguous."""
     contents = {"x": np.ascontiguousarray(raw.inputs), "y": np.ascontiguousarray(raw.targets)}
     if raw.features:
         contents["features"] = np.array(raw.features, dtype=np.str_)
+    if raw.columns:
+        text = json.dumps({"columns": list(map(asdict, raw.columns)), "uses": list(map(asdict, raw.uses))})
+        contents["columns"] = np.frombuffer(text.encode(), np.uint8)
     return contents
 
 
@@ -107,7 +145,7 @@ def _is_intact(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        return file_name(read_npz(path)) == path.name
+        return file_name(read_stored(path)) == path.name
     except DataError:
         return False
 

@@ -1,15 +1,35 @@
 """The common part of CSV and Parquet: named columns, one of which is the target."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, final
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from numbers import Real
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 
+from hpsearch.data.column_kinds import (
+    FLAGS,
+    RARE_CELLS,
+    ColumnPlace,
+    ColumnUse,
+    Decision,
+    Texts,
+    decide_date,
+    decide_number,
+    decide_texts,
+    is_empty_cell,
+    is_identifier_name,
+    rule_problems,
+    rules_by_place,
+)
 from hpsearch.data.dataset import Array, RawData
+from hpsearch.data.encoding import InputColumn
 from hpsearch.data.numerals import MISSING as MISSING  # noqa: PLC0414 - part of this module too
-from hpsearch.data.numerals import decimal_comma_number, is_local_number, is_missing, is_number, plain
+from hpsearch.data.numerals import decimal_comma_number, is_local_number, is_number, plain
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for, toml_excerpt
@@ -20,18 +40,11 @@ MOST_PROBLEMS: Final = 30
 
 _SHOWN_NAMES: Final = 5
 
-_RARE_SHARE: Final = 0.05
-"""Share of texts in a column up to which the other cells are what the column is."""
-
 _FEWEST_IDENTIFIERS: Final = 20
 """Rows of a table in which different whole numbers are evidence of an identifier."""
 
 _UNNAMED: Final = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to a column without one, in CSV and in Parquet."""
-
-_IDENTIFIER: Final = re.compile(
-    r"(?:.*[\W_])?(?:id|ids|uid|uuid|guid|idx|index|row|nr|no|key|serial)|.*[a-z](?:Id|ID)", re.IGNORECASE
-)
 
 
 @final
@@ -207,7 +220,7 @@ class ColumnProblems:
     def add(self, cell: str, place: str) -> None:
         """Record a cell that is no number, in place."""
         text = cell.strip()
-        if is_missing(text) or text.lower() == "none":
+        if is_empty_cell(text):
             self.missing = self.missing or Cells(place=place, text=text)
             self.missing.add(text)
         else:
@@ -225,7 +238,7 @@ class ColumnProblems:
         if self.text is not None:
             holes = f", and {self.missing.count:,} missing" if self.missing is not None else ""
             rule = "must be numbers in digits" if is_local_number(self.text.text) else "must be numbers"
-            is_rare = self.text.count <= rows * _RARE_SHARE
+            is_rare = self.text.count <= rows * RARE_CELLS
             remedy = _remedy(self.text, is_rare=is_rare)
             remedy += ", or drop the row" if is_rare else f", or {leave}"
             yield f"{self.text.place}, {shown}: inputs {rule} ({self.text.got}{holes}): {remedy}"
@@ -236,9 +249,6 @@ class ColumnProblems:
             )
 
 
-_FLAGS: Final = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"})
-
-
 def _remedy(cells: Cells, *, is_rare: bool) -> str:
     if is_local_number(cells.text):
         return f"write {plain(cells.text)}"
@@ -246,7 +256,7 @@ def _remedy(cells: Cells, *, is_rare: bool) -> str:
         return "write a finite number"
     if is_rare:
         return "correct it"
-    flags = next((flags for flags in _FLAGS if cells.texts <= flags), None)
+    flags = next((flags for flags in FLAGS[:-1] if cells.texts <= flags), None)
     if flags is not None:
         return f"write 1 for {' and 0 for '.join(sorted(flags, reverse=True))}"
     return "encode the column as numbers"
@@ -276,12 +286,12 @@ def _are_identifiers(column: Array) -> bool:
     return is_whole and len(np.unique(column)) == len(column)
 
 
-def column_notes(inputs: Array, features: Sequence[str]) -> Iterator[str]:
-    """Yield sentences about inputs (N, I) that teach nothing: numbers of rows, identifiers, constants."""
-    yield from _constant_notes(inputs, features)
+def column_notes(inputs: Array, features: Sequence[str], numbers: Iterable[int]) -> Iterator[str]:
+    """Yield sentences about the inputs (N, I) at the places `numbers` that teach nothing: identifiers, constants."""
+    yield from _constant_notes(inputs, features, numbers)
     if len(inputs) < _FEWEST_IDENTIFIERS:
         return
-    reasons = ((name, _identifier_reason(name, inputs[:, i])) for i, name in enumerate(features))
+    reasons = ((features[i], _identifier_reason(features[i], inputs[:, i])) for i in numbers)
     for name, reason in [found for found in reasons if found[1]][:_SHOWN_NAMES]:
         yield (
             f'data.drop: column "{name}" {reason}: if it only names the examples, leave it out with'
@@ -289,11 +299,9 @@ def column_notes(inputs: Array, features: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _constant_notes(inputs: Array, features: Sequence[str]) -> Iterator[str]:
+def _constant_notes(inputs: Array, features: Sequence[str], numbers: Iterable[int]) -> Iterator[str]:
     constant = [
-        name
-        for i, name in enumerate(features)
-        if len(inputs) > 1 and bool(np.all(inputs[:, i] == inputs[0, i]))
+        features[i] for i in numbers if len(inputs) > 1 and bool(np.all(inputs[:, i] == inputs[0, i]))
     ]
     got = f"(got the same number in all {len(inputs):,} rows)"
     for name in constant if len(constant) <= _SHOWN_NAMES else ():
@@ -318,7 +326,7 @@ def _identifier_reason(name: str, column: Array) -> str | None:
     if is_unnamed(name):
         return "has no name"
     distinct = len(np.unique(column))
-    if _IDENTIFIER.fullmatch(name) and distinct > len(column) / 2:
+    if is_identifier_name(name) and distinct > len(column) / 2:
         return f"looks like an identifier, with {distinct:,} different numbers in {len(column):,} rows"
     return None
 
@@ -330,6 +338,8 @@ class TableContents:
 
     `target` is the target's column for messages. `problems` are by the place of the input. `table_problems` and
     `target_problem` are sentences. `useless` are the names of columns that the reader left out without being asked.
+    `texts` are the texts of the columns whose inputs are codes, and `dates` the places of those in seconds since the
+    start of 1970. `unit` is what the cells' places count: `line` or `row`.
     """
 
     where: str
@@ -343,52 +353,245 @@ class TableContents:
     target_problem: str | None = None
     notes: tuple[str, ...] = ()
     useless: tuple[str, ...] = ()
+    texts: Mapping[int, Texts] = field(default_factory=dict)
+    dates: frozenset[int] = frozenset()
+    unit: str = "line"
+
+    def decisions(
+        self, places: Iterable[int], reading: TableReading, *, keeps_identifiers: bool = False
+    ) -> dict[int, Decision]:
+        """Return what a study does with the columns at some places. A table of complete numbers keeps constants."""
+        rules = rules_by_place(reading.columns, self.features)
+        chosen = [place for place in places if not (place in rules and rules[place].kind == "drop")]
+        is_plain = not self.texts and not self.dates and not bool(np.isnan(self.inputs).any())
+        if keeps_identifiers:
+            rules = {i: ColumnRule(name=self.features[i], kind="number") for i in chosen} | dict(rules)
+        return {
+            place: self._decision(place, reading, rules.get(place), is_plain=is_plain) for place in chosen
+        }
+
+    def _decision(
+        self, place: int, reading: TableReading, rule: ColumnRule | None, *, is_plain: bool
+    ) -> Decision:
+        column = ColumnPlace(name=self.features[place], is_named=self.is_named, unit=self.unit)
+        found = self.problems.get(place)
+        if place in self.texts:
+            return decide_texts(column, self.inputs[:, place], self.texts[place], rule)
+        if place in self.dates:
+            return decide_date(column, self.inputs[:, place])
+        is_problem = found is not None and (found.text is not None or reading.types == "numbers")
+        if found is not None and is_problem:
+            sentence = next(found.sentences(column.name, len(self.inputs), is_named=self.is_named))
+            return Decision(kind="number", use=f"problem: {sentence.rpartition(': ')[2]}", problem=sentence)
+        if reading.types == "numbers":
+            return Decision(kind="number", use="input", column=InputColumn(name=column.name))
+        return decide_number(column, self.inputs[:, place].copy(), rule, keeps_constants=is_plain)
 
 
-def table_data(table: TableContents, *, task: Task, drop: tuple[str, ...] | None) -> RawData:
-    """Return the table without columns that have no name and number the rows, unless `drop` is ().
+def table_data(table: TableContents, *, task: Task, reading: TableReading) -> RawData:
+    """Return the inputs and targets of a table, and a description of each input unless all are complete numbers.
 
-    Raises DataError with every problem of the table, of its inputs and of its targets under `task`.
+    Columns without a name that number the rows are left out unless `reading.drop` is (). Raises DataError with every
+    problem of the table, of its inputs and of its targets under `task`.
     """
-    numbered = row_numbers(table.inputs, table.features, drop) if table.is_named else []
-    kept = [i for i in range(len(table.features)) if i not in numbered]
-    features = tuple(table.features[i] for i in kept) if table.is_named else ()
-    inputs = table.inputs[:, kept] if numbered else table.inputs
+    every = range(len(table.features))
+    numbered = row_numbers(table.inputs, table.features, reading.drop) if table.is_named else []
+    others = [i for i in every if i not in numbered]
+    decisions = table.decisions(others, reading)
+    if all(decision.column is None and decision.problem is None for decision in decisions.values()):
+        # An identifier is better than no input, as in a table with the number of a day.
+        decisions = table.decisions(others, reading, keeps_identifiers=True)
+    kept = [i for i, decision in decisions.items() if decision.column is not None]
+    inputs, columns = _inputs_of(table, kept, decisions)
+    numbers = [i for i, column in enumerate(columns) if column.kind == "number"]
+    constants = [column.name for column in columns]
     notes = [
         *table.notes,
         *(_dropped_note(name, "names the rows") for name in table.useless),
         *(_dropped_note(table.features[i], "numbers the rows") for i in numbered),
-        *(column_notes(inputs, features) if table.is_named else ()),
+        *(decision.note for decision in decisions.values() if decision.note is not None),
+        *(column_notes(inputs, constants, numbers) if table.is_named else ()),
     ]
-    if problems := list(_problems(table, task)):
-        raise problems_error(table.where, [*problems, *_constant_notes(inputs, features)])
+    if problems := list(_problems(table, decisions, task, reading)):
+        raise problems_error(table.where, [*problems, *_constant_notes(inputs, constants, numbers)])
+    is_plain = (
+        all(column == InputColumn(name=column.name) for column in columns) and not np.isnan(inputs).any()
+    )
     return RawData(
         inputs=inputs,
         targets=table.targets,
         where=table.where,
         origin=table.where,
-        features=features,
+        features=tuple(column.name for column in columns) if table.is_named else (),
         notes=tuple(notes),
+        columns=() if is_plain else columns,
+        uses=_uses(table, decisions),
     )
+
+
+def _inputs_of(
+    table: TableContents, kept: Sequence[int], decisions: Mapping[int, Decision]
+) -> tuple[Array, tuple[InputColumn, ...]]:
+    """Return the inputs (N, R) of the kept columns, and their descriptions."""
+    inputs = table.inputs if len(kept) == len(table.features) else table.inputs[:, kept]
+    columns = []
+    for i, place in enumerate(kept):
+        decision = decisions[place]
+        if decision.values is not None:
+            inputs[:, i] = decision.values
+        if decision.column is not None:
+            columns.append(decision.column)
+    return inputs, tuple(columns)
+
+
+def _uses(table: TableContents, decisions: Mapping[int, Decision]) -> tuple[ColumnUse, ...]:
+    """Return the use of every column that was read."""
+    return tuple(
+        ColumnUse(name=name, kind=decisions[i].kind, use=decisions[i].use)
+        if i in decisions
+        else ColumnUse(name=name, kind="identifier", use="left out")
+        for i, name in enumerate(table.features)
+    )
+
+
+_NO_CELLS: Final = (list, tuple, dict, set, bytes, complex, np.ndarray)
+"""Types of values that are neither numbers, nor text, nor dates."""
+
+
+@final
+class ColumnInputs:
+    """The inputs of a table that is read column by column: its cells are objects of Python, not text.
+
+    `values` (N, R) are numbers, codes of `texts`, or seconds for the places in `dates`.
+    """
+
+    def __init__(self, *, rows: int, width: int, reading: TableReading, unit: str) -> None:
+        self.values: Array = np.empty((rows, width))
+        self.problems: dict[int, ColumnProblems] = {}
+        self.texts: dict[int, Texts] = {}
+        self.dates: set[int] = set()
+        self._is_auto = reading.types == "auto"
+        self._unit = unit
+
+    def add_numbers(self, place: int, numbers: Array, *, null: str = "nan") -> None:
+        """Set a column (N,) of numbers. Infinite ones are problems; so is NaN in a table of complete numbers."""
+        self.values[:, place] = numbers
+        bad = np.isinf(numbers) if self._is_auto else ~np.isfinite(numbers)
+        for row in np.flatnonzero(bad).tolist():
+            text = null if np.isnan(numbers[row]) else str(numbers[row])
+            self.problems.setdefault(place, ColumnProblems()).add(text, f"{self._unit} {row + 1}")
+
+    def add_dates(self, place: int, moments: Array) -> None:
+        """Set a column (N,) of datetime64. In a table of numbers they are problems."""
+        if not self._is_auto:
+            self.add_objects(place, moments.astype(str).tolist(), None)
+            return
+        seconds = moments.astype("datetime64[s]")
+        missing = np.isnat(seconds)
+        self.values[:, place] = np.where(missing, np.nan, np.where(missing, 0, seconds.astype(np.int64)))
+        self.dates.add(place)
+
+    def add_objects(self, place: int, cells: Sequence[Any], rule: ColumnRule | None) -> None:
+        """Set a column of objects: numbers or dates if all are, else text."""
+        kind = None if rule is None else rule.kind
+        filled = [cell for cell in cells if not is_missing_object(cell)]
+        if (
+            kind != "category"
+            and filled
+            and all(isinstance(cell, Real | Decimal | np.bool_) for cell in filled)
+        ):
+            numbers = [math.nan if is_missing_object(cell) else float(cell) for cell in cells]
+            self.add_numbers(place, np.array(numbers), null="null")
+        elif (
+            kind != "category" and self._is_auto and filled and all(isinstance(cell, date) for cell in filled)
+        ):
+            self.values[:, place] = [
+                math.nan if is_missing_object(cell) else moment_seconds(cell) for cell in cells
+            ]
+            self.dates.add(place)
+        elif any(isinstance(cell, _NO_CELLS) for cell in filled):
+            self._add_problems(place, [cell_text(cell) for cell in cells])
+        else:
+            self._add_texts(place, [cell_text(cell) for cell in cells], kind)
+
+    def _add_texts(self, place: int, cells: Sequence[str], kind: str | None) -> None:
+        places = range(1, len(cells) + 1)
+        texts = Texts(is_needed=kind in ("category", "date"))
+        codes = np.array(texts.coded(cells, places))
+        is_number_column = kind not in ("category", "date") and all(map(is_number, texts.values))
+        if self._is_auto and texts.values and is_number_column:
+            numbers = np.array([*map(float, texts.values), np.nan])
+            self.add_numbers(place, numbers[np.where(np.isnan(codes), -1, codes).astype(np.intp)])
+        elif self._is_auto and kind != "number":
+            self.values[:, place], self.texts[place] = codes, texts
+        else:
+            self._add_problems(place, cells)
+
+    def _add_problems(self, place: int, cells: Sequence[str]) -> None:
+        self.values[:, place] = np.nan
+        found = self.problems.setdefault(place, ColumnProblems())
+        for row, cell in enumerate(cells, start=1):
+            found.add(cell, f"{self._unit} {row}")
+
+
+def is_missing_object(value: object) -> bool:
+    """Return True for None, NaN, the NA and NaT of pandas, and the text of an empty cell."""
+    if isinstance(value, float | np.floating):
+        return bool(np.isnan(value))
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def cell_text(value: object) -> str:
+    """Return a value as the cell of a table has it; whole numbers without a point, nothing for a missing one."""
+    if is_missing_object(value):
+        return ""
+    if isinstance(value, float | np.floating) and np.isfinite(value) and value == math.floor(value):
+        return str(int(value))
+    return str(value)
+
+
+def moment_seconds(value: date | np.datetime64) -> float:
+    """Return the seconds of a date since the start of 1970, in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC).replace(tzinfo=None)
+    moment: Any = np.array(value, "datetime64[s]")
+    return float(moment.astype(np.int64))
 
 
 def _dropped_note(name: str, reason: str) -> str:
     return f'data.drop: column "{name}" has no name and {reason}, so it is no input: data.drop = [] keeps it'
 
 
-def _problems(table: TableContents, task: Task) -> Iterator[str]:
+def _problems(
+    table: TableContents, decisions: Mapping[int, Decision], task: Task, reading: TableReading
+) -> Iterator[str]:
     """Yield every problem; that of the meaning of the targets only next to others, since dataset_from finds it too."""
     yield from table.table_problems
-    names = table.features
-    for i in sorted(table.problems):
-        yield from table.problems[i].sentences(names[i], len(table.inputs), is_named=table.is_named)
+    yield from rule_problems(reading.columns, [*table.features, *table.useless])
+    found = [decision.problem for decision in decisions.values() if decision.problem is not None]
+    yield from found
+    yield from _duplicate_problems([d.column for d in decisions.values() if d.column is not None])
+    if table.features and not found and all(decision.column is None for decision in decisions.values()):
+        yield "there must be a column that is an input (got none that is of use): name one under [data.columns]"
     if table.target_problem is not None:
         yield table.target_problem
-    elif table.problems and not table.table_problems and len(table.targets):
+    elif found and not table.table_problems and len(table.targets):
         try:
             resolve_targets(table.targets, task=task, where=table.target)
         except DataError as error:
             yield str(error)
+
+
+def _duplicate_problems(columns: Sequence[InputColumn]) -> Iterator[str]:
+    """Yield a sentence for each name of several inputs, unless all are numbers, which keep their order."""
+    if all(column.kind == "number" for column in columns):
+        return
+    names = [column.name for column in columns]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f'every column must have its own name (got {names.count(name)} called "{name}"): rename them'
 
 
 TableRow: TypeAlias = tuple[int, list[str]]

@@ -3,7 +3,7 @@
 import itertools
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from hpsearch.data.csv_table import open_csv_rows
 from hpsearch.data.dataset import Array
 from hpsearch.data.numerals import is_local_number, is_missing, plain
 from hpsearch.data.parquet_table import open_parquet_rows
+from hpsearch.data.raw_cells import ColumnReader
 from hpsearch.data.table import TableRow, TableRows
 from hpsearch.errors import DataError
 from hpsearch.model.trained_model import TrainedModel
@@ -38,12 +39,14 @@ class TablePredictions:
 
     `names` are the columns of the result: those of the table, and those of the predictions. `rows` yields their cells,
     and ends with DataError, which lists every problem, if the table has any; after the first problem it yields nothing
-    more. `ignored` are columns of the table that are no inputs.
+    more. `ignored` are columns of the table that are no inputs. `unknown` counts, as rows are read, the cells of each
+    column whose category the training part does not have.
     """
 
     names: tuple[str, ...]
     rows: Iterator[list[str]]
     ignored: tuple[str, ...]
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 @contextmanager
@@ -59,8 +62,8 @@ def open_predictions(
     if probabilities:
         model.check_probabilities("--probabilities")
     _check_file(path)
-    features = model.preprocessing.features
-    with _open_rows(path, is_named=bool(features)) as table:
+    encoding = model.preprocessing.encoding
+    with _open_rows(path, model) as table:
         first = next(table.rows, None)
         if first is None:
             raise DataError(f"{path}: a table must hold at least one row (got a header alone): give it data")
@@ -71,6 +74,7 @@ def open_predictions(
             raise DataError(
                 f"{path}: must leave the names of predictions free (got the columns {_listed(taken)}): rename them"
             )
+        columns = () if encoding is None else encoding.columns
         reader = _Reader(
             model=model,
             path=path,
@@ -79,18 +83,20 @@ def open_predictions(
             is_named=table.names is not None,
             unit=table.unit,
             number=table.number,
+            columns=[ColumnReader(fitted=fitted, number=table.number) for fitted in columns],
         )
         yield TablePredictions(
             names=(*names, *added),
             rows=reader.predicted(itertools.chain([first], table.rows), probabilities=probabilities),
             ignored=tuple(name for place, name in enumerate(names) if place not in set(places)),
+            unknown=reader.unknown,
         )
 
 
-def _open_rows(path: Path, *, is_named: bool) -> AbstractContextManager[TableRows]:
+def _open_rows(path: Path, model: TrainedModel) -> AbstractContextManager[TableRows]:
     if path.name.lower().endswith(".parquet"):
-        return open_parquet_rows(path)
-    return open_csv_rows(path, has_header=True if is_named else None)
+        return open_parquet_rows(path, flags_are_numbers=model.preprocessing.encoding is None)
+    return open_csv_rows(path, has_header=True if model.preprocessing.raw_features else None)
 
 
 def _check_file(path: Path) -> None:
@@ -109,14 +115,15 @@ def _check_file(path: Path) -> None:
 
 def _places(names: Sequence[str], model: TrainedModel, path: Path) -> list[int]:
     """Return the place of each input among the columns. Raises DataError with every column that is missing."""
-    features = model.preprocessing.features
+    features, encoding = model.preprocessing.raw_features, model.preprocessing.encoding
     if not features:
-        if len(names) != model.inputs:
+        inputs = model.inputs if encoding is None else len(encoding.columns)
+        if len(names) != inputs:
             raise DataError(
-                f"{path}: must have the {model.inputs} inputs of the study as its columns, without names "
+                f"{path}: must have the {inputs} inputs of the study as its columns, without names "
                 f"(got {len(names)} columns): leave out all others, the target too"
             )
-        return list(range(model.inputs))
+        return list(range(inputs))
     problems = [
         _column_problem(name, names, count=features.count(name))
         for name in dict.fromkeys(features)
@@ -169,6 +176,8 @@ class _Reader:
     is_named: bool
     unit: str
     number: Callable[[str], float]
+    columns: Sequence[ColumnReader] = ()
+    unknown: dict[str, int] = field(default_factory=dict)
     faults: dict[tuple[int, str], _Fault] = field(default_factory=dict)
 
     def predicted(self, rows: Iterator[TableRow], *, probabilities: bool) -> Iterator[list[str]]:
@@ -203,6 +212,8 @@ class _Reader:
     def _inputs(self, chunk: Sequence[TableRow]) -> Array | None:
         """Return the inputs (N, I) of some rows, or None if one has a problem, which is noted."""
         width = len(self.names)
+        if self.columns:
+            return self._encoded_inputs(chunk)
         if all(len(cells) == width for _, cells in chunk):
             picked = [[cells[place] for place in self.places] for _, cells in chunk]
             numbers = array("d")
@@ -215,6 +226,22 @@ class _Reader:
         for line, cells in chunk:
             self._examine(line, cells)
         return None
+
+    def _encoded_inputs(self, chunk: Sequence[TableRow]) -> Array | None:
+        """Return the raw inputs (N, R) of some rows for the encoding, or None if one has a problem, which is noted."""
+        whole = [row for row in chunk if len(row[1]) == len(self.names)]
+        for line, cells in chunk:
+            if len(cells) != len(self.names):
+                self._examine(line, cells)
+        inputs = np.empty((len(whole), len(self.columns)))
+        for i, (place, column) in enumerate(zip(self.places, self.columns, strict=True)):
+            inputs[:, i], problems = column.read([cells[place] for _, cells in whole])
+            if column.unknown[0]:
+                self.unknown[self.names[place]] = column.unknown[0]
+            for problem in problems:
+                line, cells = whole[problem.place]
+                self._note(place, problem.rule, problem.remedy, line, f'"{_excerpt(cells[place])}"')
+        return inputs if whole and not self.faults else None
 
     def _examine(self, line: int, cells: Sequence[str]) -> None:
         """Note the problems of one row."""

@@ -4,7 +4,7 @@ import csv
 import secrets
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +111,14 @@ def _contents(model: TrainedModel, suffix: str, *, where: str) -> bytes:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictedTable:
-    """The number of rows with predictions, and the columns of the table that are no inputs."""
+    """The number of rows with predictions, and the columns of the table that are no inputs.
+
+    `unknown` is the number of cells by column whose category the training part does not have.
+    """
 
     rows: int
     ignored: tuple[str, ...]
+    unknown: Mapping[str, int]
 
 
 def predict_table(
@@ -140,7 +144,7 @@ def predict_table(
                 file.seek(0)
                 while text := file.read(_BLOCK_CHARACTERS):
                     emit(text)
-        return PredictedTable(rows=rows, ignored=predictions.ignored)
+        return PredictedTable(rows=rows, ignored=predictions.ignored, unknown=predictions.unknown)
 
 
 def _check_output(output: Path, table: Path) -> None:

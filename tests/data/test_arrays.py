@@ -1,6 +1,7 @@
 """Data that a program passes as arrays or data frames."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy import sparse
 
 from hpsearch.data.arrays import ArrayData, read_arrays
 from hpsearch.data.dataset import dataset_from
+from hpsearch.data.encoding import InputColumn
 
 Refused = Callable[[Callable[[], object]], str]
 
@@ -42,10 +44,10 @@ def test_the_last_column_is_the_target_by_default(frame: Callable[[Any], Any]) -
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_every_bad_column_is_named(frame: Callable[[Any], Any], refused: Refused) -> None:
-    """One error lists text, missing and infinite inputs, and missing targets, each with its column and row."""
+    """One error lists numbers in another notation, infinite inputs, and missing targets, by column and row."""
     table = frame(
         {
-            "city": ["Rome", "Oslo", "Bern"],
+            "price": ["$1", "$2", "$3"],
             "age": [1.0, np.nan, np.nan],
             "rate": [1.0, 2.0, -np.inf],
             "fine": [1, 2, 3],
@@ -54,20 +56,26 @@ def test_every_bad_column_is_named(frame: Callable[[Any], Any], refused: Refused
     )
     text = refused(lambda: read_arrays(table)).splitlines()
     assert text[:4] == [
-        "data: 4 problems",
-        '  column "city", row 1: inputs must be numbers (got "Rome"): encode the column as numbers, or drop it',
-        '  column "age", row 2: a number is missing (got nan; 2 such in all): fill or drop these rows',
-        '  column "rate", row 3: inputs must be finite (got -inf; 1 such in all): fill or drop these rows',
+        "data: 3 problems",
+        (
+            '  row 1, column "price": inputs must be numbers in digits (got "$1"; 3 such in all): write 1,'
+            ' or leave it out with data.drop = ["price"]'
+        ),
+        (
+            '  row 3, column "rate": inputs must be numbers (got "-inf"): write a finite number,'
+            ' or leave it out with data.drop = ["rate"]'
+        ),
+        text[3],
     ]
-    assert text[4].startswith('  column "kind": row 2: a target is missing (got "')
-    assert len(text) == 5
+    assert text[3].startswith('  column "kind": row 2: a target is missing (got "')
+    assert len(text) == 4
 
 
 def test_long_lists_of_problems_are_cut(refused: Refused) -> None:
-    """An error lists 20 problems and counts the rest."""
-    table = pd.DataFrame({f"c{i}": ["text"] * 4 for i in range(30)} | {"y": [0, 1, 0, 1]})
+    """An error lists 30 problems and counts the rest."""
+    table = pd.DataFrame({f"c{i}": ["$5"] * 4 for i in range(40)} | {"y": [0, 1, 0, 1]})
     text = refused(lambda: read_arrays(table)).splitlines()
-    assert (text[0], len(text), text[-1]) == ("data: 30 problems", 22, "  and 10 more")
+    assert (text[0], len(text), text[-1]) == ("data: 40 problems", 32, "  and 10 more")
 
 
 def test_pandas_kinds_of_columns() -> None:
@@ -97,19 +105,51 @@ def test_pandas_kinds_of_columns() -> None:
         pl.DataFrame({"a": [True, None, False], "y": [0, 1, 0]}),
     ],
 )
-def test_missing_numbers_of_any_kind_are_found(column: ArrayData, refused: Refused) -> None:
-    """None, NaN and NA are missing numbers."""
-    assert refused(lambda: read_arrays(column)) == (
-        'data: column "a", row 2: a number is missing (got nan; 1 such in all): fill or drop these rows'
+def test_missing_numbers_of_any_kind_are_found(column: ArrayData) -> None:
+    """None, NaN and NA are missing numbers, to be filled."""
+    raw = read_arrays(column)
+    assert np.isnan(raw.inputs).tolist() == [[False], [True], [False]]
+    assert raw.columns == (InputColumn(name="a"),)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_columns_of_text_and_dates_are_described(frame: Callable[[Any], Any]) -> None:
+    """A data frame means the same as the table that it would be in a file."""
+    table = frame(
+        {
+            "city": ["Rome", None, "Bern", "Rome"],
+            "joined": [date(2024, 2, 29), date(1970, 1, 2), None, date(1970, 1, 1)],
+            "at": [datetime(1970, 1, day, 12 * (day == 1), tzinfo=UTC) for day in (1, 2, 3, 4)],
+            "name": ["a", "b", "c", "d"],
+            "digits": ["1", "2.5", "3", ""],
+            "y": [0, 1, 0, 1],
+        }
+    )
+    raw = read_arrays(table)
+    assert raw.columns == (
+        InputColumn(name="city", kind="category", categories=("Bern", "Rome")),
+        InputColumn(name="joined", kind="date"),
+        InputColumn(name="at", kind="date", has_times=True),
+        InputColumn(name="digits"),
+    )
+    np.testing.assert_array_equal(raw.inputs[:, 0], [1, np.nan, 0, 1])
+    np.testing.assert_array_equal(raw.inputs[:, 1], [19782 * 86400, 86400, np.nan, 0])
+    np.testing.assert_array_equal(raw.inputs[:, 3], [1, 2.5, 3, np.nan])
+    assert [use.name for use in raw.uses if use.use.startswith("left out")] == ["name"]
+
+
+def test_names_of_mixed_columns_must_differ(refused: Refused) -> None:
+    """Inputs are found by their names, so two of one name are refused, unless all are numbers."""
+    table = pd.DataFrame([["a", "b", 0], ["a", "c", 1], ["d", "b", 0]], columns=["x", "x", "y"])
+    assert refused(lambda: read_arrays(table)) == (
+        'data: every column must have its own name (got 2 called "x"): rename them'
     )
 
 
 def test_other_columns_are_refused_by_a_value(refused: Refused) -> None:
-    """Dates and lists are no numbers."""
-    dates = pd.DataFrame({"a": pd.to_datetime(["2024-01-01", "2024-01-02"]), "y": [0, 1]})
-    assert 'column "a", row 1: inputs must be numbers (got "2024-01-01' in refused(lambda: read_arrays(dates))
+    """Lists are no cells of a table."""
     lists = pl.DataFrame({"a": [[1], [2]], "y": [0, 1]})
-    assert 'column "a", row 1: inputs must be numbers (got "[1]")' in refused(lambda: read_arrays(lists))
+    assert 'row 1, column "a": inputs must be numbers (got "[1]"; 2' in refused(lambda: read_arrays(lists))
 
 
 def test_a_wrong_target_gets_the_nearest_name(refused: Refused) -> None:
@@ -188,12 +228,8 @@ def test_all_problems_of_arrays_are_named(refused: Refused) -> None:
     ("x", "expected"),
     [
         (
-            np.array([["a", "1"], ["b", "2"]]),
-            'data: 2 problems\n  X: column 1, row 1: inputs must be numbers (got "a")',
-        ),
-        (
-            np.array([[1, None], [2, 3]], dtype=object),
-            "data: X: column 2, row 1: a number is missing (got nan; 1 such",
+            np.array([["$1", "1"], ["$2", "2"]]),
+            'X: row 1, column 1: inputs must be numbers in digits (got "$1"; 2 such in all): write 1, or drop it',
         ),
         (np.zeros((0, 3)), "data: 2 problems\n  X: there must be at least one example with one input"),
         (np.zeros(0, object), "data: 2 problems\n  X: there must be at least one example with one input"),
@@ -210,7 +246,10 @@ def test_all_problems_of_arrays_are_named(refused: Refused) -> None:
             np.ma.array([[1.0], [2.0]], mask=[[False], [True]]),
             "data: X: no value may be masked (got 1): fill them, or drop their rows",
         ),
-        (np.ones((2, 1), complex), 'data: X: column 1, row 1: inputs must be numbers (got "(1+0j)")'),
+        (
+            np.ones((2, 1), complex),
+            'X: row 1, column 1: inputs must be numbers (got "(1+0j)"; 2 such in all)',
+        ),
     ],
 )
 def test_inputs_that_are_no_numbers(x: Any, expected: str, refused: Refused) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from hpsearch.data.csv_table import read_csv
+from hpsearch.data.table import TableReading
 
 Refused = Callable[[Callable[[], object]], str]
 WriteText = Callable[[str], Path]
+NUMBERS = TableReading(types="numbers")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_ragged_row_is_refused(write_csv: WriteText, refused: Refused) -> None
 def test_a_missing_number_is_refused(cell: str, write_csv: WriteText, refused: Refused) -> None:
     """A missing input is named by line and column."""
     path = write_csv(f"a,b,c\n1,2,3\n2,{cell},4\n")
-    assert refused(lambda: read_csv(path, target=None)) == (
+    assert refused(lambda: read_csv(path, target=None, reading=NUMBERS)) == (
         f'{path}: line 3, column "b": a number is missing (got "{cell}"): fill it, or drop the row'
     )
 
@@ -135,7 +137,7 @@ def test_a_missing_number_is_refused(cell: str, write_csv: WriteText, refused: R
 def test_a_missing_number_in_the_first_row_is_no_header(write_csv: WriteText, refused: Refused) -> None:
     """A missing value does not turn a row of numbers into a header."""
     path = write_csv("1,,3\n2,2,4\n")
-    assert refused(lambda: read_csv(path, target=None)) == (
+    assert refused(lambda: read_csv(path, target=None, reading=NUMBERS)) == (
         f'{path}: line 1, column 2: a number is missing (got ""): fill it, or drop the row'
     )
 
@@ -151,7 +153,7 @@ def test_a_missing_target_is_refused(write_csv: WriteText, refused: Refused) -> 
 def test_text_among_the_inputs_is_refused(write_csv: WriteText, refused: Refused) -> None:
     """An error names the line and column of the first input that is text, also to the right of the target."""
     path = write_csv("kind,a,b\nx,1,2\ny,3,red\n")
-    assert refused(lambda: read_csv(path, target="kind")) == (
+    assert refused(lambda: read_csv(path, target="kind", reading=NUMBERS)) == (
         f'{path}: line 3, column "b": inputs must be numbers (got "red"):'
         ' encode the column as numbers, or leave it out with data.drop = ["b"]'
     )

@@ -170,9 +170,9 @@ def test_damaged_encodings_are_refused(change: dict[str, object]) -> None:
         "values": [],
         "mean": [],
     }
-    assert encoding_from_json([whole]).features == ("a",)
+    assert encoding_from_json({"columns": [whole], "is_named": True}).features == ("a",)
     with pytest.raises((ValueError, TypeError)):
-        encoding_from_json([whole | change])
+        encoding_from_json({"columns": [whole | change], "is_named": True})
 
 
 def mixed(raw: Array) -> Dataset:

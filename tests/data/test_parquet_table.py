@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.parquet_table import read_parquet
+from hpsearch.data.table import TableReading
 from hpsearch.installation import install_command
 
 pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
@@ -60,7 +61,7 @@ def test_an_unknown_target_is_refused(tmp_path: Path, refused: Refused) -> None:
 def test_a_missing_number_is_refused(tmp_path: Path, refused: Refused) -> None:
     """A null is named by column and row, and all of the column's are counted."""
     path = _written(tmp_path, {"a": [1.0, None, None], "b": [1, 2, 1]})
-    assert refused(lambda: read_parquet(path, target=None)) == (
+    assert refused(lambda: read_parquet(path, target=None, reading=TableReading(types="numbers"))) == (
         f'{path}: row 2, column "a": a number is missing (got "null"; 2 such in all): fill it, or drop the row,'
         ' or leave it out with data.drop = ["a"]'
     )
@@ -78,7 +79,7 @@ def test_a_missing_target_is_refused(tmp_path: Path, refused: Refused) -> None:
 def test_text_among_the_inputs_is_refused(value: object, tmp_path: Path, refused: Refused) -> None:
     """A column of text or dates is named with its first value."""
     path = _written(tmp_path, {"a": [1, 2], "b": [value] * 2, "c": [1, 0]})
-    assert refused(lambda: read_parquet(path, target=None)) == (
+    assert refused(lambda: read_parquet(path, target=None, reading=TableReading(types="numbers"))) == (
         f'{path}: row 1, column "b": inputs must be numbers (got "{value}"; 2 such in all):'
         ' encode the column as numbers, or leave it out with data.drop = ["b"]'
     )
@@ -121,7 +122,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path, refused: Refused) -> 
         "price": [f"${i % 4 + 1},000" for i in range(20)],
     }
     path = _written(tmp_path, columns)
-    assert refused(lambda: read_parquet(path, target=None)) == (
+    assert refused(lambda: read_parquet(path, target=None, reading=TableReading(types="numbers"))) == (
         f"{path}: 4 problems\n"
         '  row 1, column "sex": inputs must be numbers (got "m"; 20 such in all): encode the column as numbers,'
         ' or leave it out with data.drop = ["sex"]\n'
@@ -147,5 +148,9 @@ def test_the_index_of_pandas_is_no_input(name: str, kind: type[object], tmp_path
     (note,) = raw.notes
     assert f'column "{name}" has no name' in note
     if kind is int:
-        assert read_parquet(_written(tmp_path, columns), target="y", drop=()).features == ("a", name)
-    assert read_parquet(_written(tmp_path, columns), target="y", drop=(name,)).notes == ()
+        assert read_parquet(
+            _written(tmp_path, columns), target="y", reading=TableReading(drop=())
+        ).features == ("a", name)
+    assert (
+        read_parquet(_written(tmp_path, columns), target="y", reading=TableReading(drop=(name,))).notes == ()
+    )

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.prepare import prepare
 from hpsearch.data.sources import load
 from hpsearch.data.table import TableReading
-from hpsearch.study.spec import DataSpec
+from hpsearch.study.spec import ColumnRule, DataSpec
 
 Refused = Callable[[Callable[[], object]], str]
 WriteText = Callable[[str], Path]
@@ -27,6 +28,7 @@ def loaded(path: Path, **options: Any) -> Dataset:
     return load(str(path), environment={}, **options)
 
 
+NUMBERS = TableReading(types="numbers")
 NUMBER = random.Random(2).gauss
 
 
@@ -81,12 +83,29 @@ def test_other_columns_without_a_name_are_inputs(write_csv: WriteText) -> None:
 def test_identifiers_are_warned_of(
     name: str, value: Callable[[int], int], reason: str, write_csv: WriteText
 ) -> None:
-    """A named column stays an input; if it counts the rows or is an identifier by name and values, a note says so."""
-    data = loaded(write_csv(table(f"{name},a,y", lambda i: f"{value(i)},{i % 7},{i % 2}")))
+    """A named column stays an input of numbers; if it counts the rows or looks like an identifier, a note says so."""
+    path = write_csv(table(f"{name},a,y", lambda i: f"{value(i)},{i % 7},{i % 2}"))
+    data = loaded(path, reading=NUMBERS)
     assert data.features == (name, "a")
     remedy = f'if it only names the examples, leave it out with data.drop = ["{name}"]'
     expected = f'data.drop: column "{name}" {reason}: {remedy}'
     assert data.notes == ((expected,) if reason else ())
+
+
+def test_an_identifier_that_counts_the_rows_is_no_input(write_csv: WriteText) -> None:
+    """It is left out with a note, unless the study keeps it or there is no other input."""
+    path = write_csv(table("order_id,a,y", lambda i: f"{i + 1},{i % 7},{i % 2}"))
+    data = loaded(path)
+    assert data.features == ("a",)
+    assert data.notes == (
+        (
+            'data.columns: column "order_id" counts the rows, from 1 to 60, so it is no input:'
+            ' order_id = "number" under [data.columns] keeps it'
+        ),
+    )
+    kept = TableReading(columns=(ColumnRule(name="order_id", kind="number"),))
+    assert loaded(path, reading=kept).features == ("order_id", "a")
+    assert loaded(path, reading=TableReading(drop=("a",))).features == ("order_id",)
 
 
 def test_dropped_columns_are_not_read(write_csv: WriteText, refused: Refused) -> None:
@@ -106,7 +125,7 @@ def test_dropped_columns_are_not_read(write_csv: WriteText, refused: Refused) ->
 
 
 def test_all_problems_are_reported_at_once(write_csv: WriteText, refused: Refused) -> None:
-    """Text, missing numbers, constants, short rows and bad targets come in one error, by line, column and number."""
+    """With types = "numbers", text, missing numbers, constants, short rows and bad targets come in one error."""
 
     def row(i: int) -> str:
         age = "" if i % 9 == 8 else 20 + i
@@ -114,7 +133,7 @@ def test_all_problems_are_reported_at_once(write_csv: WriteText, refused: Refuse
         return f"{'mf'[i % 2]}ale,{age},{bool(i % 3)},{cabin},5,{i % 2 or '?'}"
 
     path = write_csv(table("sex,age,alone,cabin,year,survived", row) + "1,2,3\n")
-    assert refused(lambda: loaded(path)) == (
+    assert refused(lambda: loaded(path, reading=NUMBERS)) == (
         f"{path}: 7 problems\n"
         "  line 62: every row must have 6 cells, as the first has (got 3): correct the row\n"
         '  line 2, column "sex": inputs must be numbers (got "male"; 60 such in all): encode the column as numbers,'
@@ -132,11 +151,11 @@ def test_all_problems_are_reported_at_once(write_csv: WriteText, refused: Refuse
 
 
 def test_targets_are_judged_next_to_bad_inputs(write_csv: WriteText, refused: Refused) -> None:
-    """A target in another notation is reported together with a column of text."""
-    path = write_csv(table("a,b,y", lambda i: f"{i % 7},red,{i % 9}%"))
+    """A target in another notation is reported together with an input in one."""
+    path = write_csv(table("a,b,y", lambda i: f"{i % 7},${i},{i % 9}%"))
     first, second, third = refused(lambda: loaded(path)).splitlines()
     assert first == f"{path}: 2 problems"
-    assert 'column "b": inputs must be numbers' in second
+    assert 'column "b": inputs must be numbers in digits (got "$0"; 60 such in all): write 0' in second
     assert third.startswith('  column "y": targets that are numbers must be written in digits')
 
 
@@ -146,7 +165,8 @@ def test_targets_are_judged_next_to_bad_inputs(write_csv: WriteText, refused: Re
 def test_the_marks_of_pandas_are_missing(mark: str, write_csv: WriteText, refused: Refused) -> None:
     """Every mark that pandas takes for a missing value is one, among numbers and in targets (except "None")."""
     path = write_csv(table("a,b,y", lambda i: f"{mark if i == 3 else i % 7},{i % 5},{i % 2}"))
-    assert refused(lambda: loaded(path)) == (
+    assert np.isnan(loaded(path).inputs).tolist() == [[i == 3, False] for i in range(60)]
+    assert refused(lambda: loaded(path, reading=NUMBERS)) == (
         f'{path}: line 5, column "a": a number is missing (got "{mark}"): fill it, or drop the row'
     )
     path = write_csv(table("a,b,y", lambda i: f"{i % 7},{i % 5},{mark if i == 3 else 'xy'[i % 2]}"))
@@ -192,8 +212,7 @@ def test_a_few_texts_among_numbers_are_mistakes_of_their_rows(write_csv: WriteTe
     """Units, totals and a second header do not make a column one of text: the remedy is in the row."""
     path = write_csv(table("a,b,y", lambda i: f"{i % 7},{i % 5},{i % 2}") + "Total,,\n")
     assert refused(lambda: loaded(path)) == (
-        f"{path}: 3 problems\n"
+        f"{path}: 2 problems\n"
         '  line 62, column "a": inputs must be numbers (got "Total"): correct it, or drop the row\n'
-        '  line 62, column "b": a number is missing (got ""): fill it, or drop the row\n'
         '  line 62, column "y": a target is missing (got ""): fill it, or drop the row'
     )
