@@ -32,6 +32,8 @@ def purpose_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
     if model.classes:
         yield "classes", _shortened(model.classes)
     features = model.preprocessing.features
+    if model.preprocessing.encoding is not None and model.preprocessing.raw_features:
+        yield "columns", _shortened(model.preprocessing.raw_features)
     yield "inputs", f"{model.inputs:,}" + (f": {_shortened(features)}" if features else "")
     yield "preprocessing", preprocessing_words(model)
     yield "network", network_words(model)
