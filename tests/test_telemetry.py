@@ -82,7 +82,8 @@ def test_series_of_a_trial_are_equally_long(task: str) -> None:
     series = series_of(trained(cohort)[0][0].telemetry, steps_per_epoch=steps)
     losses = {"training_loss", "validation_loss"}
     looks = {"dead_share", "gradient_norm", "weight_norm", "logit_max", "output_range"}
-    assert set(series) - {"validation_accuracy"} == losses | looks
+    scores = {"rmse", "mae", "r2"} if task == "regression" else set()
+    assert set(series) - {"validation_accuracy"} == losses | looks | scores
     assert ("validation_accuracy" in series) == (task == "classification")
     assert {len(values) for values in series.values()} == {4}
     assert all(math.isfinite(number) for values in series.values() for number in values)

@@ -304,7 +304,10 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             'Before the first step, for numbers: for example a negative target with `model.output = "relu"`. '
             "It is the verdict even of a trial that does well."
         ),
-        '`model.output = "identity"`, or scaled targets',
+        (
+            '`model.output = "identity"`, or `data.target_scale = "none"` if it can produce the targets as '
+            "they are"
+        ),
     ),
     Cause.WD_DOMINATES: (
         "weight decay outweighs the data: it shrinks the weights to nothing, or makes them oscillate",

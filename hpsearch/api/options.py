@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypedDict
 
 from hpsearch.data.arrays import ArrayData
+from hpsearch.study.metrics import KeptEpoch
 from hpsearch.study.spec import (
     Activation,
     Choices,
+    ClassWeight,
     ColumnTypes,
     DropoutLayers,
     DropoutPosition,
@@ -23,6 +25,7 @@ from hpsearch.study.spec import (
     SamplerName,
     Scale,
     SealedUse,
+    TargetScale,
     Task,
 )
 from hpsearch.trials import ParameterValue
@@ -46,6 +49,7 @@ class DataOptions(TypedDict, total=False):
     validation_fraction: float
     test_fraction: float
     scale: Scale
+    target_scale: TargetScale
     stratify: bool
     task: Task
     target: str
@@ -85,6 +89,8 @@ class TrainingOptions(TypedDict, total=False):
     weight_decay: float
     momentum: float
     precision: Precision
+    class_weight: ClassWeight
+    keep: KeptEpoch
 
 
 class SamplerOptions(TypedDict, total=False):

@@ -82,9 +82,24 @@ def train(
     data = _measured_on(study.data, part)
     with threadpool_limits(limits=1):
         for job in planned:
-            if (made := _train(job, data, study.spec.metric, part, stop)) is None:
+            measured = _train(job, data, study.spec.metric, stop)
+            # Validation chooses the epoch that counts. The test part must not, so such a job is trained twice.
+            is_chosen_apart = part == "test" and any(
+                one.training.keep == "best" for one in job.configurations.values()
+            )
+            chooser = _train(job, study.data, study.spec.metric, stop) if is_chosen_apart else measured
+            if measured is None or chooser is None:
                 return
-            yield made
+            yield [
+                _evaluation(
+                    number,
+                    part,
+                    job.seed,
+                    epochs[_kept(job, number, chooser, study.spec.metric)],
+                    study.spec.metric,
+                )
+                for number, epochs in measured.items()
+            ]
 
 
 def _measured_on(data: PreparedData, part: Part) -> PreparedData:
@@ -97,17 +112,19 @@ def _measured_on(data: PreparedData, part: Part) -> PreparedData:
 
 
 def _train(
-    job: Repetition, data: PreparedData, metric: Metric, part: Part, stop: StopRequest
-) -> list[Evaluation] | None:
-    """Return the result of each of the job's trials; None once `stop` is requested."""
+    job: Repetition, data: PreparedData, metric: Metric, stop: StopRequest
+) -> dict[int, Sequence[Epoch]] | None:
+    """Return the epochs of each of the job's trials; None once `stop` is requested."""
     cohort = Cohort(job.shape, data, capacity=len(job.configurations), seed=job.seed, metric=metric)
     ends = train_to_end(cohort, job.configurations, is_interrupted=lambda: stop.is_requested)
-    made = []
-    for end in ends:
-        keep = job.configurations[end.number].training.keep
-        kept = kept_epoch(end.telemetry.epochs, metric=metric, keep=keep)
-        made.append(_evaluation(end.number, part, job.seed, kept, metric))
-    return None if cohort.numbers else made
+    epochs = {end.number: end.telemetry.epochs for end in ends}
+    return None if cohort.numbers else epochs
+
+
+def _kept(job: Repetition, number: int, epochs: Mapping[int, Sequence[Epoch]], metric: Metric) -> int:
+    """Return the epoch that counts of a trial with these `epochs`."""
+    keep = job.configurations[number].training.keep
+    return kept_epoch(epochs[number], metric=metric, keep=keep).epoch
 
 
 def _evaluation(number: int, part: Part, seed: int, kept: Epoch, metric: Metric) -> Evaluation:

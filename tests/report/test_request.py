@@ -7,6 +7,7 @@ import pytest
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.errors import HpsearchError, TrialNotFoundError, UsageError
 from hpsearch.report.request import ReportRequest, check_request, parse_trials
+from hpsearch.study.spec import TargetScale
 
 
 def test_trials_are_read_in_their_order() -> None:
@@ -44,11 +45,12 @@ def test_a_request_must_fit_the_study(study: Snapshot, regression: Snapshot) -> 
         HpsearchError, match=r"--compare diabetes: must have the metric .*\(got validation loss\)"
     ):
         check_request(study, ReportRequest(others=(other,)))
-    spec = other.study.spec
-    scale = "standard" if spec.data.target_scale == "none" else "none"
+    spec = replace(other.study.spec, data=replace(other.study.spec.data, task="regression"))
+    scale: TargetScale = "standard" if spec.data.target_scale == "none" else "none"
+    own = replace(regression, study=replace(regression.study, spec=spec))
     scaled = replace(other.study, spec=replace(spec, data=replace(spec.data, target_scale=scale)))
     with pytest.raises(HpsearchError, match=r"must have losses in the unit of .* rank by rmse"):
-        check_request(regression, ReportRequest(others=(replace(other, study=scaled),)))
+        check_request(own, ReportRequest(others=(replace(other, study=scaled),)))
     check_request(
         study, ReportRequest(trials=(3, 17), others=(replace(study, study=replace(study.study, key="k2")),))
     )

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpsearch.errors import DataError
-from hpsearch.storage.records import Evaluation
+from hpsearch.storage.records import Evaluation, Part
 from hpsearch.study.spec import DataSpec, PruningSpec
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
@@ -68,6 +69,27 @@ def test_with_the_studys_seed_it_repeats_the_trial(tmp_path: Path) -> None:
         values = {one.number: one.accuracy for batch in batches for one in batch}
         assert (values == {number: trial.value for number, trial in found.items()}) is same
     bench.close()
+
+
+def test_validation_chooses_the_epoch_that_the_test_part_measures(study: PreparedStudy) -> None:
+    """With the best epoch kept, the test part has the result of the epoch that validation prefers, not of its own."""
+    spec = replace(study.spec, metric="validation_loss")
+
+    def measured(part: Part, **training: Any) -> Evaluation:
+        changed = replace(spec, training=replace(spec.training, learning_rate=5.0, **training))
+        planned = repetitions(PreparedStudy(spec=changed, data=study.data), {3: {}}, {11: [3]}, rows=1)
+        ((one,),) = train(
+            PreparedStudy(spec=changed, data=study.data), planned, part=part, stop=StopRequest()
+        )
+        return one
+
+    losses = {epochs: measured("validation", epochs=epochs).loss or 0.0 for epochs in range(1, 9)}
+    best = min(losses, key=losses.__getitem__)
+    assert best < 8, "the test needs a best epoch before the last"
+    assert measured("validation", epochs=8, keep="best").loss == losses[best]
+    kept, expected = measured("test", epochs=8, keep="best"), measured("test", epochs=best)
+    assert numbers_of(kept) == numbers_of(expected)
+    assert numbers_of(kept) != numbers_of(measured("test", epochs=8))
 
 
 def test_evaluations_do_not_depend_on_the_cohort(study: PreparedStudy) -> None:
