@@ -38,6 +38,7 @@ _MODULES = {
     "load_model": "hpsearch.api.models",
     "load_study": "hpsearch.api.studies",
     "open_storage": "hpsearch.storage",
+    "sklearn": "hpsearch.sklearn",
 }
 """The module of each public name."""
 
@@ -53,7 +54,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module  # noqa: PLC0415 # half of the time that `import hpsearch` would take
 
     module = import_module(_MODULES[name])
-    value = module if name == "errors" else getattr(module, _CLASSES.get(name, name))
+    value = module if name in ("errors", "sklearn") else getattr(module, _CLASSES.get(name, name))
     globals()[name] = value
     return value
 

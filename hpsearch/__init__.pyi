@@ -1,4 +1,4 @@
-from hpsearch import errors
+from hpsearch import errors, sklearn
 from hpsearch.api.diagnosis import Diagnosis, diagnose
 from hpsearch.api.models import Model, load_model
 from hpsearch.api.studies import (
@@ -50,6 +50,7 @@ __all__ = [
     "load_model",
     "load_study",
     "open_storage",
+    "sklearn",
 ]
 
 __version__: str

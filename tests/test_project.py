@@ -36,6 +36,8 @@ TOOLS = (
     "mypy",
     "nbclient",
     "nbformat",
+    "onnx",
+    "onnxruntime",
     "pandas",
     "playwright",
     "polars",

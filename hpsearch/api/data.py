@@ -63,11 +63,19 @@ def study_data(data: Data | None, *, target: str | None, storage: str | None) ->
         reading=_reading(table),
         split_column=column,
     )
+    return array_data(arrays, table, storage=storage)
+
+
+def array_data(arrays: RawData, table: Mapping[str, Any], *, storage: str | None) -> StudyData:
+    """Return the data of a study in the database `storage`, or of a diagnosis (None), with the other keys of `table`.
+
+    The arrays are read and checked already, and are not stored here.
+    """
     folder = None if storage is None else data_folder(parse_address(storage).path, os.environ)
     name = file_name(arrays)
     # The target is a column of the data frame, and so of no file; and the columns are stored as they are used.
-    table |= {"source": name if folder is None else str(folder / name), "target": None, "columns": None}
-    return StudyData(table=table, arrays=arrays, folder=folder)
+    source = {"source": name if folder is None else str(folder / name), "target": None, "columns": None}
+    return StudyData(table={**table, **source}, arrays=arrays, folder=folder)
 
 
 def _split_column(table: dict[str, Any]) -> SplitColumn | None:

@@ -14,7 +14,8 @@ from hpsearch.api.border import public
 from hpsearch.api.documents import FilePath
 from hpsearch.data.arrays import ArrayValues, Rows, read_inputs
 from hpsearch.model.archive import read_model
-from hpsearch.model.description import model_card, model_object
+from hpsearch.model.card import model_card
+from hpsearch.model.description import model_object
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.spec import KnownTask
 from hpsearch.trials import ParameterValue
@@ -152,11 +153,15 @@ class Model:
 
     @public
     def save(self, path: FilePath) -> None:
-        """Write the model to a file that ends in `.npz`, whole or not at all. An existing file is replaced.
+        """Write the model to a file, whole or not at all. An existing file is replaced.
+
+        The ending is the format: `.npz`, which `load_model` reads; `.onnx`, a graph with preprocessing that onnxruntime
+        was checked to predict the same with; or `.joblib`, a `Pipeline` of scikit-learn, whose loading executes code.
 
         >>> study.best_trial.model().save("digits.npz")
 
-        Raises UsageError for another format, and HpsearchError if the file cannot be written.
+        Raises UsageError for another format, and HpsearchError if the file cannot be written, or the model cannot be
+        written in that format.
         """
         save_model(self._trained, file_path("save", path), where="save")
 

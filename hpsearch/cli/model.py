@@ -46,7 +46,14 @@ def export(
         str, typer.Argument(metavar="STUDY", help="A stored study.", autocompletion=complete_study_name)
     ],
     *,
-    output: Annotated[Path, typer.Option("--output", metavar="PATH", help="The file, which ends in .npz.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            metavar="PATH",
+            help="The file: .npz, .onnx, or .joblib, a scikit-learn pipeline whose loading executes code.",
+        ),
+    ],
     number: Annotated[
         int | None,
         typer.Option(
@@ -77,8 +84,8 @@ def export(
 ) -> None:
     """Train a trial again, check it bit for bit against the stored curve, and write its model to a file.
 
-    The file holds weights, preprocessing, classes and the study. It is a NumPy archive without pickles, so loading it
-    executes no code.
+    The file holds weights, preprocessing and classes. An .npz file also has the study; it is a NumPy archive without
+    pickles, so loading it executes no code, and the other commands read it. An .onnx file is checked with onnxruntime.
 
     Example: hpsearch model export digits --output digits.npz
     """
@@ -112,7 +119,18 @@ def _write_exported(exported: "ExportedModel") -> None:
     metric = model.spec.metric
     write_line(f"{model.spec.name}: trial {model.trial}: {check_sentence(exported.check)}")
     write_line(f"Model: {path} ({format_short_metric(metric)} {format_result(model.value, metric)})")
-    write_line(f"Next: hpsearch model predict {shlex.quote(str(path))} new.csv")
+    write_line(_next_step(path))
+
+
+def _next_step(path: Path) -> str:
+    match path.suffix.lower():
+        case ".onnx":
+            return "Next: onnxruntime.InferenceSession(PATH); its predictions equal those of the model"
+        case ".joblib":
+            return (
+                "Next: joblib.load(PATH).predict(X). Loading a .joblib file executes code: share it as .npz"
+            )
+    return f"Next: hpsearch model predict {shlex.quote(str(path))} new.csv"
 
 
 @app.command()
@@ -159,16 +177,20 @@ def show(
     form: Annotated[
         ModelFormat, typer.Option("--format", help="How to write it; `markdown` is a model card.")
     ] = ModelFormat.TABLE,
+    card: Annotated[bool, typer.Option("--card", help="The same as --format markdown.")] = False,
 ) -> None:
     """Show what a model is, from which study, how good, and on which data.
 
-    Example: hpsearch model show digits.npz --format markdown
+    The model card adds an interval of the accuracy, the use of the model, its limits, and every setting.
+
+    Example: hpsearch model show digits.npz --card > digits.md
     """
     from hpsearch.model.archive import read_model
-    from hpsearch.model.description import model_card, model_facts, model_object
+    from hpsearch.model.card import model_card
+    from hpsearch.model.description import model_facts, model_object
 
     found = read_model(model)
-    if form is ModelFormat.MARKDOWN:
+    if card or form is ModelFormat.MARKDOWN:
         write_text(model_card(found))
     else:
         write_properties(model_facts(found), model_object(found), Format(form.value))

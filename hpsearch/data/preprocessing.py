@@ -9,7 +9,7 @@ from hpsearch.data import scaling as scale
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.encoding import Encoding
 from hpsearch.data.faults import INPUT_FAULTS, apply_fault
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, HpsearchError
 from hpsearch.study.spec import Fault, Precision
 
 
@@ -34,6 +34,14 @@ class Preprocessing:
         if self.encoding is None:
             return self.features
         return tuple(fitted.column.name for fitted in self.encoding.columns if self.encoding.is_named)
+
+    def check_without_fault(self, where: str) -> None:
+        """Raise HpsearchError, about `where`, for a deliberate fault of inputs, which only our own format has."""
+        if self.fault is not None:
+            raise HpsearchError(
+                f'{where}: must be .npz for a study with a fault of inputs (got data.fault = "{self.fault.name}"): '
+                "name such a file"
+            )
 
     def apply(self, inputs: Array, *, precision: Precision, where: str) -> Array:
         """Return the inputs (N, I) of a network for raw `inputs` (N, R), the same as in training.

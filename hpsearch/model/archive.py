@@ -44,6 +44,12 @@ from hpsearch.trials import ParameterValue
 FORMAT: Final = "hpsearch model"
 FORMAT_VERSION: Final = 2
 
+_OTHER_READERS: Final = {
+    ".onnx": "read it with onnxruntime",
+    ".joblib": "loading it executes code: if you trust it, read it with joblib.load",
+}
+"""The way to read the formats that are written for other programs."""
+
 _T = TypeVar("_T")
 
 
@@ -69,6 +75,10 @@ def read_model(path: Path) -> TrainedModel:
     try:
         if not path.is_file():
             raise HpsearchError(f"{path}: the model must exist (got no file): correct the path")
+        if (reader := _OTHER_READERS.get(path.suffix.lower())) is not None:
+            raise HpsearchError(
+                f"{path}: must be a model in .npz (got {path.suffix}): {reader}, or export it as .npz"
+            )
         check_claims(path)
         with np.load(path, allow_pickle=False) as archive:
             if "metadata" not in archive.files:

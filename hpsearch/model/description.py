@@ -1,4 +1,4 @@
-"""Descriptions of a model: facts for tables, a JSON object, and a card in Markdown."""
+"""Descriptions of a model: facts for tables, and a JSON object."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -22,10 +22,11 @@ _SCALES: Final = {
 
 def model_facts(model: TrainedModel) -> list[tuple[str, str]]:
     """Return (property, value) for people."""
-    return [*_purpose(model), *_training(model), *_results(model), *_provenance(model)]
+    return [*purpose_facts(model), *training_facts(model), *results_facts(model), *provenance_facts(model)]
 
 
-def _purpose(model: TrainedModel) -> Iterator[tuple[str, str]]:
+def purpose_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    """Yield what the model predicts, and how it is built."""
     yield "study", model.spec.name
     yield "trial", str(model.trial)
     yield "task", model.task
@@ -44,7 +45,8 @@ def _column_words(fitted: FittedColumn) -> str:
     return f"{fitted.column.name} ({fitted.column.kind})"
 
 
-def _training(model: TrainedModel) -> Iterator[tuple[str, str]]:
+def training_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    """Yield how long and on what it was trained, and the searched values."""
     training, result = model.spec.training, model.result
     yield (
         "training",
@@ -61,7 +63,8 @@ def _training(model: TrainedModel) -> Iterator[tuple[str, str]]:
         )
 
 
-def _results(model: TrainedModel) -> Iterator[tuple[str, str]]:
+def results_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    """Yield its metrics."""
     result = model.result
     for name in ("training_loss", "validation_loss", "validation_accuracy"):
         value = getattr(result, name)
@@ -74,7 +77,8 @@ def _results(model: TrainedModel) -> Iterator[tuple[str, str]]:
     yield "verified", verified_words(model)
 
 
-def _provenance(model: TrainedModel) -> Iterator[tuple[str, str]]:
+def provenance_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
+    """Yield its data, and when and with which versions it was made."""
     result = model.result
     examples = f"{result.training_examples:,} to train on and {result.validation_examples:,} to validate"
     if model.spec.data.folds:
@@ -183,43 +187,3 @@ def model_object(model: TrainedModel) -> dict[str, Any]:
 def _number(name: str, value: float | None) -> dict[str, Any]:
     """Return a number that may be missing, with the reason if it is not finite."""
     return {name: None} if value is None else with_reasons({name: value})
-
-
-def model_card(model: TrainedModel) -> str:
-    """Return a model card in Markdown: what the model is for, its results, its data, and its limits."""
-    metric = format_metric(model.spec.metric)
-    task = f"one of {len(model.classes)} classes" if model.classes else "numbers in the unit of the targets"
-    examples = format_count(model.result.validation_examples, "example")
-    lines = [
-        f"# Model of {_escaped(model.spec.name)}, trial {model.trial}",
-        "",
-        f"A multilayer perceptron that predicts {task} from {format_count(model.inputs, 'input')}.",
-        f"Its {metric} is {format_result(model.value, model.spec.metric)}.",
-    ]
-    sections = {"Purpose": _purpose, "Training": _training, "Results": _results, "Data": _provenance}
-    for title, facts in sections.items():
-        lines += ["", f"## {title}", "", *_table(facts(model))]
-    lines += [
-        "",
-        "## Limits",
-        "",
-        f"* The {metric} was measured on {examples} that also chose this trial among others, so it is optimistic.",
-        "  `hpsearch study test` measures on a sealed test part.",
-        "* Predictions are meaningful for rows from the same source as the training data.",
-        *(["* Probabilities are not calibrated."] if model.classes else []),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _table(facts: Iterator[tuple[str, str]]) -> list[str]:
-    rows = [f"| {_escaped(name)} | {_escaped(value)} |" for name, value in facts]
-    return ["| property | value |", "| --- | --- |", *rows]
-
-
-def _escaped(text: str) -> str:
-    """Return text that is one cell of a table, without any markup of its own."""
-    flat = " ".join(text.split())
-    for mark in "\\`*_<>|[]":
-        flat = flat.replace(mark, f"\\{mark}")
-    return flat

@@ -19,6 +19,7 @@ from hpsearch.study.metrics import kept_epoch
 from hpsearch.telemetry import Epoch
 from hpsearch.training.recording import Recording, record
 from hpsearch.trials import TrialState
+from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.replay import Replay, ReplayCheck, ReplayRequest, StoredTrial, replay
 
 
@@ -37,20 +38,22 @@ def fit_again(
     on: TrainedOn = "training",
     allow_pruned: bool = False,
     allow_difference: bool = False,
+    prepared: PreparedStudy | None = None,
 ) -> FittedTrial:
     """Train a stored trial again and return its model with the weights of the epoch that counts (`training.keep`).
 
     Validation saw them. A pruned trial has those of its last whole epoch. With `on` "all" the checked configuration is
     then trained on training and validation part together, for the same number of epochs, and the model has those
     weights. A study with folds has no single training part, so its models are always trained on all examples but those
-    of the test part.
+    of the test part. The data is read anew unless the study is `prepared` in memory.
 
     Raises HpsearchError for a trial that is not complete, or pruned with `allow_pruned`; and if a stored number does
     not come out again, except with `allow_difference`. Raises the errors of `replay` if the data is not the study's.
     """
     _check_state(stored, allow_pruned=allow_pruned)
     is_pruned = stored.trial.state is TrialState.PRUNED
-    made = replay(stored, ReplayRequest(epochs=max(stored.trial.curve) + 1 if is_pruned else None))
+    request = ReplayRequest(epochs=max(stored.trial.curve) + 1 if is_pruned else None)
+    made = replay(stored, request, prepared=prepared)
     difference = _difference_words(stored, made)
     if difference is not None and not allow_difference:
         raise HpsearchError(

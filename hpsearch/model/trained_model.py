@@ -89,6 +89,11 @@ class TrainedModel:
         return "classification" if self.classes else "regression"
 
     @property
+    def labels(self) -> Array:
+        """The classes (C,) as whole numbers or flags if all their names are, else as text."""
+        return _labels(self.classes)
+
+    @property
     def network(self) -> Network:
         """The description of the network."""
         return build_network(self.spec.model, inputs=self.inputs, outputs=self.outputs)
@@ -113,12 +118,15 @@ class TrainedModel:
         Labels are whole numbers or flags if all names of classes are. Raises DataError, about `where`, for numbers that
         are too large.
         """
-        outputs = self._outputs(inputs, where)
-        if not self.classes:
-            values = self.target_scaling.restore(outputs.values)
-            return values[:, 0] if values.shape[1] == 1 else values
-        labels: Array = _labels(self.classes)[outputs.answers]
-        return labels
+        if self.classes:
+            labels: Array = self.labels[self.predict_indices(inputs, where=where)]
+            return labels
+        values = self.target_scaling.restore(self._outputs(inputs, where).values)
+        return values[:, 0] if values.shape[1] == 1 else values
+
+    def predict_indices(self, inputs: Array, *, where: str = "predict") -> NDArray[np.int64]:
+        """Return the place in `classes` of the class (N,) of each of the raw inputs (N, I)."""
+        return self._outputs(inputs, where).answers
 
     def predict_probabilities(self, inputs: Array, *, where: str = "predict_proba") -> NDArray[np.float64]:
         """Return the probability (N, C) of each class, in the order of `classes`, for raw inputs (N, I).
@@ -129,11 +137,16 @@ class TrainedModel:
         self.check_probabilities(where)
         return probabilities(self._outputs(inputs, where).values)
 
+    @property
+    def has_probabilities(self) -> bool:
+        """True if the outputs of the network are probabilities of classes."""
+        return bool(self.classes) and self.output in ("softmax", "sigmoid")
+
     def check_probabilities(self, where: str) -> None:
         """Raise HpsearchError, about `where`, if the outputs of the network are no probabilities."""
         if not self.classes:
             raise HpsearchError(f"{where}: needs a classification (got a regression): predict the numbers")
-        if self.output not in ("softmax", "sigmoid"):
+        if not self.has_probabilities:
             raise HpsearchError(
                 f'{where}: needs outputs that are probabilities (got model.output = "{self.output}"): '
                 'predict the classes, or train with model.loss = "cross_entropy"'

@@ -179,8 +179,8 @@ class Gate(ABC):
 _NEGLIGIBLE = -10.0
 """GELU is exactly 0 below it, in float32 and float64: 1 + tanh(...) is. So -inf need not be multiplied by 0."""
 
-_GELU_SCALE = math.sqrt(2 / math.pi)
-_GELU_CUBE = 0.044715
+GELU_SCALE = math.sqrt(2 / math.pi)
+GELU_CUBE = 0.044715
 
 
 @final
@@ -205,8 +205,8 @@ class GELU(Gate):
         _gelu_share(z, square, scratch)
         np.multiply(z, scratch, out=z)
         if slope is not None:
-            np.multiply(slope, 6 * _GELU_SCALE * _GELU_CUBE, out=slope)
-            np.add(slope, 2 * _GELU_SCALE, out=slope)
+            np.multiply(slope, 6 * GELU_SCALE * GELU_CUBE, out=slope)
+            np.add(slope, 2 * GELU_SCALE, out=slope)
             np.subtract(1, scratch, out=scratch)
             np.multiply(slope, scratch, out=slope)  # 0 for large z, to keep the product finite
             np.multiply(slope, z, out=slope)
@@ -216,10 +216,10 @@ class GELU(Gate):
 
 def _gelu_share(z: Array, square: Array, share: Array) -> None:
     """Write (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3))) / 2 into `share`, in place, from `z` and its `square`."""
-    np.multiply(square, _GELU_CUBE, out=share)
+    np.multiply(square, GELU_CUBE, out=share)
     np.add(share, 1, out=share)
     np.multiply(share, z, out=share)
-    np.multiply(share, _GELU_SCALE, out=share)
+    np.multiply(share, GELU_SCALE, out=share)
     np.tanh(share, out=share)
     np.add(share, 1, out=share)
     np.multiply(share, 0.5, out=share)

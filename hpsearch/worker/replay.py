@@ -196,17 +196,18 @@ class Replay:
     altered: RecordedRun | None
 
 
-def replay(stored: StoredTrial, request: ReplayRequest) -> Replay:
+def replay(stored: StoredTrial, request: ReplayRequest, *, prepared: PreparedStudy | None = None) -> Replay:
     """Train a stored trial again, alone and with one thread, and check it against the stored values.
 
-    The data is read anew. Raises HpsearchError if the trial cannot be trained, FingerprintError if the data is not the
-    study's, VersionError for a study of another major version, and StudyFileError for settings that do not fit.
+    The data is read anew unless the study is `prepared` in memory. Raises HpsearchError if the trial cannot be trained,
+    FingerprintError if the data is not the study's, VersionError for a study of another major version, and
+    StudyFileError for settings that do not fit.
     """
     check_version(stored.study)
     configuration = configuration_of(stored)
     _check_watch(configuration, request.watch, stored)
     changed = changed_configuration(configuration, request.settings, source=f"{_name(stored)} with --set")
-    prepared = prepare_study(stored.study.spec)
+    prepared = prepared or prepare_study(stored.study.spec)
     check_data(stored.study, prepared.data)
     own = _prepared(prepared, configuration, stored)
     # Checked first: settings that do not fit should not cost a training.

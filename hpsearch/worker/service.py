@@ -12,6 +12,7 @@ from typing import final
 from threadpoolctl import threadpool_limits
 
 import hpsearch
+from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError, StudyUnreadableError
 from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
@@ -71,13 +72,7 @@ def work(options: ServiceOptions) -> int:
         threadpool_limits(limits=1),
         open_store(options.url) as store,
     ):
-        identity = WorkerIdentity(
-            name=name,
-            host=socket.gethostname(),
-            process_id=os.getpid(),
-            version=hpsearch.__version__,
-            has_parent=options.parent is not None,
-        )
+        identity = _identity(name, has_parent=options.parent is not None)
         service = _Service(store=store, options=options, name=name, stop=stop, notify=notify)
         with Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=service.tokens, stop=stop):
             if store.is_new:
@@ -88,6 +83,32 @@ def work(options: ServiceOptions) -> int:
             service.run()
         notify("stopped" if stop.is_requested else "nothing is left to do")
     return stop.exit_code
+
+
+def work_here(
+    store: Store, study: StoredStudy, data: PreparedData, *, options: WorkerOptions, stop: StopRequest
+) -> None:
+    """Train the trials of one study in this process until its budget is spent or a stop is requested.
+
+    That spares the start of another process, but a crash of the training ends this one. `data` is the study's.
+    """
+    worker = Worker(store, study, data, options=options, stop=stop)
+    identity = _identity(options.name, has_parent=False)
+    with (
+        threadpool_limits(limits=1),
+        Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=lambda: worker.tokens, stop=stop),
+    ):
+        worker.run()
+
+
+def _identity(name: str, *, has_parent: bool) -> WorkerIdentity:
+    return WorkerIdentity(
+        name=name,
+        host=socket.gethostname(),
+        process_id=os.getpid(),
+        version=hpsearch.__version__,
+        has_parent=has_parent,
+    )
 
 
 @final

@@ -14,6 +14,7 @@ from hpsearch.analysis.best_trials import leading_trials
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.model.archive import model_bytes, read_model
 from hpsearch.model.fitting import fit_again
+from hpsearch.model.onnx_file import check_onnx, onnx_bytes
 from hpsearch.model.table_predictions import TablePredictions, open_predictions
 from hpsearch.model.trained_model import TrainedModel, TrainedOn
 from hpsearch.report.file import check_report_path, write_page
@@ -21,6 +22,9 @@ from hpsearch.storage.store import Store
 from hpsearch.worker.replay import ReplayCheck
 from hpsearch.workflows.listener import SILENT, Listener
 from hpsearch.workflows.trials import read_trial
+
+FORMATS: Final = (".npz", ".onnx", ".joblib")
+"""The endings of files of models: our own, which is the only one that is read again; ONNX; scikit-learn's."""
 
 _BLOCK_CHARACTERS: Final = 1 << 20
 """Characters of a result that are in memory at one time."""
@@ -74,16 +78,34 @@ def _best(store: Store, name: str) -> int:
 
 
 def check_model_path(path: Path, *, where: str) -> None:
-    """Raise UsageError, about `where`, for another format than `.npz`, and HpsearchError if it cannot be written."""
-    if path.suffix.lower() != ".npz":
-        raise UsageError(f'{where}: must end in .npz, the format of models (got "{path}"): name such a file')
+    """Raise UsageError, about `where`, for an unknown format, and HpsearchError if it cannot be written."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(
+            f'{where}: must end in {" or ".join(FORMATS)}, the formats of models (got "{path}"): name such a file'
+        )
+    if path.suffix.lower() == ".onnx":
+        check_onnx(where)
     check_report_path(path, where=where)
 
 
 def save_model(model: TrainedModel, path: Path, *, where: str) -> None:
-    """Write a model to `path`, whole or not at all. An existing file is replaced."""
+    """Write a model to `path`, whole or not at all. An existing file is replaced.
+
+    Raises HpsearchError, about `where`, for a model that the format cannot hold.
+    """
     check_model_path(path, where=where)
-    write_page(model_bytes(model), path, where=where)
+    write_page(_contents(model, path.suffix.lower(), where=where), path, where=where)
+
+
+def _contents(model: TrainedModel, suffix: str, *, where: str) -> bytes:
+    match suffix:
+        case ".onnx":
+            return onnx_bytes(model, where=where)
+        case ".joblib":
+            from hpsearch.model.pipeline import joblib_bytes  # scikit-learn takes a second
+
+            return joblib_bytes(model, where=where)
+    return model_bytes(model)
 
 
 @final

@@ -13,9 +13,9 @@ from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError, HpsearchError, StudyFileError, UsageError
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.study.messages import format_count, remedy_for, toml_text
+from hpsearch.study.metrics import Metric
 from hpsearch.study.reader import parse_study
 from hpsearch.study.schema import PATH_SUFFIXES
-from hpsearch.study.spec import Metric
 from hpsearch.worker.preparation import prepare_study
 
 _TARGETS: Final = re.compile(r"(?:target|label|class|outcome|response|y)s?", re.IGNORECASE)

@@ -76,7 +76,7 @@ def test_other_keys_of_the_data_go_with_arrays() -> None:
     study = small_study(
         {"source": (X, Y * 2.5), "scale": "standard", "test_fraction": 0.2, "task": "regression"}
     )
-    assert study.metric == "validation_loss"
+    assert study.metric == "rmse"
     assert study.run(workers=1, progress=False).test(seeds=2).values
 
 

@@ -11,6 +11,7 @@ import sklearn.datasets
 
 import hpsearch
 from hpsearch.api.diagnosis import HealingResult
+from hpsearch.api.search_result import SearchResult
 from hpsearch.api.studies import NarrowedSearch
 from hpsearch.api.trials import RecordedTraining, TrialReplay
 
@@ -27,6 +28,9 @@ CLASSES = (
     TrialReplay,
     hpsearch.Range,
     hpsearch.Choices,
+    SearchResult,
+    hpsearch.sklearn.HpsearchClassifier,
+    hpsearch.sklearn.HpsearchRegressor,
 )
 FUNCTIONS = (
     hpsearch.create_study,

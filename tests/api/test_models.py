@@ -97,10 +97,15 @@ def test_a_regression_predicts_in_the_unit_of_the_targets() -> None:
         model.predict_proba(X)
 
 
-def test_only_npz_files_are_written(model: hpsearch.Model) -> None:
-    """Another format is refused with its name."""
-    with pytest.raises(hpsearch.UsageError, match=r'save: must end in .npz, .* \(got "flowers.onnx"\)'):
-        model.save("flowers.onnx")
+def test_the_ending_is_the_format(model: hpsearch.Model) -> None:
+    """ONNX files and pipelines are written; another format is refused with the names of those that are."""
+    for name in ("flowers.onnx", "flowers.joblib"):
+        model.save(name)
+        assert Path(name).stat().st_size > 1000
+    with pytest.raises(
+        hpsearch.UsageError, match=r'save: must end in .npz or .onnx or .joblib, .* \(got "flowers.h5"\)'
+    ):
+        model.save("flowers.h5")
 
 
 def test_a_pruned_trial_needs_permission(lesson: hpsearch.Study) -> None:

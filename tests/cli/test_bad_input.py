@@ -72,7 +72,8 @@ def refused(ended: CompletedProcess[str]) -> str:
             'name = "x"\nmetric = "validation_accuracy"\ndata = { source = "diabetes" }\n',
             [
                 (
-                    'metric: must be validation_loss in regression (got "validation_accuracy"): change it, '
+                    "metric: must be one of validation_loss, rmse, mae, r2 in regression "
+                    '(got "validation_accuracy"): change it, '
                     'or set data.task = "classification"'
                 )
             ],

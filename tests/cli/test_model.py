@@ -89,9 +89,9 @@ def test_a_pruned_trial_needs_an_option(command: Command, finished: str) -> None
     ("arguments", "code", "message"),
     [
         (
-            ("flowers", "--output", "m.onnx"),
+            ("flowers", "--output", "m.h5"),
             2,
-            '--output: must end in .npz, the format of models (got "m.onnx")',
+            '--output: must end in .npz or .onnx or .joblib, the formats of models (got "m.h5")',
         ),
         (("flowers", "--output", "none/m.npz"), 1, "--output: its folder must exist (got none)"),
         (("flowers", "--output", "m.npz", "--trial", "99"), 1, "99"),
@@ -204,3 +204,28 @@ def test_a_model_is_described(command: Command, model: str) -> None:
     card = command("model", "show", model, "--format", "markdown").stdout
     assert card.startswith(f"# Model of flowers, trial {shown['trial']}\n")
     assert "| classes | setosa, versicolor, virginica |" in card
+    assert command("model", "show", model, "--card").stdout == card
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        (
+            "flowers.onnx",
+            "Next: onnxruntime.InferenceSession(PATH); its predictions equal those of the model",
+        ),
+        (
+            "flowers.joblib",
+            "Next: joblib.load(PATH).predict(X). Loading a .joblib file executes code: share it as .npz",
+        ),
+    ],
+)
+def test_the_ending_of_the_output_is_the_format(
+    name: str, last: str, command: Command, finished: str
+) -> None:
+    """Files for other programs are written too; our own commands do not read them."""
+    ended = command("model", "export", finished, "--output", name)
+    assert (ended.returncode, ended.stdout.splitlines()[-1]) == (0, last)
+    shown = command("model", "show", name)
+    assert shown.returncode == 1
+    assert f"{name}: must be a model in .npz (got {Path(name).suffix})" in shown.stderr
