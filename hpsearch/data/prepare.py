@@ -24,11 +24,13 @@ from hpsearch.study.spec import DataSpec, KnownTask, Precision
 class Fold:
     """One part: inputs (N, I), C-contiguous, and targets (N,) int64 classes or (N, O) numbers.
 
-    Inputs, and targets that are numbers, are in the study's precision. Targets are never scaled.
+    Inputs, and targets that are numbers, are in the study's precision. Targets are never scaled. `places` (N,) are the
+    examples' places in the source, from 0; None if they are unknown, or of a part that the source keeps apart.
     """
 
     inputs: Array
     targets: Array
+    places: npt.NDArray[np.int64] | None = None
 
 
 @final
@@ -141,7 +143,7 @@ def _folds(
         )
 
     def part(rows: npt.NDArray[np.int64]) -> Fold:
-        return fold(dataset.inputs, dataset.targets, rows)
+        return replace(fold(dataset.inputs, dataset.targets, rows), places=rows)
 
     apart, test = None, part(parts.test) if len(parts.test) else None
     if dataset.sealed is not None:
