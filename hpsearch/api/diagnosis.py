@@ -4,6 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast, final, overload
 
@@ -22,7 +23,7 @@ from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
 from hpsearch.worker.capacity import check_memory, job_of
-from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.worker.preparation import PreparedStudy, prepare_study
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration, record_configuration
 from hpsearch.workflows.healing import Healing, HealingStep, heal, raw_settings, write_healed
 from hpsearch.workflows.json_objects import JsonObject, diagnosis_object, healing_object
@@ -268,7 +269,8 @@ class Diagnosis:
 
         A remedy that makes the run worse is not kept, and no earlier change is taken back.
         """
-        healing = heal(self._prepared, first=self._diagnosis, arrays=self._draft.arrays)
+        prepare = partial(prepare_study, arrays=self._draft.arrays)
+        healing = heal(self._prepared, first=self._diagnosis, prepare=prepare)
         return HealingResult(self._draft, self._configuration, healing)
 
     def to_dict(self) -> JsonObject:

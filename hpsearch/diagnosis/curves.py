@@ -7,6 +7,7 @@ from typing import Final
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import finite_evidence, last_samples, mean, median_of
+from hpsearch.diagnosis.remedies import wider_layers
 from hpsearch.diagnosis.signal import chance_deviation
 from hpsearch.telemetry import Epoch, Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -109,12 +110,14 @@ def plateau(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     if not epochs[-1].validation_loss < 2 * now:
         return None
+    wider = wider_layers(facts)
     return Finding(
         cause=Cause.PLATEAU,
         confidence=0.85,
         first_step=epochs[0].epoch * facts.steps_per_epoch,
         evidence=finite_evidence(training_loss=now, earlier_loss=before, chance_loss=facts.chance_loss),
-        remedy="The loss has stopped falling at a high level: use wider layers.",
+        remedy=f"The loss has stopped falling at a high level: {wider.text}.",
+        suggested=wider.suggested,
     )
 
 
