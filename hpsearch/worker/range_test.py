@@ -41,7 +41,10 @@ UNLIMITED: Final = 10**6
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RangeTest:
-    """By how much each of RATES lowered the loss, as a share of the first loss; negative if it rose."""
+    """By how much each of RATES lowered the loss, as a share of the first loss.
+
+    Negative if it rose, and -infinity if it was not finite.
+    """
 
     falls: tuple[float, ...]
 
@@ -82,10 +85,7 @@ def range_test(study: PreparedStudy) -> RangeTest | None:
         trained += _trained(
             study, configuration, range(first, min(first + rows, len(RATES))), steps, per_epoch
         )
-    before = [telemetry.samples[0].loss for telemetry in trained if math.isfinite(telemetry.samples[0].loss)]
-    if not before or (start := sum(before) / len(before)) <= 0:
-        return None
-    test = RangeTest(falls=tuple(1 - _loss(telemetry, steps) / start for telemetry in trained))
+    test = RangeTest(falls=tuple(_fall(telemetry, steps) for telemetry in trained))
     return test if test.largest_fall >= LEAST_FALL else None
 
 
@@ -104,8 +104,9 @@ def _trained(
         return [cohort.telemetry(place) for place in places]
 
 
-def _loss(telemetry: Telemetry, steps: int) -> float:
-    """Return the mean loss of the samples of the second half; infinite if one of them is not finite."""
+def _fall(telemetry: Telemetry, steps: int) -> float:
+    """Return by which share of its first loss the mean loss of the second half's samples is lower."""
     losses = [sample.loss for sample in telemetry.samples if sample.step >= (steps - 1) / 2]
-    mean = sum(losses) / len(losses) if losses else math.inf
-    return mean if telemetry.nonfinite is None and math.isfinite(mean) else math.inf
+    first, mean = telemetry.samples[0].loss, sum(losses) / len(losses) if losses else math.inf
+    is_known = telemetry.nonfinite is None and math.isfinite(mean) and 0 < first < math.inf
+    return 1 - mean / first if is_known else -math.inf

@@ -110,7 +110,10 @@ def _with_rate(finding: Finding, facts: TrialFacts, test: RangeTest) -> Finding:
         return finding
     else:
         own = format_number(float(finding.suggested["learning_rate"]))
-        before, _, after = finding.remedy.partition(own)
-        is_same_way = f"{verb} the learning rate from" in before.lower()
-        remedy = f"{change[0].upper()}{change[1:]}{after if is_same_way else '.'}"
+        remedy = f"{change[0].upper()}{change[1:]}."
+        for to in ("to", "to about"):
+            old = f"he learning rate from {now} {to} {own}"
+            before, found, after = finding.remedy.partition(old)
+            if found and f"{verb} t" in before.lower():
+                remedy = f"{before}he learning rate from {now} to {tested}{after}"
     return replace(finding, remedy=remedy, suggested={"learning_rate": test.best})

@@ -273,7 +273,7 @@ def test_an_existing_file_is_overwritten_only_by_name() -> None:
         fix(file, output=Path("no/where.toml"))
     assert Path("hot-healed.toml").read_text() == "mine"
     fix(file, output=file)
-    assert file.read_text() == HOT.replace("30.0", "0.3")
+    assert file.read_text() == HOT.replace("30.0", "0.5")
 
 
 def test_no_file_is_written_unless_a_remedy_healed() -> None:
