@@ -20,7 +20,13 @@ class DataFacts:
 
     `validation_shares` are the shares of the classes in the validation part; empty if they are unknown. `squeezed` and
     `constant` are the places of columns of inputs, from 0: those in which nine of ten numbers differ by less than a
-    thousandth of the columns' usual deviation, and those with one number only. Images have none.
+    thousandth of the columns' usual deviation, and those with one number only. Images have none. `features` and
+    `classes` are the names of the columns and of the classes, or empty.
+
+    `leaked` is the number of validation examples that the training part has too, and `contradicted` the number of those
+    whose inputs it has with other targets only; both are 0 if so few different inputs exist that chance explains them.
+    `leaked_places` and `leaked_twins` are the places in the source, from 0, of a few of the leaked ones and of their
+    equals in the training part; empty if they are unknown.
     """
 
     examples: int
@@ -38,6 +44,12 @@ class DataFacts:
     validation_shares: tuple[float, ...] = ()
     squeezed: tuple[int, ...] = ()
     constant: tuple[int, ...] = ()
+    features: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    leaked: int = 0
+    contradicted: int = 0
+    leaked_places: tuple[int, ...] = ()
+    leaked_twins: tuple[int, ...] = ()
 
     @property
     def is_classification(self) -> bool:

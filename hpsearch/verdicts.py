@@ -43,6 +43,8 @@ class Cause(StrEnum):
     GRAD_REDUCTION_SUM = "grad_reduction_sum"
     TARGETS_UNSCALED = "targets_unscaled"
     DEAD_INPUT_COLUMN = "dead_input_column"
+    VALIDATION_LEAK = "validation_leak"
+    MISSING_CLASS = "missing_class"
     HEALTHY = "healthy"
     INCONCLUSIVE = "inconclusive"
 

@@ -373,6 +373,23 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         ),
         "clipped outliers; columns that vary",
     ),
+    Cause.VALIDATION_LEAK: (
+        "examples of the validation part are in the training part too, which flatters validation",
+        (
+            "Before the first step: at least three validation examples, and 1 % of them, have inputs that a training "
+            "example has. Data with few different inputs are left out: less than 40 % of the training inputs differ, "
+            "or chance explains a quarter of the equal pairs, by the pairs that agree in all columns but one. It is a "
+            "note next to another verdict, and never the verdict itself."
+        ),
+        "data without copies; copies in one part",
+    ),
+    Cause.MISSING_CLASS: (
+        "a class has no example in the training part, or none in the validation part",
+        (
+            "Before the first step, for classes. It is a note next to another verdict, and never the verdict itself."
+        ),
+        "`data.stratify = true`, or more examples of the class",
+    ),
     Cause.HEALTHY: (
         "no fault was found",
         (

@@ -4,6 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast, final, overload
 
@@ -22,7 +23,7 @@ from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
 from hpsearch.worker.capacity import check_memory, job_of
-from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.worker.preparation import PreparedStudy, prepare_study
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration, record_configuration
 from hpsearch.workflows.healing import Healing, HealingStep, heal, raw_settings, write_healed
 from hpsearch.workflows.json_objects import JsonObject, diagnosis_object, healing_object
@@ -74,7 +75,7 @@ def diagnose(
     >>> print(diagnosis.cause)
     dead_relu_total
     >>> diagnosis.remedy
-    'Lower the learning rate from 30 to 3, or try model.activation = "leaky_relu" or model.batch_norm = true.'
+    'Lower the learning rate from 30 to 0.5, or try model.activation = "leaky_relu" or model.batch_norm = true.'
 
     Without a file it is described by its data and `settings`, the keys of `[model]` and `[training]`. The data is a
     source, a table of keys, arrays, or a data frame with the column `target`:
@@ -263,12 +264,12 @@ class Diagnosis:
         >>> healing = hpsearch.diagnose("digits", learning_rate=30.0).heal()
         >>> for step in healing.steps:
         ...     print(step.settings, step.after.cause)
-        {'learning_rate': 3.0} dead_relu_...
-        {'learning_rate': 0.3} healthy
+        {'learning_rate': 0.5} healthy
 
         A remedy that makes the run worse is not kept, and no earlier change is taken back.
         """
-        healing = heal(self._prepared, first=self._diagnosis, arrays=self._draft.arrays)
+        prepare = partial(prepare_study, arrays=self._draft.arrays)
+        healing = heal(self._prepared, first=self._diagnosis, prepare=prepare)
         return HealingResult(self._draft, self._configuration, healing)
 
     def to_dict(self) -> JsonObject:
@@ -286,9 +287,9 @@ class HealingResult:
 
     >>> healing = hpsearch.diagnose("digits", learning_rate=30.0).heal()
     >>> healing
-    <HealingResult: healthy after 2 remedies>
+    <HealingResult: healthy after 1 remedy>
     >>> healing.settings
-    {'learning_rate': 0.3}
+    {'learning_rate': 0.5}
     >>> print(healing.diagnosis.cause)
     healthy
     """
@@ -309,7 +310,7 @@ class HealingResult:
 
         >>> step = hpsearch.diagnose("digits", learning_rate=1e-6).heal().steps[0]
         >>> print(step.settings, step.before.cause, step.after.cause, step.is_kept)
-        {'learning_rate': 0.01} lr_too_low healthy True
+        {'learning_rate': 0.5} lr_too_low healthy True
 
         `value` is that of the study's metric in the last finished epoch.
         """
@@ -367,6 +368,6 @@ class HealingResult:
         """Return the JSON object that `hpsearch diagnose --fix --format json` prints.
 
         >>> hpsearch.diagnose("digits", learning_rate=1e-6).heal().to_dict()["settings"]
-        {'learning_rate': 0.01}
+        {'learning_rate': 0.5}
         """
         return healing_object(self._healing, None)

@@ -7,7 +7,8 @@ from typing import final
 import numpy as np
 
 from hpsearch.data.dataset import Array, Dataset
-from hpsearch.data.prepare import PreparedData
+from hpsearch.data.duplicates import shared_examples
+from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.study.spec import KnownTask
 from hpsearch.telemetry import DataFacts
 
@@ -86,6 +87,8 @@ def facts_of(data: PreparedData) -> DataFacts:
     is_classes = data.task == "classification"
     total = sum(data.class_counts)
     squeezed, constant = _dead_columns(inputs)
+    features = data.preprocessing.features
+    shared = shared_examples((inputs, targets), (data.validation.inputs, data.validation.targets))
     return DataFacts(
         examples=len(inputs),
         validation_examples=len(data.validation.inputs),
@@ -102,7 +105,21 @@ def facts_of(data: PreparedData) -> DataFacts:
         validation_shares=_shares(data.validation.targets, len(data.class_counts)) if is_classes else (),
         squeezed=squeezed,
         constant=constant,
+        features=features if len(features) == inputs.shape[1] else (),
+        classes=data.classes,
+        leaked=len(shared.same),
+        contradicted=len(shared.other),
+        leaked_places=_source_places(data.validation, shared.same[:_NAMED_COPIES]),
+        leaked_twins=_source_places(data.training, shared.twins[:_NAMED_COPIES]),
     )
+
+
+_NAMED_COPIES = 3
+
+
+def _source_places(fold: Fold, places: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the places in the source of the examples at `places` of a part; none if they are unknown."""
+    return () if fold.places is None else tuple(int(fold.places[place]) for place in places)
 
 
 def _shares(labels: Array, classes: int) -> tuple[float, ...]:

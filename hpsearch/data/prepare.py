@@ -29,12 +29,14 @@ class Fold:
     """One part: inputs (N, I), C-contiguous, and targets (N,) int64 classes or (N, O) numbers.
 
     Inputs, and targets that are numbers, are in the study's precision and scaled. `values` (N, O) float64 are the
-    targets of a regression in the user's unit; None for classes, and if they are `targets` themselves.
+    targets of a regression in the user's unit; None for classes, and if they are `targets` themselves. `places` (N,)
+    are the examples' places in the source, from 0; None if they are unknown, or of a part that the source keeps apart.
     """
 
     inputs: Array
     targets: Array
     values: Array | None = None
+    places: npt.NDArray[np.int64] | None = None
 
 
 @final
@@ -242,7 +244,7 @@ def _folds(
         )
 
     def part(rows: npt.NDArray[np.int64]) -> Fold:
-        return fold(dataset.inputs, dataset.targets, rows)
+        return replace(fold(dataset.inputs, dataset.targets, rows), places=rows)
 
     apart, test = None, part(parts.test) if len(parts.test) else None
     if dataset.sealed is not None:

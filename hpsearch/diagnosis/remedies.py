@@ -52,8 +52,9 @@ def wider_layers(facts: TrialFacts) -> Remedy:
     """Return the remedy for layers that are too narrow or too many: at most two, of 32 units at least."""
     better = [max(width, WIDE) for width in facts.configuration.model.hidden[:FEW_LAYERS]]
     text = json.dumps(better, separators=(",", ":"))
+    fewer = "fewer and " if len(facts.configuration.model.hidden) > FEW_LAYERS else ""
     return Remedy(
-        text=f"use fewer and wider layers, such as model.hidden = {text}", suggested={"model.hidden": text}
+        text=f"use {fewer}wider layers, such as model.hidden = {text}", suggested={"model.hidden": text}
     )
 
 

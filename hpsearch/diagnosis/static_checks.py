@@ -20,7 +20,7 @@ SMALL_TARGETS: Final = 1e-3
 ADAPTIVE: Final = frozenset({"adam", "adamw", "rmsprop", "adagrad"})
 """Optimizers whose steps do not depend on the scale of the gradient."""
 
-NAMED_COLUMNS: Final = 5
+NAMED: Final = 5
 RARE_SHARE: Final = 0.02
 EQUAL_SCALE: Final = 1e-6
 
@@ -145,31 +145,93 @@ def targets_unscaled(facts: TrialFacts) -> Finding | None:
 def dead_input_column(facts: TrialFacts) -> Finding | None:
     """Find columns of inputs that outliers squeezed to nearly one number when they were scaled, or that are constant.
 
-    Such a column tells examples apart no longer. It is named by its place, from 1.
+    Such a column tells examples apart no longer. It is named, or numbered from 1 if it has no name.
     """
     squeezed, constant = facts.data.squeezed, facts.data.constant
     if not squeezed and not constant:
         return None
-    parts = [
-        *(
-            [
-                f"{_columns(squeezed)} nearly constant once scaled, because of outliers: clip those or take logarithms"
-            ]
-            if squeezed
-            else []
-        ),
-        *([f"{_columns(constant)} constant: leave out what is"] if constant else []),
-    ]
+    parts = []
+    if squeezed:
+        named = _columns(squeezed, facts)
+        parts.append(
+            f"{named} nearly constant once scaled, because of outliers: clip those or take logarithms"
+        )
+    if constant:
+        parts.append(f"{_columns(constant, facts)} constant: leave out what is")
     remedy = f"Of the inputs, {'; '.join(parts)}."
     evidence = {"squeezed": float(len(squeezed)), "constant": float(len(constant))}
     return _static_finding(Cause.DEAD_INPUT_COLUMN, remedy, evidence)
 
 
-def _columns(places: Sequence[int]) -> str:
-    """Return the columns by their places from 1, at most five of them, with the verb."""
-    named = ", ".join(str(place + 1) for place in places[:NAMED_COLUMNS])
-    more = f" and {len(places) - NAMED_COLUMNS} more" if len(places) > NAMED_COLUMNS else ""
-    return f"column {named} is" if len(places) == 1 else f"columns {named}{more} are"
+def _columns(places: Sequence[int], facts: TrialFacts) -> str:
+    """Return columns by their names, or else their places from 1, at most five of them, with the verb."""
+    features = facts.data.features
+    named = [f'"{_one_line(features[place])}"' if features else str(place + 1) for place in places]
+    return f"column {named[0]} is" if len(places) == 1 else f"columns {_listed(named)} are"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return at most five names, and the number of others."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())
+
+
+def validation_leak(facts: TrialFacts) -> Finding | None:
+    """Find examples that are in the validation part and in the training part, which validation then flatters.
+
+    Data with few different inputs have equal examples by nature: see `hpsearch.data.duplicates`.
+    """
+    data = facts.data
+    if not data.leaked and not data.contradicted:
+        return None
+    parts = []
+    if data.leaked:
+        pairs = zip(data.leaked_places, data.leaked_twins, strict=False)
+        named = " and ".join(f"{place + 1} (a copy of {twin + 1})" for place, twin in pairs)
+        parts.append(
+            f"{_of_validation(data.leaked, facts)} also in training" + (f", such as {named}" if named else "")
+        )
+    if data.contradicted:
+        parts.append(
+            f"{_of_validation(data.contradicted, facts)} in training with the same inputs and another target"
+        )
+    remedy = f"Of the validation examples, {', and '.join(parts)}: remove copies, or keep them in one part."
+    examples = max(1, data.validation_examples)
+    evidence = {
+        "copied_share": data.leaked / examples,
+        "contradicted_share": data.contradicted / examples,
+    }
+    return _static_finding(Cause.VALIDATION_LEAK, remedy, evidence)
+
+
+def _of_validation(count: int, facts: TrialFacts) -> str:
+    share = 100 * count / max(1, facts.data.validation_examples)
+    return f"{count} ({share:.2g} %) {'is' if count == 1 else 'are'}"
+
+
+def missing_class(facts: TrialFacts) -> Finding | None:
+    """Find classes without an example in training, which are never answered, or in validation, which tests others."""
+    data = facts.data
+    sides = [("training", data.class_shares), ("validation", data.validation_shares)]
+    missing = {
+        name: [place for place, share in enumerate(shares) if share == 0] for name, shares in sides if shares
+    }
+    parts = [f"{name} lacks {_classes(places, facts)}" for name, places in missing.items() if places]
+    if not parts:
+        return None
+    remedy = f"Of the classes, {' and '.join(parts)}: set data.stratify = true, or bring more examples of such classes."
+    evidence = {f"missing_in_{name}": float(len(places)) for name, places in missing.items()}
+    return _static_finding(Cause.MISSING_CLASS, remedy, evidence)
+
+
+def _classes(places: Sequence[int], facts: TrialFacts) -> str:
+    """Return classes by their names, or else their places from 0."""
+    names = facts.data.classes
+    return _listed([f'"{_one_line(names[place])}"' if names else str(place) for place in places])
 
 
 def output_range(facts: TrialFacts) -> Finding | None:
@@ -230,6 +292,8 @@ STATIC_RULES: Final[Sequence[StaticRule]] = (
     symmetric_init,
     grad_reduction_sum,
     dead_input_column,
+    validation_leak,
+    missing_class,
 )
 """The causes that need no training, the surest first."""
 

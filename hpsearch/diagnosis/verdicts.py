@@ -89,6 +89,9 @@ _DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
 _NO_STANDSTILL: Final = frozenset({Cause.GRAD_REDUCTION_SUM})
 """Problems from before the first step that explain no trial in which nothing else is found."""
 
+_NOTES: Final = frozenset({Cause.DEAD_INPUT_COLUMN, Cause.VALIDATION_LEAK, Cause.MISSING_CLASS})
+"""Faults of the data that keep no network from learning: always next to another finding, and never the first."""
+
 _OVERSHOT: Final = frozenset(
     {
         Cause.DIVERGED_LR,
@@ -151,10 +154,9 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
     """Return True if a problem from before the first step is the trial's problem.
 
-    Summed gradients are an explicit choice of the study file: they explain a problem, and are none by themselves. A
-    dead column is worth a note and never the problem: the others are there.
+    Summed gradients are an explicit choice of the study file: they explain a problem, and are none by themselves.
     """
-    if finding.cause is Cause.DEAD_INPUT_COLUMN:
+    if finding.cause in _NOTES:
         return False
     if is_serious or finding.cause in _DEFINITE:
         return True

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, final
 
-from hpsearch.data.dataset import RawData
 from hpsearch.errors import HpsearchError
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.study.configurations import chosen_configuration
@@ -24,6 +23,7 @@ from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding, Verdict
 from hpsearch.worker.capacity import check_memory, job_of
 from hpsearch.worker.preparation import PreparedStudy, prepare_configuration, prepare_study
+from hpsearch.worker.range_test import RangeTest, range_test
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis, diagnose_configuration
 from hpsearch.workflows.diagnosis import changes_of
 from hpsearch.workflows.listener import SILENT, Listener
@@ -123,16 +123,18 @@ def heal(
     study: PreparedStudy,
     *,
     first: TrialDiagnosis | None = None,
-    arrays: RawData | None = None,
     most: int = MOST_STEPS,
+    prepare: Callable[[StudySpec], PreparedStudy] = prepare_study,
     train: Callable[[PreparedStudy], TrialDiagnosis] = diagnose_configuration,
+    test_rates: Callable[[PreparedStudy], RangeTest | None] = range_test,
     listener: Listener = SILENT,
 ) -> Healing:
     """Train the single configuration of `study` with one remedy after another until it is healthy.
 
-    `first` is its diagnosis, if it is known; `arrays` are the data that a program passed in place of the source's. At
-    most `most` remedies are tried, each by `train`. The strongest finding's comes first; the others' follow if it made
-    the run worse, or would take back an earlier change.
+    `first` is its diagnosis, if it is known; `prepare` reads the data again if a remedy changes them. At most `most`
+    remedies are tried, each by `train`. The strongest finding's comes first; the others' follow if it made the run
+    worse, or would take back an earlier change. A remedy that changes the network or its data may need another learning
+    rate: `test_rates` chooses it, unless the present one learns about as fast.
 
     A run that a fatal fault ended early has no result yet, so the remedy of that fault is tried too before the step
     counts as worse: inputs that are scaled may need another learning rate.
@@ -150,7 +152,11 @@ def heal(
         if settings is None:
             break
         with listener.stage(f"Training with {settings_words(settings)}"):
-            changed = _with_settings(state.study, settings, arrays)
+            changed = _with_settings(state.study, settings, prepare)
+            rate = _fitting_rate(changed, settings, test_rates)
+            if rate:
+                settings |= rate
+                changed = _with_settings(changed, rate, prepare)
             after = train(changed)
         is_worse = _is_worse(after, state.diagnosis, metric=metric)
         tried.add(settings, state.study.spec, is_kept=not is_worse)
@@ -281,8 +287,24 @@ def _rounded_settings(settings: Mapping[str, ParameterValue]) -> dict[str, Param
     return {name: _rounded(one) if isinstance(one, float) else one for name, one in settings.items()}
 
 
+def _fitting_rate(
+    study: PreparedStudy,
+    settings: Mapping[str, ParameterValue],
+    test_rates: Callable[[PreparedStudy], RangeTest | None],
+) -> dict[str, ParameterValue]:
+    """Return the learning rate for a study that other settings changed; nothing if its own suits it."""
+    if settings.keys() == {"learning_rate"}:
+        return {}
+    test = test_rates(study)
+    if test is None or test.suits(study.spec.training.learning_rate):
+        return {}
+    return {"learning_rate": _rounded(test.best)}
+
+
 def _with_settings(
-    study: PreparedStudy, settings: Mapping[str, ParameterValue], arrays: RawData | None
+    study: PreparedStudy,
+    settings: Mapping[str, ParameterValue],
+    prepare: Callable[[StudySpec], PreparedStudy],
 ) -> PreparedStudy:
     """Return `study` with other values. The data is prepared again only if it depends on them."""
     of_data = {name.removeprefix("data."): v for name, v in settings.items() if name.startswith("data.")}
@@ -292,7 +314,7 @@ def _with_settings(
     spec = replace(old, model=configuration.model, training=configuration.training, data=data)
     if data == old.data and spec.training.precision == old.training.precision:
         return replace(study, spec=spec)
-    return prepare_study(spec, arrays=arrays)
+    return prepare(spec)
 
 
 def _is_worse(after: TrialDiagnosis, before: TrialDiagnosis, *, metric: str) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hpsearch.data.description import _BLOCK_EXAMPLES, describe, facts_of
-from hpsearch.data.prepare import Fold
+from hpsearch.data.prepare import Fold, PreparedData, prepare
 from hpsearch.data.sources import load
+from hpsearch.study.spec import DataSpec
 from tests.training.cases import classification, regression
 
 
@@ -120,3 +121,35 @@ def test_squeezed_and_constant_columns_are_found() -> None:
     image = inputs * np.array([1, 1, 1, 7], np.float32)
     changed = replace(data, training=Fold(inputs=image, targets=data.training.targets[:500]))
     assert facts_of(changed).constant == (), "columns of one scale have blank ones"
+
+
+def test_copies_classes_and_names_reach_the_facts() -> None:
+    """Copies are counted and named by their places in the source; names of columns come if each column has one."""
+    data = prepare(DataSpec(source="wine"), seed=1, precision="float32", environment={})
+    facts = facts_of(data)
+    assert (facts.leaked, facts.contradicted, facts.leaked_places) == (0, 0, ())
+    assert facts.classes == data.classes
+    inputs, targets = data.validation.inputs.copy(), data.validation.targets.copy()
+    inputs[:10], targets[:10] = data.training.inputs[5:15], data.training.targets[5:15]
+    targets[:2] = (targets[:2] + 1) % 3
+    assert data.training.places is not None
+    assert data.validation.places is not None
+    copied = facts_of(replace(data, validation=replace(data.validation, inputs=inputs, targets=targets)))
+    assert (copied.leaked, copied.contradicted) == (8, 2)
+    assert copied.leaked_places == tuple(data.validation.places[2:5])
+    assert copied.leaked_twins == tuple(data.training.places[7:10])
+    letters = tuple("abcdefghijklm")
+    assert facts_of(_named(data, letters)).features == letters
+    assert facts_of(_named(data, ("one",))).features == ()
+
+
+def _named(data: PreparedData, features: tuple[str, ...]) -> PreparedData:
+    return replace(data, preprocessing=replace(data.preprocessing, features=features))
+
+
+@pytest.mark.parametrize("source", ["digits", "iris", "wine", "breast_cancer", "diabetes"])
+def test_built_in_data_have_no_copies(source: str) -> None:
+    """The few equal flowers of iris are natural."""
+    for seed in range(5):
+        data = prepare(DataSpec(source=source), seed=seed, precision="float32", environment={})
+        assert facts_of(data).leaked + facts_of(data).contradicted == 0

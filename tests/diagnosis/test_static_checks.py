@@ -20,12 +20,14 @@ from hpsearch.diagnosis.static_checks import (
     has_paired_output,
     input_degenerate,
     input_unscaled,
+    missing_class,
     nonfinite_input,
     output_range,
     paired_output,
     static_findings,
     symmetric_init,
     targets_unscaled,
+    validation_leak,
     wrong_loss_pair,
 )
 from hpsearch.study.spec import Initializer
@@ -230,6 +232,34 @@ def test_dead_columns_are_named() -> None:
     assert "column 5 is nearly constant" in remedy
     assert "columns 1, 2, 3, 6, 7 and 2 more are constant" in remedy
     assert dead_input_column(facts()) is None
+    named = replace(data, features=("a", "b", "c", "d", "ex\npense", "f", "g", "h", "i"), constant=())
+    assert 'column "ex pense" is nearly constant' in certain(dead_input_column, facts(data=named)).remedy
+
+
+def test_copies_in_validation_are_counted() -> None:
+    """Shares are of the validation part; copies are named by their places in the source, from 1, if these are known."""
+    assert validation_leak(facts()) is None
+    data = replace(CLASSES, leaked=300, contradicted=15, leaked_places=(4, 9), leaked_twins=(7, 0))
+    finding = certain(validation_leak, facts(data=data))
+    assert "300 (20 %) are also in training, such as 5 (a copy of 8) and 10 (a copy of 1)" in finding.remedy
+    assert "15 (1 %) are in training with the same inputs and another target" in finding.remedy
+    assert finding.evidence == {"copied_share": 0.2, "contradicted_share": 0.01}
+    unknown = certain(validation_leak, facts(data=replace(CLASSES, leaked=1)))
+    assert "1 (0.067 %) is also in training: remove" in unknown.remedy
+
+
+def test_classes_that_a_part_lacks_are_named() -> None:
+    """Each part names its own, by their names or else their places."""
+    assert missing_class(facts()) is None
+    assert missing_class(facts(data=replace(NUMBERS, classes=()))) is None
+    data = replace(CLASSES, class_shares=(0.5, 0.5, 0.0), validation_shares=(0.0, 0.9, 0.1))
+    finding = certain(missing_class, facts(data=data))
+    assert "training lacks 2 and validation lacks 0: set data.stratify = true" in finding.remedy
+    assert finding.evidence == {"missing_in_training": 1, "missing_in_validation": 1}
+    named = replace(data, classes=("cat", "dog", "eel"))
+    assert (
+        'training lacks "eel" and validation lacks "cat"' in certain(missing_class, facts(data=named)).remedy
+    )
 
 
 def test_findings_stand_in_the_order_of_the_rules() -> None:
@@ -241,6 +271,8 @@ def test_findings_stand_in_the_order_of_the_rules() -> None:
         input_nonzero_share=RARE_SHARE / 2,
         input_is_binary=True,
         constant=(3,),
+        leaked=5,
+        validation_shares=(0.0, 1.0),
     )
     known = facts(
         data=data,
@@ -255,6 +287,8 @@ def test_findings_stand_in_the_order_of_the_rules() -> None:
         Cause.WRONG_LOSS_PAIR,
         Cause.GRAD_REDUCTION_SUM,
         Cause.DEAD_INPUT_COLUMN,
+        Cause.VALIDATION_LEAK,
+        Cause.MISSING_CLASS,
     ]
     order = [finding.cause for finding in static_findings(replace(known, expected=frozenset()))]
     regression = {Cause.OUTPUT_RANGE, Cause.TARGETS_UNSCALED}

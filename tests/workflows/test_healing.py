@@ -16,8 +16,10 @@ from hpsearch.telemetry import Epoch
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause, Finding, Verdict
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
+from hpsearch.worker.range_test import RATES, RangeTest
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
-from hpsearch.workflows.healing import fix, heal, write_healed
+from hpsearch.workflows import healing as workflow
+from hpsearch.workflows.healing import Healing, fix, write_healed
 
 STEPS = 100
 
@@ -57,6 +59,11 @@ def diagnosis(
     )
 
 
+def heal(start: PreparedStudy, **options: Any) -> Healing:
+    """Heal a study whose learning rate is never tested."""
+    return workflow.heal(start, **{"test_rates": lambda _: None, **options})
+
+
 HEALTHY = diagnosis({}, cause=Cause.HEALTHY, accuracy=0.9)
 
 
@@ -86,6 +93,27 @@ def test_steps_add_up_until_the_run_is_healthy() -> None:
     assert healing.study is trained[-1]
     assert trained[-1].spec.model.hidden == (32, 32)
     assert trained[-1].spec.training.learning_rate == 0.0123
+
+
+def test_another_network_may_get_another_rate() -> None:
+    """The rate is tested if a remedy changes more than it, and changed unless it suits."""
+    falls = [0.0] * len(RATES)
+    falls[RATES.index(0.2)] = 0.9
+    asked: list[PreparedStudy] = []
+
+    def test_rates(changed: PreparedStudy) -> RangeTest:
+        asked.append(changed)
+        return RangeTest(falls=tuple(falls))
+
+    first, second = diagnosis({"model.batch_norm": True}), diagnosis({"learning_rate": 0.3})
+    healing = heal(study(), train=script(first, second, HEALTHY), test_rates=test_rates)
+    assert [dict(step.settings) for step in healing.steps] == [
+        {"model.batch_norm": True, "learning_rate": 0.2},
+        {"learning_rate": 0.3},
+    ]
+    assert [one.spec.model.batch_norm for one in asked] == [True], "a tested rate is not tested again"
+    suited = heal(study(learning_rate=0.2), train=script(first, HEALTHY), test_rates=test_rates)
+    assert suited.settings == {"model.batch_norm": True}
 
 
 def test_a_healthy_run_is_left_alone() -> None:
@@ -245,7 +273,7 @@ def test_an_existing_file_is_overwritten_only_by_name() -> None:
         fix(file, output=Path("no/where.toml"))
     assert Path("hot-healed.toml").read_text() == "mine"
     fix(file, output=file)
-    assert file.read_text() == HOT.replace("30.0", "0.3")
+    assert file.read_text() == HOT.replace("30.0", "0.5")
 
 
 def test_no_file_is_written_unless_a_remedy_healed() -> None:

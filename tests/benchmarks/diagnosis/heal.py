@@ -11,6 +11,9 @@ from hpsearch.data.prepare import Fold, PreparedData
 from hpsearch.study.spec import Configuration, DataSpec, Scale, StudySpec, configure
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
+from hpsearch.worker.preparation import PreparedStudy
+from hpsearch.workflows.healing import Healing
+from hpsearch.workflows.healing import heal as heal_study
 from tests.benchmarks.diagnosis.bases import Base, base_called
 from tests.benchmarks.diagnosis.data_sets import with_folds
 from tests.benchmarks.diagnosis.injections import data_of
@@ -59,7 +62,7 @@ def healed_of(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[R
     share of the variance explained.
     """
     names = {run.base for run in runs}
-    healthy = _base_gains([run for run in corpus if run.base in names])
+    healthy = base_gains([run for run in corpus if run.base in names])
     order = sorted(range(len(runs)), key=lambda i: (runs[i].base, runs[i].injection, runs[i].severity))
     healed = [False] * len(runs)
     shared: dict[tuple[str, str, float, ParameterValue], PreparedData] = {}
@@ -72,6 +75,35 @@ def healed_of(runs: Sequence[Run], suggestion: Suggestion, *, corpus: Sequence[R
     for i, outcome in zip(recipes, train(list(recipes.values())), strict=True):
         healed[i] = gain(outcome, chance_answer(base_called(runs[i].base))) >= HEALED * healthy[runs[i].base]
     return healed
+
+
+def healing_of(run: Run, *, most: int) -> Healing:
+    """Return what becomes of a run's configuration and data if remedies are tried one after another."""
+    base = base_called(run.base)
+    data = data_of(base, run.injection, run.severity)
+    own = run.facts.configuration
+    spec = StudySpec(
+        name="heal",
+        seed=base.seed,
+        data=DataSpec(source="digits", scale="none" if run.facts.scale is None else run.facts.scale),
+        search=(),
+        model=own.model,
+        training=own.training,
+        metric="validation_accuracy" if data.task == "classification" else "validation_loss",
+    )
+
+    def prepare(spec: StudySpec) -> PreparedStudy:
+        return PreparedStudy(spec=spec, data=_rescaled(data, spec.data.scale, base))
+
+    return heal_study(PreparedStudy(spec=spec, data=data), most=most, prepare=prepare)
+
+
+def healing_gain(healing: Healing, run: Run) -> float:
+    """Return what the healed run gains over chance in validation, -1 if it did not reach its end."""
+    last = healing.last
+    if last.last is None or last.steps < last.steps_planned:
+        return -1.0
+    return gain_of(last.last, chance_answer(base_called(run.base)))
 
 
 def _changed(configuration: Configuration, changes: Mapping[str, ParameterValue]) -> Configuration:
@@ -100,7 +132,7 @@ def _rescaled(data: PreparedData, scale: str, base: Base) -> PreparedData:
     return with_folds(data, training=scaled(data.training), validation=scaled(data.validation))
 
 
-def _base_gains(corpus: Sequence[Run]) -> dict[str, float]:
+def base_gains(corpus: Sequence[Run]) -> dict[str, float]:
     """Return the mean gain of each base's own healthy runs."""
     gains: dict[str, list[float]] = {}
     for run in corpus:

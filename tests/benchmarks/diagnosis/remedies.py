@@ -1,14 +1,19 @@
-"""How often what diagnosis suggests heals a run: `python -m tests.benchmarks.diagnosis.remedies`."""
+"""How often what diagnosis suggests heals a run: `python -m tests.benchmarks.diagnosis.remedies`.
 
+With `--steps 3` remedies are tried one after another, as `hpsearch diagnose --fix` does.
+"""
+
+import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
+from hpsearch.workflows.healing import settings_words
 from tests.benchmarks.diagnosis.bases import available
 from tests.benchmarks.diagnosis.detectors import Call, Ours
-from tests.benchmarks.diagnosis.heal import healed_of
+from tests.benchmarks.diagnosis.heal import HEALED, base_gains, healed_of, healing_gain, healing_of
 from tests.benchmarks.diagnosis.report import share
 from tests.benchmarks.diagnosis.runs import Run
 from tests.benchmarks.diagnosis.scoring import Share, counted, is_healthy
@@ -18,13 +23,45 @@ UNTRIED: Final = frozenset({"training.epochs", "training.precision"})
 """What cannot be tried here: a run is judged by its end, which stopping early leaves out, and its data is float32."""
 
 
+BEYOND_SETTINGS: Final = (
+    "labels_shuffled",
+    "validation_shuffled",
+    "whole_inputs",
+    "rare_classes",
+    "few_examples",
+)
+"""Faults of the data, which no setting heals: they need other examples, or more of them."""
+
+DATA_CAUSES: Final = frozenset(
+    {
+        Cause.LABELS_UNRELATED,
+        Cause.VAL_MISALIGNED,
+        Cause.INPUT_DEGENERATE,
+        Cause.COLLAPSED_OUTPUT,
+        Cause.OVERFIT,
+    }
+)
+"""What such a run may be called: the last is what shuffled labels look like to a network that learns by heart."""
+
+
 def main() -> None:
     """Train every ill run again with the values that its finding suggests, and print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.diagnosis.remedies", description=__doc__
+    )
+    parser.add_argument("--steps", type=int, default=1, help="remedies one after another (default 1)")
+    parser.add_argument("--every", type=int, default=1, help="only every n-th run (default 1)")
+    arguments = parser.parse_args()
     corpus = load()
     # Quotas left some bases without healthy runs of their own, by which to tell what is healed.
     sound = {run.base for run in corpus if run.injection == "none"}
     here = {base.name for base in available()} & sound
-    runs = [run for run in corpus if not is_healthy(run) and run.base in here]
+    runs = [run for run in corpus if not is_healthy(run) and run.base in here][:: arguments.every]
+    if arguments.steps > 1:
+        for line in step_lines(corpus, runs, most=arguments.steps):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        return
     calls = [Ours().call(run) for run in runs]
     for line in lines(corpus, runs, calls):
         sys.stdout.write(f"{line}\n")
@@ -46,6 +83,42 @@ def lines(corpus: Sequence[Run], runs: Sequence[Run], calls: Sequence[Call]) -> 
     yield _row("all", everything)
     yield ""
     yield f"{len(everything)} of {len(runs)} ill runs were given a value to try."
+
+
+def step_lines(corpus: Sequence[Run], runs: Sequence[Run], *, most: int) -> Iterator[str]:
+    """Yield the table: by the cause of the first diagnosis, how many runs healed within `most` remedies.
+
+    Runs whose data no setting heals are counted below it: those in which a fault of the data is named at last.
+    """
+    standard = base_gains(corpus)
+    healed: dict[Cause, list[tuple[bool, bool]]] = {}
+    named: list[bool] = []
+    for run in runs:
+        healing = healing_of(run, most=most)
+        cause = healing.first.verdict.cause
+        if healing.first.verdict.cause is Cause.HEALTHY:
+            continue
+        if any(fault in run.injection for fault in BEYOND_SETTINGS):
+            named.append(healing.last.verdict.cause in DATA_CAUSES)
+            continue
+        gained = healing_gain(healing, run)
+        is_healed = gained >= HEALED * standard[run.base]
+        healed.setdefault(counted(cause), []).append((run.is_held_out, is_healed))
+        if not is_healed:
+            steps = "; ".join(settings_words(step.settings) + " " * step.is_kept for step in healing.steps)
+            sys.stderr.write(
+                f"{cause} -> {healing.last.verdict.cause}: {run.base} {run.injection} {run.severity:g}: {steps}: "
+                f"{gained:.2f} of {standard[run.base]:.2f}\n"
+            )
+    yield f"| first diagnosis | healed within {most}, held-out families | healed within {most}, tuning families |"
+    yield "| --- | ---: | ---: |"
+    for cause in (cause for cause in Cause if cause in healed):
+        yield _row(str(cause), healed[cause])
+    yield _row("all", [pair for pairs in healed.values() for pair in pairs])
+    yield ""
+    yield (
+        f"Of {len(named)} ill runs whose data no setting heals, {sum(named)} end with a verdict on the data or the fit."
+    )
 
 
 def _values(call: Call) -> Mapping[str, ParameterValue]:

@@ -34,7 +34,15 @@ FEW: Final = 4096
 
 NEWER: Final = {
     "TrialFacts": {"scale"},
-    "DataFacts": {"input_is_constant"},
+    "DataFacts": {
+        "input_is_constant",
+        "features",
+        "classes",
+        "leaked",
+        "contradicted",
+        "leaked_places",
+        "leaked_twins",
+    },
     "ModelSpec": {
         "batch_norm_epsilon",
         "dropout_position",
