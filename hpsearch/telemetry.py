@@ -86,7 +86,7 @@ class Sample:
     `logit_max` is the largest magnitude among the outputs before the output activation. `predicted_decrease` is
     -(gradient . change of the parameters), the first-order estimate of the fall of the loss; it is an average over
     examples even if gradients are summed. `layers` are all dense layers, input side first; the last is the output
-    layer, whose `dead_share` is 0.
+    layer, whose `dead_share` is 0. In a training loop of the user's there may be none.
 
     `accuracy` is the share of right answers, `top_share` the share of the most frequent answer
     (classification only). `output_range` is the largest distance, over outputs, between two examples' outputs before
@@ -128,8 +128,9 @@ class Sample:
 
     @property
     def dead_share(self) -> float:
-        """The largest share of silent units in a hidden layer; 0 without hidden layers."""
-        return max((layer.dead_share for layer in self.hidden), default=0.0)
+        """The largest known share of silent units in a hidden layer; 0 without hidden layers, NaN if none is known."""
+        shares = [layer.dead_share for layer in self.hidden]
+        return max((share for share in shares if not math.isnan(share)), default=math.nan if shares else 0.0)
 
     @property
     def weight_norm(self) -> float:
@@ -173,7 +174,8 @@ class Epoch:
     """One finished epoch of one trial.
 
     `epoch` counts from 0. `training_loss` is the mean over the epoch's examples, each measured in its minibatch;
-    `validation_accuracy` is None in regression. Losses are data losses, without weight decay.
+    `validation_accuracy` is None in regression. Losses are data losses, without weight decay. In a training loop of the
+    user's, validation that was not reported is NaN and None.
     """
 
     epoch: int

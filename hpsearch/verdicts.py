@@ -43,6 +43,8 @@ class Cause(StrEnum):
     GRAD_REDUCTION_SUM = "grad_reduction_sum"
     TARGETS_UNSCALED = "targets_unscaled"
     DEAD_INPUT_COLUMN = "dead_input_column"
+    STALE_GRADIENTS = "stale_gradients"
+    UNTRAINED_LAYERS = "untrained_layers"
     HEALTHY = "healthy"
     INCONCLUSIVE = "inconclusive"
 

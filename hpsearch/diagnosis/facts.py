@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import Literal, final
 
 from hpsearch.study.spec import Configuration, Loss, Scale, StudySpec
 from hpsearch.telemetry import DataFacts
@@ -12,13 +12,32 @@ from hpsearch.verdicts import Cause
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """A training loop of the user's, whose network and data are known only from what is measured.
+
+    `is_chain` is True if its network is a chain of dense or convolutional layers, in which gradients of layers compare.
+    With `acts` its verdicts may stop trials: their confidence is that of the built-in network. `softmax` is a mistake
+    that its loss proves, "" if there is none. `stale_since` is the step since which gradients of earlier steps are
+    added to each step's, None if they are not. `untrained` are the names of layers whose weights have never changed.
+    """
+
+    is_chain: bool = False
+    acts: bool = False
+    softmax: Literal["", "twice", "over_examples"] = ""
+    stale_since: int | None = None
+    untrained: tuple[str, ...] = ()
+
+
+@final
 @dataclass(frozen=True, kw_only=True)
 class TrialFacts:
     """The trial's own configuration, its data, and the size of its task.
 
-    `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the training
-    part. `expected` are causes that the study has on purpose: they never count as problems. `scale` is the study's
-    scaling of inputs, None if it is unknown.
+    `configuration.model.loss` is resolved; "auto" is a program's loss that is unknown. `steps_per_epoch` is the number
+    of minibatches in one pass over the training part. `expected` are causes that the study has on purpose: they never
+    count as problems. `scale` is the study's scaling of inputs, None if it is unknown. `program` is None for the
+    built-in network.
     """
 
     configuration: Configuration
@@ -26,6 +45,7 @@ class TrialFacts:
     steps_per_epoch: int
     expected: frozenset[Cause] = frozenset()
     scale: Scale | None = None
+    program: Program | None = None
 
     @cached_property
     def steps(self) -> int:
