@@ -186,13 +186,50 @@ class Epoch:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """A training loop of the user's, as far as a monitor knows it.
+
+    `data` are estimates from the minibatches that were measured; NaN, 0 and () are unknown. `loss` is the loss whose
+    formula gives the loop's numbers, in the words of study files, or "auto". `activation` is that of all hidden layers
+    in the same words, "identity" if it is unknown or they differ. `hidden` are their widths. `is_chain` is True for a
+    chain of dense and convolutional layers, in which gradients of layers compare. `normalizes` is True if it has batch
+    normalization or another kind. `steps_planned` are the steps of the whole training, a guess unless the user gave it.
+
+    `softmax` is a mistake that the loss proves: it applies a softmax "twice", or "over_examples"; "" if there is none.
+    `stale_since` is the step since which gradients of earlier steps are added to each step's, None if they are not.
+    `untrained` are the names of layers whose weights have never changed.
+    """
+
+    data: DataFacts
+    loss: str = "auto"
+    hidden: tuple[int, ...] = ()
+    activation: str = "identity"
+    is_chain: bool = False
+    normalizes: bool = False
+    dropout: float = 0.0
+    optimizer: str = "sgd"
+    learning_rate: float = math.nan
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    precision: str = "float32"
+    batch_size: int = 1
+    steps_planned: int = 1
+    steps_per_epoch: int = 1
+    softmax: str = ""
+    stale_since: int | None = None
+    untrained: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
-    """All measurements inside one trial so far, oldest first."""
+    """All measurements inside one trial so far, oldest first. `program` is None for the built-in network."""
 
     steps: int
     samples: Sequence[Sample]
     epochs: Sequence[Epoch]
     nonfinite: NonFinite | None
+    program: Program | None = None
 
 
 Series: TypeAlias = Mapping[str, Sequence[float]]

@@ -4,29 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, final
+from typing import final
 
 from hpsearch.study.spec import Configuration, Loss, Scale, StudySpec
-from hpsearch.telemetry import DataFacts
+from hpsearch.telemetry import DataFacts, Program
 from hpsearch.verdicts import Cause
-
-
-@final
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
-    """A training loop of the user's, whose network and data are known only from what is measured.
-
-    `is_chain` is True if its network is a chain of dense or convolutional layers, in which gradients of layers compare.
-    With `acts` its verdicts may stop trials: their confidence is that of the built-in network. `softmax` is a mistake
-    that its loss proves, "" if there is none. `stale_since` is the step since which gradients of earlier steps are
-    added to each step's, None if they are not. `untrained` are the names of layers whose weights have never changed.
-    """
-
-    is_chain: bool = False
-    acts: bool = False
-    softmax: Literal["", "twice", "over_examples"] = ""
-    stale_since: int | None = None
-    untrained: tuple[str, ...] = ()
 
 
 @final
@@ -36,8 +18,8 @@ class TrialFacts:
 
     `configuration.model.loss` is resolved; "auto" is a program's loss that is unknown. `steps_per_epoch` is the number
     of minibatches in one pass over the training part. `expected` are causes that the study has on purpose: they never
-    count as problems. `scale` is the study's scaling of inputs, None if it is unknown. `program` is None for the
-    built-in network.
+    count as problems. `scale` is the study's scaling of inputs, None if it is unknown. `program` is the user's
+    training loop, None for the built-in network; its verdicts may stop the trial only if it `acts`.
     """
 
     configuration: Configuration
@@ -46,6 +28,7 @@ class TrialFacts:
     expected: frozenset[Cause] = frozenset()
     scale: Scale | None = None
     program: Program | None = None
+    acts: bool = False
 
     @cached_property
     def steps(self) -> int:

@@ -1,11 +1,22 @@
 """Verdicts on training loops of the user's: less sure than on the built-in network, with remedies in plain words."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.study.messages import format_number
+from hpsearch.study.spec import (
+    Activation,
+    Configuration,
+    Loss,
+    ModelSpec,
+    OptimizerName,
+    Precision,
+    TrainingSpec,
+)
+from hpsearch.telemetry import Program
 from hpsearch.verdicts import Cause, Finding
 
 MOST_CONFIDENT: Final = 0.85
@@ -36,10 +47,52 @@ _REMEDIES: Final[Mapping[Cause, str]] = {
 }
 """Remedies that would name keys of study files otherwise, without the full stop."""
 
+_WITHOUT_RATE: Final[Mapping[Cause, str]] = {
+    Cause.COLLAPSED_OUTPUT: "The network gives one answer: balance the classes, or change the learning rate",
+}
+"""Remedies of programs whose learning rate is unknown."""
+
+
+def facts_of_program(
+    program: Program, *, acts: bool = False, expected: frozenset[Cause] = frozenset()
+) -> TrialFacts:
+    """Return the facts of a training loop for its diagnosis: its configuration as one of the built-in network.
+
+    With `acts` its verdicts are as sure as those on the built-in network, so that they may stop it.
+    """
+    model = ModelSpec(
+        hidden=program.hidden,
+        activation=cast("Activation", program.activation),
+        batch_norm=program.normalizes,
+        dropout=program.dropout,
+        loss=cast("Loss", program.loss),
+    )
+    training = TrainingSpec(
+        epochs=max(1, -(-program.steps_planned // program.steps_per_epoch)),
+        batch_size=max(1, program.batch_size),
+        optimizer=cast("OptimizerName", program.optimizer),
+        learning_rate=program.learning_rate,
+        momentum=program.momentum,
+        weight_decay=program.weight_decay,
+        precision=cast("Precision", program.precision),
+    )
+    return TrialFacts(
+        configuration=Configuration(model=model, training=training),
+        data=program.data,
+        steps_per_epoch=program.steps_per_epoch,
+        expected=expected,
+        program=program,
+        acts=acts,
+    )
+
 
 def supports(finding: Finding, facts: TrialFacts) -> bool:
     """Return True if what the finding rests on has a meaning in the trial's network."""
-    return facts.program is None or facts.program.is_chain or finding.cause not in _OF_CHAINS
+    if facts.program is None:
+        return True
+    if finding.cause is Cause.PLATEAU:  # the narrow layer of an autoencoder is on purpose
+        return facts.is_classification and facts.program.is_chain
+    return facts.program.is_chain or finding.cause not in _OF_CHAINS
 
 
 def adapted(finding: Finding, facts: TrialFacts) -> Finding:
@@ -50,8 +103,11 @@ def adapted(finding: Finding, facts: TrialFacts) -> Finding:
     if facts.program is None:
         return finding
     suggested = {name: value for name, value in finding.suggested.items() if "." not in name}
-    most = 1.0 if facts.program.acts else MOST_CONFIDENT
+    most = 1.0 if facts.acts else MOST_CONFIDENT
     text = _REMEDIES.get(finding.cause)
+    if math.isnan(facts.learning_rate):
+        suggested.pop("learning_rate", None)
+        text = _WITHOUT_RATE.get(finding.cause, text)
     return replace(
         finding,
         confidence=min(finding.confidence, most),
@@ -62,7 +118,7 @@ def adapted(finding: Finding, facts: TrialFacts) -> Finding:
 
 def _lower(finding: Finding, facts: TrialFacts) -> str:
     better = finding.suggested.get("learning_rate")
-    if not isinstance(better, float):
+    if not isinstance(better, float) or not math.isfinite(better):
         return "Lower the learning rate"
     return f"Lower the learning rate from {format_number(facts.learning_rate)} to {format_number(better)}"
 

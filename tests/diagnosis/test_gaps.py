@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.diagnosis.facts import Program, TrialFacts
+from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, Rule, fatal_finding, judge
 from hpsearch.study.spec import DIAGNOSED_CAUSES
-from hpsearch.telemetry import LayerSample, Sample, Telemetry
+from hpsearch.telemetry import LayerSample, Program, Sample, Telemetry
 from hpsearch.verdicts import Cause
 from tests.diagnosis.test_any_telemetry import trials
 from tests.diagnosis.written import CHANCE, CLASSES, check_complete, epoch, facts, sample, telemetry
@@ -79,7 +79,7 @@ def gapped(draw: st.DrawFn) -> tuple[Telemetry, TrialFacts]:
         known,
         configuration=replace(known.configuration, model=model),
         data=data,
-        program=Program(is_chain=draw(st.booleans())),
+        program=Program(data=data, is_chain=draw(st.booleans())),
     )
     return replace(measured, samples=[gap(look) for look in measured.samples], epochs=epochs), facts
 
@@ -111,7 +111,7 @@ def test_a_loss_alone_accuses_of_nothing_else(rule: Rule, layers: tuple[LayerSam
     for activation in ("relu", "elu", "tanh"):
         known = facts(steps=LEAST_STEPS, activation=activation, weight_decay=0.1)
         for data in (CLASSES, replace(CLASSES, class_shares=(), validation_examples=0)):
-            task = replace(known, data=data, program=Program(is_chain=True))
+            task = replace(known, data=data, program=Program(data=data, is_chain=True))
             assert rule(measured, task) is None
 
 
