@@ -46,6 +46,9 @@ _CONVOLUTIONS: Final = frozenset({"conv1d", "conv2d", "conv3d"})
 _JOINS: Final = frozenset({"add", "add_", "__add__", "cat", "concat", "stack", "matmul", "bmm", "einsum"})
 """Functions that join several tensors: a network that calls them on its own outputs is no chain."""
 
+_NO_LAYERS: Final = frozenset({"__get__", "add", "add_", "__add__", "mul", "layer_norm"})
+"""Functions that use a parameter with several axes and are no layer: access to its fields, and elementwise ones."""
+
 _OPTIMIZERS: Final[Mapping[str, str]] = {
     "SGD": "sgd",
     "Adagrad": "adagrad",
@@ -150,8 +153,11 @@ class TorchMonitor:
         if not isinstance(model, nn.Module):
             raise UsageError(f"watch: model must be a torch.nn.Module (got a {type(model).__name__})")
         self._recorder = Recorder(steps=steps, listener=listener)
-        self._notes: list[str] = []
-        self._model = self._uncompiled(model)
+        inner = getattr(model, "_orig_mod", None)  # what torch.compile returns holds the model itself
+        self._model = inner if isinstance(inner, nn.Module) else model
+        self._is_compiled = (
+            self._model is not model or getattr(model, "_compiled_call_impl", None) is not None
+        )
         self._scaler = scaler
         self._probes = probes
         self._names = {id(parameter): name for name, parameter in self._model.named_parameters()}
@@ -192,7 +198,7 @@ class TorchMonitor:
     @property
     def notes(self) -> Sequence[str]:
         """What the monitor does not see, in sentences."""
-        return (*self._notes, *self._blind_spots())
+        return tuple(self._blind_spots())
 
     def step(
         self,
@@ -260,18 +266,22 @@ class TorchMonitor:
         mode = contextlib.ExitStack()
 
         def enter(_: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            if torch.compiler.is_compiling():
+                return
             if torch.is_grad_enabled() and not self._is_probing:
                 self._begin_pass(inputs, keywords)
                 mode.enter_context(_Observer(self))
 
         def leave(*_: Any) -> None:
+            if torch.compiler.is_compiling():
+                return
             mode.close()
             self._is_known = self._is_known or bool(self._layers)
 
-        add: list[Any] = [
-            self._model.register_forward_pre_hook(enter, with_kwargs=True),
-            self._model.register_forward_hook(leave, always_call=True),
-        ]
+        add: list[Any] = []
+        if not self._is_compiled:
+            add.append(self._model.register_forward_pre_hook(enter, with_kwargs=True))
+            add.append(self._model.register_forward_hook(leave, always_call=True))
         trained = (parameter for parameter in self._parameters if parameter.requires_grad)
         add += [parameter.register_post_accumulate_grad_hook(self._keep_gradient) for parameter in trained]
         add.append(self._watch_leftovers())
@@ -317,7 +327,7 @@ class TorchMonitor:
                 joined = [value for value in _flat(args) if isinstance(value, Tensor) and value.requires_grad]
                 self._seen_functions |= {name} if len(joined) > 1 else set()
             return
-        if name in ("__get__", "dim", "size") or not isinstance(result, Tensor | tuple):
+        if name in _NO_LAYERS or not isinstance(result, Tensor | tuple):
             return
         place = self._by_weight.get(id(weights[0]))
         if place is None:
@@ -576,6 +586,8 @@ class TorchMonitor:
         return still if len(still) < len(self._layers) else ()
 
     def _blind_spots(self) -> Iterator[str]:
+        if self._is_compiled:
+            yield "The model is compiled: its units are not seen. Train some steps without torch.compile to judge them."
         if not self._is_known:
             yield "No step was measured yet."
             return
@@ -588,16 +600,6 @@ class TorchMonitor:
         frozen = [name for name, parameter in self._model.named_parameters() if not parameter.requires_grad]
         if frozen:
             yield f"{len(frozen)} parameters are frozen (requires_grad is False), such as {frozen[0]}."
-
-    def _uncompiled(self, model: nn.Module) -> nn.Module:
-        """Return the model itself; that inside a compiled one, whose functions are not seen."""
-        inner = getattr(model, "_orig_mod", None)
-        if not isinstance(inner, nn.Module):
-            return model
-        self._notes.append(
-            "The model is compiled: its activations are not seen. Watch it before torch.compile to judge its units."
-        )
-        return inner
 
 
 class MeasuredTrial(Protocol):

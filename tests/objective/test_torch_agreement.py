@@ -18,14 +18,16 @@ from hpsearch.training.examples import EpochOrders
 from tests.objective.torch_programs import require_torch
 from tests.training.cases import SEED, classification, cohort_of, configuration, regression
 
-torch = require_torch()
+require_torch()
 
-from hpsearch.objective.torch import TorchMonitor  # noqa: E402 # it needs torch
+import torch  # noqa: E402 # it may be missing
+
+from hpsearch.objective.torch import TorchMonitor  # noqa: E402
 
 STEPS, BATCH, EXAMPLES = 60, 100, 1000
 
 
-class BatchNorm(torch.nn.BatchNorm1d):  # type: ignore[misc, unused-ignore] # torch has no types if it is missing
+class BatchNorm(torch.nn.BatchNorm1d):
     """Batch normalization whose running variance is that of the minibatch, as in the built-in network.
 
     PyTorch keeps an estimate of the population's, which is 1 % larger.
