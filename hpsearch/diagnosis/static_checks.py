@@ -178,7 +178,7 @@ def output_range(facts: TrialFacts) -> Finding | None:
     """Find targets outside the range of the output activation."""
     model, data = facts.configuration.model, facts.data
     low, high = _BOUNDS.get(model.output, (-math.inf, math.inf))
-    if facts.is_classification or (low <= data.target_low and data.target_high <= high):
+    if facts.is_classification or not (data.target_low < low or data.target_high > high):
         return None
     evidence = {"target_low": data.target_low, "target_high": data.target_high}
     remedy = f'{model.output} cannot reach all targets: use model.output = "identity", or scale the targets.'

@@ -132,10 +132,14 @@ class Recorder:
             self._next = next_sample_step(sample.step)
 
     def end_step(self, program: Program, *, examples: int, notifies: bool) -> None:
-        """Count the present step; `examples` are those of its minibatch, 0 if unknown."""
+        """Count the present step; `examples` are those of its minibatch, 0 if unknown.
+
+        The listener is called if the step `notifies`, or if a number of it was not finite.
+        """
+        breaks = self._nonfinite is not None and self._nonfinite.step == self.age
         self.age += 1
         self.data.examples += examples
-        if notifies and self._listener is not None:
+        if (notifies or breaks) and self._listener is not None:
             self._listener(self.telemetry(program))
 
     def break_off(self, array: str) -> None:

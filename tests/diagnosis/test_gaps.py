@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.programs import facts_of_program
+from hpsearch.diagnosis.static_checks import STATIC_RULES, StaticRule
 from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, Rule, fatal_finding, judge
+from hpsearch.objective.monitor import UNKNOWN_DATA
 from hpsearch.study.spec import DIAGNOSED_CAUSES
 from hpsearch.telemetry import LayerSample, Program, Sample, Telemetry
 from hpsearch.verdicts import Cause
@@ -113,6 +116,12 @@ def test_a_loss_alone_accuses_of_nothing_else(rule: Rule, layers: tuple[LayerSam
         for data in (CLASSES, replace(CLASSES, class_shares=(), validation_examples=0)):
             task = replace(known, data=data, program=Program(data=data, is_chain=True))
             assert rule(measured, task) is None
+
+
+@pytest.mark.parametrize("rule", STATIC_RULES)
+def test_unknown_data_accuses_of_nothing(rule: StaticRule) -> None:
+    """Of data of which nothing is known, no rule finds a problem before the first step."""
+    assert rule(facts_of_program(Program(data=UNKNOWN_DATA))) is None
 
 
 def test_unknown_gradients_are_not_zero() -> None:
