@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _WELL = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})
-_CONFIRMATIONS = 2
-"""The samples in a row that must have the same cause before it is reported."""
+_HELD_STEPS = 10
+"""The steps for which samples must have the same cause before it is reported: early samples change their minds."""
 
 
 class _Source(Protocol):
@@ -122,7 +122,8 @@ class TrainingMonitor:
 
     def __init__(self, on_verdict: Callable[[TrialVerdict], None] | None) -> None:
         self._on_verdict = on_verdict
-        self._causes: list[Cause] = []
+        self._cause = Cause.INCONCLUSIVE
+        self._since = 0
         self._reported: set[Cause] = set()
         self._news: TrialVerdict | None = None
 
@@ -205,13 +206,13 @@ class TrainingMonitor:
         return _judge(self.telemetry)
 
     def _look(self, telemetry: Telemetry) -> None:
-        """Judge new measurements; keep a verdict to report if the last ones agree on it, or numbers broke."""
+        """Judge new measurements; keep a verdict to report if it has held for some steps, or numbers broke."""
         finding = _judge(telemetry)[0]
-        self._causes = [*self._causes[1 - _CONFIRMATIONS :], finding.cause]
-        is_clear = len(self._causes) == _CONFIRMATIONS and len(set(self._causes)) == 1
+        if finding.cause is not self._cause:
+            self._cause, self._since = finding.cause, telemetry.steps
         if finding.cause in _WELL or finding.cause in self._reported:
             return
-        if is_clear or telemetry.nonfinite is not None:
+        if telemetry.steps - self._since >= _HELD_STEPS or telemetry.nonfinite is not None:
             self._reported.add(finding.cause)
             self._news = verdict_of(finding)
 

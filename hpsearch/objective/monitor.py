@@ -131,7 +131,7 @@ class Recorder:
             self._alarms = 0
             self._next = next_sample_step(sample.step)
 
-    def end_step(self, program: Program, *, examples: int, notifies: bool) -> None:
+    def end_step(self, program: Callable[[], Program], *, examples: int, notifies: bool) -> None:
         """Count the present step; `examples` are those of its minibatch, 0 if unknown.
 
         The listener is called if the step `notifies`, or if a number of it was not finite.
@@ -140,7 +140,7 @@ class Recorder:
         self.age += 1
         self.data.examples += examples
         if (notifies or breaks) and self._listener is not None:
-            self._listener(self.telemetry(program))
+            self._listener(self.telemetry(program()))
 
     def break_off(self, array: str) -> None:
         """Store the first number that is not finite, in an array of the present step. No step is sampled after it."""
@@ -254,7 +254,7 @@ class Monitor:
             if read is not None:
                 recorder.add_outputs(read)
             recorder.add_sample(plain_sample(recorder.age, number, read, accuracy))
-        recorder.end_step(self._program, examples=examples, notifies=is_due)
+        recorder.end_step(lambda: self._program, examples=examples, notifies=is_due)
 
     def end_epoch(
         self,

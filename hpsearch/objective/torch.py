@@ -230,7 +230,7 @@ class TorchMonitor:
         elif is_due:
             self._sample(number, outputs, targets, accuracy)
         self._disarm()
-        recorder.end_step(self._program(), examples=examples, notifies=is_due)
+        recorder.end_step(self._program, examples=examples, notifies=is_due)
         if recorder.is_due:
             self._arm()
 
