@@ -26,6 +26,8 @@ _MODULES = {
     "StudyExistsError": "hpsearch.errors",
     "StudyFileError": "hpsearch.errors",
     "StudyNotFoundError": "hpsearch.errors",
+    "TrainingMonitor": "hpsearch.api.watch",
+    "TrainingWarning": "hpsearch.errors",
     "Trial": "hpsearch.api.trials",
     "UsageError": "hpsearch.errors",
     "Verdict": "hpsearch.api.trials",
@@ -39,6 +41,7 @@ _MODULES = {
     "load_study": "hpsearch.api.studies",
     "open_storage": "hpsearch.storage",
     "sklearn": "hpsearch.sklearn",
+    "watch": "hpsearch.api.watch",
 }
 """The module of each public name."""
 

@@ -11,6 +11,7 @@ from hpsearch.api.studies import (
 )
 from hpsearch.api.trials import StudyTrial as Trial
 from hpsearch.api.trials import TrialVerdict as Verdict
+from hpsearch.api.watch import TrainingMonitor, watch
 from hpsearch.errors import (
     DataError,
     HpsearchError,
@@ -18,6 +19,7 @@ from hpsearch.errors import (
     StudyExistsError,
     StudyFileError,
     StudyNotFoundError,
+    TrainingWarning,
     UsageError,
 )
 from hpsearch.storage import open_storage
@@ -37,6 +39,8 @@ __all__ = [
     "StudyExistsError",
     "StudyFileError",
     "StudyNotFoundError",
+    "TrainingMonitor",
+    "TrainingWarning",
     "Trial",
     "UsageError",
     "Verdict",
@@ -51,6 +55,7 @@ __all__ = [
     "load_study",
     "open_storage",
     "sklearn",
+    "watch",
 ]
 
 __version__: str

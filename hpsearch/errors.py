@@ -45,6 +45,13 @@ class UsageError(HpsearchError):
     """
 
 
+class TrainingWarning(UserWarning):
+    """A training loop that `hpsearch.watch` watches goes wrong: cause and remedy.
+
+    >>> warnings.filterwarnings("error", category=hpsearch.TrainingWarning)
+    """
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:

@@ -98,7 +98,7 @@ class Sample:
     `logit_max` is the largest magnitude among the outputs before the output activation. `predicted_decrease` is
     -(gradient . change of the parameters), the first-order estimate of the fall of the loss; it is an average over
     examples even if gradients are summed. `layers` are all dense layers, input side first; the last is the output
-    layer, whose `dead_share` is 0.
+    layer, whose `dead_share` is 0. In a training loop of the user's there may be none.
 
     `accuracy` is the share of right answers, `top_share` the share of the most frequent answer
     (classification only). `output_range` is the largest distance, over outputs, between two examples' outputs before
@@ -140,8 +140,9 @@ class Sample:
 
     @property
     def dead_share(self) -> float:
-        """The largest share of silent units in a hidden layer; 0 without hidden layers."""
-        return max((layer.dead_share for layer in self.hidden), default=0.0)
+        """The largest known share of silent units in a hidden layer; 0 without hidden layers, NaN if none is known."""
+        shares = [layer.dead_share for layer in self.hidden]
+        return max((share for share in shares if not math.isnan(share)), default=math.nan if shares else 0.0)
 
     @property
     def weight_norm(self) -> float:
@@ -187,7 +188,8 @@ class Epoch:
     `epoch` counts from 0. `training_loss` is the mean over the epoch's examples, each measured in its minibatch;
     `validation_accuracy` is None in regression. Losses are data losses, without weight decay; in regression they are of
     the scaled targets, and the training loss is weighted if the study weights classes. `scores` are other metrics on
-    validation by their names (`study.metrics`): RMSE, MAE and R2 in regression, and the study's own.
+    validation by their names (`study.metrics`): RMSE, MAE and R2 in regression, and the study's own. In a training loop
+    of the user's, validation that was not reported is NaN and None.
     """
 
     epoch: int
@@ -209,13 +211,50 @@ class Epoch:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """A training loop of the user's, as far as a monitor knows it.
+
+    `data` are estimates from the minibatches that were measured; NaN, 0 and () are unknown. `loss` is the loss whose
+    formula gives the loop's numbers, in the words of study files, or "auto". `activation` is that of all hidden layers
+    in the same words, "identity" if it is unknown or they differ. `hidden` are their widths. `is_chain` is True for a
+    chain of dense and convolutional layers, in which gradients of layers compare. `normalizes` is True if it has batch
+    normalization or another kind. `steps_planned` are the steps of the whole training, a guess unless the user gave it.
+
+    `softmax` is a mistake that the loss proves: it applies a softmax "twice", or "over_examples"; "" if there is none.
+    `stale_since` is the step since which gradients of earlier steps are added to each step's, None if they are not.
+    `untrained` are the names of layers whose weights have never changed.
+    """
+
+    data: DataFacts
+    loss: str = "auto"
+    hidden: tuple[int, ...] = ()
+    activation: str = "identity"
+    is_chain: bool = False
+    normalizes: bool = False
+    dropout: float = 0.0
+    optimizer: str = "sgd"
+    learning_rate: float = math.nan
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    precision: str = "float32"
+    batch_size: int = 1
+    steps_planned: int = 1
+    steps_per_epoch: int = 1
+    softmax: str = ""
+    stale_since: int | None = None
+    untrained: tuple[str, ...] = ()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
-    """All measurements inside one trial so far, oldest first."""
+    """All measurements inside one trial so far, oldest first. `program` is None for the built-in network."""
 
     steps: int
     samples: Sequence[Sample]
     epochs: Sequence[Epoch]
     nonfinite: NonFinite | None
+    program: Program | None = None
 
 
 Series: TypeAlias = Mapping[str, Sequence[float]]

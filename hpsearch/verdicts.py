@@ -45,6 +45,8 @@ class Cause(StrEnum):
     DEAD_INPUT_COLUMN = "dead_input_column"
     VALIDATION_LEAK = "validation_leak"
     MISSING_CLASS = "missing_class"
+    STALE_GRADIENTS = "stale_gradients"
+    UNTRAINED_LAYERS = "untrained_layers"
     HEALTHY = "healthy"
     INCONCLUSIVE = "inconclusive"
 

@@ -390,6 +390,22 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         ),
         "`data.stratify = true`, or more examples of the class",
     ),
+    Cause.STALE_GRADIENTS: (
+        "gradients of earlier steps are added to those of each step",
+        (
+            "In a training loop of your own, watched in PyTorch. Before each backward pass of five measured steps, "
+            "the gradients of the step before were still there."
+        ),
+        "`optimizer.zero_grad()` in every step",
+    ),
+    Cause.UNTRAINED_LAYERS: (
+        "layers of a network that does not learn have never changed",
+        (
+            "In a training loop of your own, watched in PyTorch. The weights of a layer are the same after 200 steps, "
+            "and the loss is above 80 % of the first one or of that of guessing."
+        ),
+        "an optimizer that has all parameters, and gradients that reach them",
+    ),
     Cause.HEALTHY: (
         "no fault was found",
         (

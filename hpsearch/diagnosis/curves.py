@@ -44,6 +44,8 @@ def val_misaligned(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     training's lead: a few validation examples are not.
     """
     epochs = telemetry.epochs
+    if not math.isfinite(facts.chance_loss) or not any(map(_has_validation, epochs)):
+        return None
     learned = [epoch for epoch in epochs if epoch.training_loss < LEARNED_LOSS * facts.chance_loss]
     if not learned or not _stays_at_chance(epochs, facts):
         return None
@@ -161,7 +163,7 @@ def _stays_at_chance(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
     if not accuracies:
         return True
     majority = _majority(facts)
-    return mean(accuracies) < majority + chance_deviation(majority, facts.data.validation_examples)
+    return mean(accuracies) < majority + chance_deviation(majority, max(1, facts.data.validation_examples))
 
 
 def _has_shared_signal(telemetry: Telemetry) -> bool:
@@ -200,7 +202,7 @@ def _most_accurate(learned: Sequence[Epoch], facts: TrialFacts) -> float:
     if not accuracies:
         return 0.0
     majority = _majority(facts)
-    return mean(accuracies) - majority + chance_deviation(majority, facts.data.validation_examples)
+    return mean(accuracies) - majority + chance_deviation(majority, max(1, facts.data.validation_examples))
 
 
 def _is_as_accurate(epochs: Sequence[Epoch], facts: TrialFacts) -> bool:
@@ -227,6 +229,10 @@ def _validation(epoch: Epoch) -> dict[str, float]:
     accuracy = epoch.validation_accuracy
     shown = {"validation_loss": epoch.validation_loss}
     return shown if accuracy is None else {**shown, "validation_accuracy": accuracy}
+
+
+def _has_validation(epoch: Epoch) -> bool:
+    return epoch.validation_accuracy is not None or not math.isnan(epoch.validation_loss)
 
 
 def _validation_loss(epoch: Epoch) -> float:

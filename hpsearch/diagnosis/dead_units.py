@@ -217,7 +217,7 @@ def _zero_gradient_run(telemetry: Telemetry) -> Sequence[Sample] | None:
 
 def _has_no_gradient(sample: Sample) -> bool:
     """Return True if the first layer's gradient is exactly 0 because of its units, and not of the few examples."""
-    if not sample.hidden or sample.layers[0].gradient_norm > 0:
+    if not sample.hidden or sample.layers[0].gradient_norm != 0:
         return False
     is_silent = sample.dead_share == 1.0 and sample.examples >= ZERO_GRADIENT_EXAMPLES
     return is_silent or sample.batch_examples >= ZERO_GRADIENT_EXAMPLES

@@ -67,16 +67,24 @@ def diverged(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         if nonfinite.step == 0:
             return _overflow_at_start(facts)
         return _divergence(telemetry, facts, nonfinite.step, {"step": nonfinite.step})
-    broken = _epochs_that_end_broken(telemetry)
+    broken = _epochs_that_end_broken(telemetry, facts)
     if broken:
         step = (broken[-1].epoch + 1) * facts.steps_per_epoch
         return _divergence(telemetry, facts, step, {"step": step})
     return _huge_loss(telemetry, facts)
 
 
-def _epochs_that_end_broken(telemetry: Telemetry) -> Sequence[Epoch]:
-    """Return the epochs since the last one whose validation loss was finite, newest first."""
-    return list(takewhile(lambda epoch: not math.isfinite(epoch.validation_loss), reversed(telemetry.epochs)))
+def _epochs_that_end_broken(telemetry: Telemetry, facts: TrialFacts) -> Sequence[Epoch]:
+    """Return the epochs since the last one whose validation loss was finite, newest first.
+
+    A program that reports no validation has NaN there, which proves nothing.
+    """
+
+    def is_broken(epoch: Epoch) -> bool:
+        is_unknown = facts.program is not None and math.isnan(epoch.validation_loss)
+        return not is_unknown and not math.isfinite(epoch.validation_loss)
+
+    return list(takewhile(is_broken, reversed(telemetry.epochs)))
 
 
 def _overflow_at_start(facts: TrialFacts) -> Finding:

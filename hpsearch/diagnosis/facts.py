@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import final
 
 from hpsearch.study.spec import Configuration, Loss, Scale, StudySpec
-from hpsearch.telemetry import DataFacts
+from hpsearch.telemetry import DataFacts, Program
 from hpsearch.verdicts import Cause
 
 
@@ -16,9 +16,10 @@ from hpsearch.verdicts import Cause
 class TrialFacts:
     """The trial's own configuration, its data, and the size of its task.
 
-    `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the training
-    part. `expected` are causes that the study has on purpose: they never count as problems. `scale` is the study's
-    scaling of inputs, None if it is unknown.
+    `configuration.model.loss` is resolved; "auto" is a program's loss that is unknown. `steps_per_epoch` is the number
+    of minibatches in one pass over the training part. `expected` are causes that the study has on purpose: they never
+    count as problems. `scale` is the study's scaling of inputs, None if it is unknown. `program` is the user's
+    training loop, None for the built-in network; its verdicts may stop the trial only if it `acts`.
     """
 
     configuration: Configuration
@@ -26,6 +27,8 @@ class TrialFacts:
     steps_per_epoch: int
     expected: frozenset[Cause] = frozenset()
     scale: Scale | None = None
+    program: Program | None = None
+    acts: bool = False
 
     @cached_property
     def steps(self) -> int:

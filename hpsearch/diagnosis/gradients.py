@@ -122,7 +122,7 @@ def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """
     last = last_samples(telemetry, SAMPLES)
     training = facts.configuration.training
-    if not last or training.precision != "float32":
+    if not last or not all(sample.layers for sample in last) or training.precision != "float32":
         return None
     factor = min(training.learning_rate, 1.0)
     smallest = max(_smallest_gradient(sample) for sample in last) * factor
@@ -147,4 +147,7 @@ def _ratio(sample: Sample) -> float:
 
 
 def _smallest_gradient(sample: Sample) -> float:
-    return min(layer.gradient_norm for layer in sample.layers)
+    return min(
+        (layer.gradient_norm for layer in sample.layers if not math.isnan(layer.gradient_norm)),
+        default=math.inf,
+    )

@@ -74,7 +74,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if not (0 <= promised < PROMISED_SHARE * first or travel < SHORTEST_TRAVEL):
         return None
     gain = median_of(probes(telemetry), lambda sample: sample.gain)
-    if gain < LEAST_GAIN or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
+    if gain < LEAST_GAIN or not telemetry.samples[-1].dead_share <= MOST_SILENT_SHARE:
         return None
     straight = median(sample.predicted_decrease for sample in recent) * facts.steps
     higher = facts.learning_rate * _raising_factor(straight / first, travel, gain)
@@ -131,7 +131,11 @@ def _longest_travel(telemetry: Telemetry, facts: TrialFacts) -> float:
         return math.inf
     recent = samples[-max(SAMPLES, len(samples) // 2) :]
     return facts.steps * max(
-        median(_share(sample.layers[place]) for sample in recent) for place in range(len(samples[0].layers))
+        (
+            median(_share(sample.layers[place]) for sample in recent)
+            for place in range(len(samples[0].layers))
+        ),
+        default=math.inf,
     )
 
 

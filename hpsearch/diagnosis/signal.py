@@ -73,12 +73,17 @@ def wd_dominates(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """
     decay = facts.configuration.training.weight_decay
     samples = telemetry.samples
-    if decay == 0 or not samples or has_learned(telemetry, facts, share=DECAYED_LEARNED):
+    if (
+        decay == 0
+        or not samples
+        or not samples[0].layers
+        or has_learned(telemetry, facts, share=DECAYED_LEARNED)
+    ):
         return None
     first, last = samples[0], samples[-1]
     learns = has_learned(telemetry, facts, share=NOTHING_LEARNED)
     has_shrunk = last.weight_norm < (FAR_SHRUNK_SHARE if learns else SHRUNK_SHARE) * first.weight_norm
-    pull = decay * first.weight_norm / first.gradient_norm if first.gradient_norm > 0 else math.inf
+    pull = math.inf if first.gradient_norm == 0 else decay * first.weight_norm / first.gradient_norm
     throws = pull > DECAY_RATIO and first.layers[-1].update_norm > first.layers[-1].weight_norm
     if not (has_shrunk or throws):
         return None
@@ -156,8 +161,9 @@ def _validates_at(majority: float, telemetry: Telemetry, facts: TrialFacts) -> b
     """Return True if validation is no better than answering with the most frequent class."""
     accuracy = telemetry.epochs[-1].validation_accuracy if telemetry.epochs else None
     share = max(facts.data.validation_shares, default=majority)
-    deviation = chance_deviation(share, facts.data.validation_examples)
-    return accuracy is not None and accuracy < share + deviation
+    if accuracy is None or facts.data.validation_examples == 0:
+        return False
+    return accuracy < share + chance_deviation(share, facts.data.validation_examples)
 
 
 def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -222,8 +228,9 @@ def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
     majority = facts.data.majority_share
     recent = telemetry.samples[-max(RECENT_SAMPLES, len(telemetry.samples) // 8) :]
     trained = sum(sample.accuracy for sample in recent) / len(recent)
-    known_from = majority + chance_deviation(majority, facts.data.validation_examples)
-    beyond = BETTER_EXCESS * (trained - majority) + ROUNDED_ACCURACY
+    examples = facts.data.validation_examples
+    known_from = majority + (chance_deviation(majority, examples) if examples else 0.0)
+    beyond = math.inf if math.isnan(trained) else BETTER_EXCESS * (trained - majority) + ROUNDED_ACCURACY
     return known_from < last.validation_accuracy < majority + beyond
 
 

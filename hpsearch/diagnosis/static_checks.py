@@ -49,14 +49,15 @@ def paired_output(loss: str) -> str:
 
 
 def has_paired_output(facts: TrialFacts) -> bool:
-    """Return True if the trial's loss is computed with its own output activation."""
+    """Return True if the trial's loss is computed with its own output activation, or is an unknown one."""
     model = facts.configuration.model
-    return model.output in ("auto", _OWN_OUTPUT.get(model.loss))
+    return model.loss == "auto" or model.output in ("auto", _OWN_OUTPUT.get(model.loss))
 
 
 def nonfinite_input(facts: TrialFacts) -> Finding | None:
     """Find a NaN or infinite input: a guard for data that did not pass our readers, which refuse it."""
-    if math.isfinite(facts.data.input_largest):
+    is_unknown = facts.program is not None and math.isnan(facts.data.input_largest)
+    if is_unknown or math.isfinite(facts.data.input_largest):
         return None
     return _static_finding(
         Cause.NONFINITE_INPUT, "Inputs must be finite: fill or drop those that are not.", {}
@@ -238,7 +239,7 @@ def output_range(facts: TrialFacts) -> Finding | None:
     """Find targets outside the range of the output activation."""
     model, data = facts.configuration.model, facts.data
     low, high = _BOUNDS.get(model.output, (-math.inf, math.inf))
-    if facts.is_classification or (low <= data.target_low and data.target_high <= high):
+    if facts.is_classification or not (data.target_low < low or data.target_high > high):
         return None
     evidence = {"target_low": data.target_low, "target_high": data.target_high}
     remedy = (

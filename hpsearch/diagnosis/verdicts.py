@@ -19,7 +19,8 @@ from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
 from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
-from hpsearch.diagnosis.progress import has_learned
+from hpsearch.diagnosis.programs import adapted, mistakes, supports, untrained_layers
+from hpsearch.diagnosis.progress import RECENT_SAMPLES, has_learned, last_samples, median_of
 from hpsearch.diagnosis.remedies import fitting
 from hpsearch.diagnosis.signal import collapsed_output, labels_unrelated, wd_dominates
 from hpsearch.diagnosis.static_checks import static_findings
@@ -83,7 +84,7 @@ Confidences of rules are their precision on the tuning families of `tests/benchm
 _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """The causes that need no other explanation."""
 
-_DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE})
+_DEFINITE: Final = frozenset({Cause.WRONG_LOSS_PAIR, Cause.OUTPUT_RANGE, Cause.STALE_GRADIENTS})
 """Problems from before the first step that count even in a trial that does well."""
 
 _NO_STANDSTILL: Final = frozenset({Cause.GRAD_REDUCTION_SUM})
@@ -125,9 +126,10 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     first. Without a finding the trial is `healthy` once its loss is a tenth below both its first loss and that of
     chance, and `inconclusive` until then. Causes that the study expects come last and do not count as problems.
     """
-    found = [finding for entry in CATALOGUE if (finding := entry.rule(telemetry, facts)) is not None]
+    measured = (entry.rule(telemetry, facts) for entry in CATALOGUE)
+    found = [finding for finding in measured if finding is not None and supports(finding, facts)]
     overshoots = any(finding.cause in _OVERSHOT for finding in found)
-    before = static_findings(facts, overshoots=overshoots)
+    before = [*_mistakes(telemetry, facts), *static_findings(facts, overshoots=overshoots)]
     expected = [finding for finding in found if finding.cause in facts.expected]
     unexpected = [finding for finding in found if finding.cause not in facts.expected]
     is_serious = any(finding.cause not in _MILD for finding in unexpected)
@@ -139,8 +141,17 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
     return Verdict(
-        findings=tuple(fitting(one, facts) for one in _without_repeats([*findings, *rest, *expected]))
+        findings=tuple(
+            adapted(fitting(one, facts), facts) for one in _without_repeats([*findings, *rest, *expected])
+        )
     )
+
+
+def _mistakes(telemetry: Telemetry, facts: TrialFacts) -> list[Finding]:
+    """Return the mistakes in a program, without those that the study expects."""
+    untrained = untrained_layers(facts) if _is_stuck(telemetry, facts) else None
+    found = [*mistakes(facts), *([] if untrained is None else [untrained])]
+    return [finding for finding in found if finding.cause not in facts.expected]
 
 
 def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -174,8 +185,11 @@ def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Caus
         if learned and entry.spares_learned:
             continue
         found = entry.rule(telemetry, facts)
-        if found is not None and found.confidence >= SURE and found.cause in fatal:
-            return fitting(found, facts)
+        if found is None or found.cause not in fatal or not supports(found, facts):
+            continue
+        said = adapted(fitting(found, facts), facts)
+        if said.confidence >= SURE:
+            return said
     return None
 
 
@@ -192,6 +206,8 @@ def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
 def _default_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:
     first = telemetry.samples[0].loss if telemetry.samples else math.nan
     last = telemetry.epochs[-1].training_loss if telemetry.epochs else math.nan
+    if facts.program is not None and not telemetry.epochs:  # a loop that reports no epochs
+        last = median_of(last_samples(telemetry, RECENT_SAMPLES), lambda sample: sample.loss)
     learns = last < HEALTHY_SHARE * min(first, facts.chance_loss)
     return Finding(
         cause=Cause.HEALTHY if learns else Cause.INCONCLUSIVE,
