@@ -28,6 +28,8 @@ SAMPLES_ABOVE: Final = 2
 SAMPLES_STAYING: Final = 10
 BURST_LOSS: Final = 30.0
 BURST_WEIGHTS: Final = 10.0
+ENDS_ABOVE: Final = 2.0
+ENDS_ABOVE_EPOCHS: Final = 2
 
 
 def log_zero(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
@@ -147,6 +149,27 @@ def exploding(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         evidence=finite_evidence(
             logit_max=last[-1].logit_max, loss=last[-1].loss, learning_rate=facts.learning_rate
         ),
+        remedy=_lower(telemetry, facts),
+        suggested={"learning_rate": better_learning_rate(telemetry, facts)},
+    )
+
+
+def ends_above_start(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
+    """Find both losses at twice those of chance and of the first step, for two epochs: the steps threw it there.
+
+    LeakyReLU and normalized networks may come back, so it is no reason to stop.
+    """
+    last = telemetry.epochs[-ENDS_ABOVE_EPOCHS:]
+    if len(last) < ENDS_ABOVE_EPOCHS or not telemetry.samples:
+        return None
+    level = ENDS_ABOVE * max(telemetry.samples[0].loss, facts.chance_loss)
+    if any(not min(epoch.training_loss, epoch.validation_loss) > level for epoch in last):
+        return None
+    return Finding(
+        cause=Cause.EXPLODING,
+        confidence=0.85,
+        first_step=last[0].epoch * facts.steps_per_epoch,
+        evidence=finite_evidence(loss=last[-1].training_loss, learning_rate=facts.learning_rate),
         remedy=_lower(telemetry, facts),
         suggested={"learning_rate": better_learning_rate(telemetry, facts)},
     )

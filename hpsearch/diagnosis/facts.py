@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from hpsearch.study.spec import Configuration, Loss, Scale, StudySpec
+from hpsearch.study.spec import Configuration, Loss, Metric, Scale, StudySpec
 from hpsearch.telemetry import DataFacts
 from hpsearch.verdicts import Cause
 
@@ -18,7 +18,7 @@ class TrialFacts:
 
     `configuration.model.loss` is resolved. `steps_per_epoch` is the number of minibatches in one pass over the training
     part. `expected` are causes that the study has on purpose: they never count as problems. `scale` is the study's
-    scaling of inputs, None if it is unknown.
+    scaling of inputs, None if it is unknown. `metric` is what the study is scored by.
     """
 
     configuration: Configuration
@@ -26,6 +26,7 @@ class TrialFacts:
     steps_per_epoch: int
     expected: frozenset[Cause] = frozenset()
     scale: Scale | None = None
+    metric: Metric = "auto"
 
     @cached_property
     def steps(self) -> int:
@@ -36,6 +37,11 @@ class TrialFacts:
     def is_classification(self) -> bool:
         """True if targets are classes."""
         return self.data.is_classification
+
+    @property
+    def is_scored_by_answers(self) -> bool:
+        """True if right answers count, whatever their probability."""
+        return self.is_classification and not self.metric.endswith("loss")
 
     @cached_property
     def chance_loss(self) -> float:
@@ -65,6 +71,7 @@ def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) 
         steps_per_epoch=-(-data.examples // configuration.training.batch_size),
         expected=frozenset(spec.pruning.expected),
         scale=spec.data.scale,
+        metric=spec.metric,
     )
 
 

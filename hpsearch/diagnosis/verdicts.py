@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias, final
 
-from hpsearch.diagnosis.curves import overfit, plateau, train_eval_shift, val_misaligned
+from hpsearch.diagnosis.curves import costs_answers, overfit, plateau, train_eval_shift, val_misaligned
 from hpsearch.diagnosis.dead_units import (
     born_dead,
     dead_nearly,
@@ -15,7 +15,7 @@ from hpsearch.diagnosis.dead_units import (
     negative_plateau,
     saturated,
 )
-from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
+from hpsearch.diagnosis.divergence import diverged, ends_above_start, exploding, log_zero
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
 from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
@@ -54,6 +54,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(dead_total, Cause.DEAD_RELU_TOTAL, spares_learned=True),
     _entry(dead_nearly, Cause.DEAD_RELU_PARTIAL, spares_learned=True),
     _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
+    _entry(ends_above_start, Cause.EXPLODING),
     _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
     _entry(lr_too_low, Cause.LR_TOO_LOW, spares_learned=True),
     _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
@@ -64,8 +65,8 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
     _entry(still_converging, Cause.LR_TOO_LOW),
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
-    _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
+    _entry(overfit, Cause.OVERFIT),
     _entry(lr_too_high, Cause.LR_TOO_HIGH),
 )
 """The rules in their order: the surest and soonest to end a trial come first."""
@@ -127,7 +128,9 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     before = static_findings(facts, overshoots=overshoots)
     expected = [finding for finding in found if finding.cause in facts.expected]
     unexpected = [finding for finding in found if finding.cause not in facts.expected]
-    is_serious = any(finding.cause not in _MILD for finding in unexpected)
+    notes = [finding for finding in unexpected if _is_note(finding, telemetry, facts)]
+    unexpected = [finding for finding in unexpected if finding not in notes]
+    is_serious = any(_is_serious(finding) for finding in unexpected)
     explains = [finding for finding in before if _explains(finding, telemetry, facts, is_serious=is_serious)]
     findings = [
         *(finding for finding in unexpected if finding.cause in _CONCLUSIVE),
@@ -136,7 +139,7 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
     return Verdict(
-        findings=tuple(fitting(one, facts) for one in _without_repeats([*findings, *rest, *expected]))
+        findings=tuple(fitting(one, facts) for one in _without_repeats([*findings, *notes, *rest, *expected]))
     )
 
 
@@ -146,6 +149,18 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         named.setdefault(finding.cause, finding)
     return tuple(named.values())
+
+
+def _is_serious(finding: Finding) -> bool:
+    """Return True if a trial with this finding does not learn, as far as can be said."""
+    return finding.cause not in _MILD or (
+        finding.cause is Cause.DEAD_RELU_PARTIAL and finding.confidence >= SURE
+    )
+
+
+def _is_note(finding: Finding, telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if a finding costs nothing by the study's own measure: it follows the trial's problem, or health."""
+    return finding.cause is Cause.OVERFIT and not costs_answers(telemetry, facts)
 
 
 def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:

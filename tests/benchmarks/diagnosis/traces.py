@@ -33,7 +33,7 @@ FEW: Final = 4096
 """A column with no more different numbers is not rounded."""
 
 NEWER: Final = {
-    "TrialFacts": {"scale"},
+    "TrialFacts": {"scale", "metric"},
     "DataFacts": {"input_is_constant"},
     "ModelSpec": {
         "batch_norm_epsilon",
