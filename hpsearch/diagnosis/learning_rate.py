@@ -10,6 +10,7 @@ from hpsearch.diagnosis.dead_units import is_saturated
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
     HIGHEST_FACTOR,
+    answers_well,
     better_learning_rate,
     finite_evidence,
     has_learned,
@@ -56,6 +57,8 @@ STRAIGHT_COSINE: Final = 0.3
 FAR_SHARE: Final = 0.5
 FALLING_SHARE: Final = 0.95
 STRAIGHT_SHARE: Final = 0.6
+BENT_SHARE: Final = 0.45
+AT_CHANCE: Final = 0.95
 MOST_GAIN: Final = 0.995
 """Nearer to 1, rho only shows that the step could be a hundred times as long."""
 
@@ -202,9 +205,9 @@ def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a trial that is nearly over with its loss still falling in a straight line: its learning rate is too low.
 
     Steps far below the best length (rho near 1), gradients that keep their direction from minibatch to minibatch, and a
-    loss above half of chance's. A trial whose steps together moved no layer by a quarter of its length need not fall in
-    a straight line: 5 of 5 such runs of the tuning families were too slow, and no healthy one was below 0.46. It
-    learns, so it is no reason to stop.
+    loss above half of chance's, with answers that are not good. A trial whose steps together moved no layer by a
+    quarter of its length may fall less straight, or stay at chance: on the tuning families no healthy run with so high
+    a loss was below 0.46, but good ones on noisy data were. It learns, so it is no reason to stop.
     """
     samples = telemetry.samples
     if len(samples) < SAMPLES or telemetry.steps < NEARLY_OVER * facts.steps:
@@ -213,10 +216,13 @@ def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     cosine = median_of(samples, lambda sample: sample.gradient_cosine)
     if not (gain > STRAIGHT_GAIN and cosine > STRAIGHT_COSINE):
         return None
-    if not (_still_falls(telemetry) or _longest_travel(telemetry, facts) < SHORT_TRAVEL):
+    if has_learned(telemetry, facts, share=FAR_SHARE) or answers_well(telemetry, facts):
         return None
-    if has_learned(telemetry, facts, share=FAR_SHARE):
-        return None
+    if not _still_falls(telemetry):
+        is_at_chance = not has_learned(telemetry, facts, share=AT_CHANCE)
+        is_slow = is_at_chance or _still_falls(telemetry, straight=BENT_SHARE)
+        if not (is_slow and _longest_travel(telemetry, facts) < SHORT_TRAVEL):
+            return None
     higher = facts.learning_rate * max(10.0, 1 / (2 * (1 - min(gain, MOST_GAIN))))
     return Finding(
         cause=Cause.LR_TOO_LOW,
@@ -235,11 +241,11 @@ def _higher_learning_rate(facts: TrialFacts, higher: float) -> str:
     )
 
 
-def _still_falls(telemetry: Telemetry) -> bool:
+def _still_falls(telemetry: Telemetry, *, straight: float = STRAIGHT_SHARE) -> bool:
     """Return True if the training loss falls by a twentieth from the middle third to the last, and does not bend.
 
     Near the best possible loss, which noise in the data may keep high, the curve bends: its last fall is less than
-    three fifths of the one before. Samples count if there are too few epochs and minibatches are small, since these
+    that share of the one before. Samples count if there are too few epochs and minibatches are small, since these
     have a sample's losses from the same examples.
     """
     losses = [epoch.training_loss for epoch in telemetry.epochs]
@@ -252,7 +258,7 @@ def _still_falls(telemetry: Telemetry) -> bool:
     if third == 0:
         return True
     before, middle, now = (mean(losses[-(place + 1) * third :][:third]) for place in (2, 1, 0))
-    return now < FALLING_SHARE * middle and middle - now > STRAIGHT_SHARE * (before - middle)
+    return now < FALLING_SHARE * middle and middle - now > straight * (before - middle)
 
 
 def lr_too_high(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:

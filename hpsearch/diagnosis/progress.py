@@ -29,12 +29,14 @@ def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARN
 
 
 def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """Return True if the loss is below four fifths of chance's, or a classifier answers well, by luck or by training.
+    """Return True if the loss is below four fifths of chance's, or a classifier answers well, if by luck."""
+    return current_loss(telemetry) < AHEAD_SHARE * facts.chance_loss < math.inf or answers_well(
+        telemetry, facts
+    )
 
-    Well means that recent samples close four fifths of the gap between the majority's share and 1.
-    """
-    if current_loss(telemetry) < AHEAD_SHARE * facts.chance_loss < math.inf:
-        return True
+
+def answers_well(telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if recent samples close four fifths of the gap between the majority's share and 1."""
     recent = telemetry.samples[-RECENT_SAMPLES:]
     if not facts.is_classification or not recent:
         return False

@@ -286,19 +286,19 @@ def test_losses_that_jump_far_above_what_can_be_learned(
 
 
 def test_a_trial_that_came_nowhere_is_too_slow() -> None:
-    """Steps that moved no layer by a quarter of its length are too short, even if the loss falls ever slower."""
+    """Steps that moved no layer by a quarter of its length are too short, even if the loss stays at chance's."""
     for factor, finds in ((0.99, True), (1.01, False)):
         share = SHORT_TRAVEL * factor / STEPS
         looks = samples(
             range(STEPS - 9, STEPS),
-            loss=2.0,
+            loss=2.25,
             gain=0.99,
             gradient_cosine=0.9,
             travelled=8.0 * share,
             update=4.0 * share,
             promise=0.01,
         )
-        flat = [epoch(i, training=2.0, validation=2.0) for i in range(9)]
+        flat = [epoch(i, training=2.25, validation=2.25) for i in range(9)]
         measured = telemetry([sample(0), *looks], epochs=flat)
         assert (asked(still_converging, measured, facts(steps=STEPS)) is not None) is finds
 
