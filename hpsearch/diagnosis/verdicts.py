@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias, final
 
+from hpsearch.diagnosis.calibration import calibrated, may_stop
 from hpsearch.diagnosis.curves import costs_answers, overfit, plateau, train_eval_shift, val_misaligned
 from hpsearch.diagnosis.dead_units import (
     born_dead,
@@ -52,9 +53,9 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(vanishing_grad, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(born_dead, Cause.BORN_DEAD, spares_learned=True),
     _entry(dead_total, Cause.DEAD_RELU_TOTAL, spares_learned=True),
+    _entry(ends_above_start, Cause.EXPLODING),
     _entry(dead_nearly, Cause.DEAD_RELU_PARTIAL, spares_learned=True),
     _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
-    _entry(ends_above_start, Cause.EXPLODING),
     _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
     _entry(lr_too_low, Cause.LR_TOO_LOW, spares_learned=True),
     _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
@@ -74,12 +75,11 @@ CATALOGUE: Final[Sequence[Entry]] = (
 HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
 STUCK_SHARE: Final = 0.8
+NOISY_SHARE: Final = 0.95
 SURE: Final = 0.9
-"""A finding of less confidence stops no trial.
+"""A finding whose rule is less confident stops no trial; nor does a cause that may stop good ones (`may_stop`)."""
 
-Confidences of rules are their precision on the tuning families of `tests/benchmarks/diagnosis`, rounded to a twentieth;
-0.9 stands where too few runs distinguish them from it.
-"""
+_NO_PROBLEM: Final = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})
 
 _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """The causes that need no other explanation."""
@@ -116,7 +116,18 @@ _MILD: Final = frozenset(
 
 
 def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
-    """Return the verdict on the telemetry of a trial so far.
+    """Return the verdict on the telemetry of a trial so far, with the confidences that were measured.
+
+    See `raw_judge` for the order of findings. `healthy` and `inconclusive` keep their confidence.
+    """
+    raw = raw_judge(telemetry, facts)
+    return Verdict(
+        findings=tuple(one if one.cause in _NO_PROBLEM else calibrated(one) for one in raw.findings)
+    )
+
+
+def raw_judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
+    """Return the verdict with the rules' own confidences.
 
     A finding from the study file and the data explains all others, so it comes first if there are any, and last if
     there are none. Only proven findings precede it; a loss after the wrong output, or targets out of reach, always come
@@ -187,8 +198,8 @@ def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Caus
         if learned and entry.spares_learned:
             continue
         found = entry.rule(telemetry, facts)
-        if found is not None and found.confidence >= SURE and found.cause in fatal:
-            return fitting(found, facts)
+        if found is not None and found.confidence >= SURE and found.cause in fatal and may_stop(found.cause):
+            return fitting(calibrated(found), facts)
     return None
 
 
@@ -198,8 +209,13 @@ def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
 
 
 def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """Return True if a trial has had time to learn and has not."""
-    return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
+    """Return True if a trial has had time to learn and has not: on noisy data, both losses a little below chance's."""
+    last = telemetry.epochs[-1] if telemetry.epochs else None
+    is_ahead = (
+        last is not None and max(last.training_loss, last.validation_loss) < NOISY_SHARE * facts.chance_loss
+    )
+    learned = is_ahead or has_learned(telemetry, facts, share=STUCK_SHARE)
+    return telemetry.steps >= STUCK_STEPS and not learned
 
 
 def _default_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:
