@@ -23,7 +23,7 @@ from tests.benchmarks.diagnosis.detectors import NO_ALARM
 from tests.benchmarks.diagnosis.minibatches import by_plan, judged
 from tests.benchmarks.diagnosis.runs import Run, moments
 from tests.benchmarks.diagnosis.scoring import counted, is_healthy, labels_of
-from tests.benchmarks.diagnosis.traces import load
+from tests.benchmarks.diagnosis.traces import CORPUS, load
 
 SHARED_WEIGHT = 50.0
 """All causes together count as so many stopped trials beside those of one cause."""
@@ -42,8 +42,10 @@ def main() -> None:
         prog="python -m tests.benchmarks.diagnosis.calibrate", description=__doc__
     )
     parser.add_argument("--searches", type=Path, nargs="*", default=[], help="files of small minibatches")
-    files: list[Path] = parser.parse_args().searches
-    runs = [run for run in load() if not run.is_held_out]
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="the file of labelled runs")
+    arguments = parser.parse_args()
+    files: list[Path] = arguments.searches
+    runs = [run for run in load(arguments.corpus) if not run.is_held_out]
     walks = [walk(run) for run in runs]
     calls = [call for call, _ in walks if call is not None]
     curve, right = fitted(calls)
@@ -107,7 +109,7 @@ def confidence_of(cause: Cause, raw: float, curve: Curve, right: Right) -> float
     """Return what `calibration.calibrated` says with these tables."""
     known, called = right.get(cause, (0, 0))
     shared = float(np.interp(raw, *zip(*curve, strict=True)))
-    return (known + calibration.WEIGHT * shared) / (called + calibration.WEIGHT)
+    return (known + calibration.WEIGHT * shared) / (called + calibration.WEIGHT + calibration.UNSEEN)
 
 
 def tables(curve: Curve, right: Right, stops: Counter[Cause], good: Counter[Cause]) -> Iterator[str]:
