@@ -1,7 +1,7 @@
 """How often findings are right, and how often they would stop a good trial: measured, and not assigned.
 
-A rule's confidence is raw evidence: it orders findings. `calibrated` turns it into the share of runs in which such a
-finding is right. Both tables come from the tuning families alone and are printed by
+A rule's confidence is raw evidence, in one to three levels. `calibrated` turns it into the share of runs in which such
+a finding is right. All tables come from the tuning families alone and are printed by
 `python -m tests.benchmarks.diagnosis.calibrate`; `tests/benchmarks/diagnosis/README.md` shows how they hold on others.
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 from hpsearch.verdicts import Cause, Finding
 
 WEIGHT: Final = 8.0
-"""The curve counts as so many runs beside those of a cause: a cause with few of its own gets the curve's value."""
+"""The curve counts as so many runs beside those of a level: a level with few of its own gets the curve's value."""
 
 UNSEEN: Final = 1.0
-"""Wrong calls that are added to those of each cause: its rule was written with a view to the same families."""
+"""Wrong calls that are added to those of each level: its rule was written with a view to the same families."""
 
 CURVE: Final[Sequence[tuple[float, float]]] = (
     (0.7, 0.818),
@@ -31,34 +31,42 @@ CURVE: Final[Sequence[tuple[float, float]]] = (
 )
 """Isotonic regression of right (1) or wrong (0) on the raw confidence, over all first findings."""
 
-RIGHT: Final[Mapping[Cause, tuple[int, int]]] = {
-    Cause.LOG_ZERO: (20, 20),
-    Cause.DIVERGED_LR: (24, 24),
-    Cause.EXPLODING: (24, 25),
-    Cause.DEAD_RELU_TOTAL: (20, 22),
-    Cause.DEAD_RELU_PARTIAL: (13, 15),
-    Cause.BORN_DEAD: (20, 20),
-    Cause.SYMMETRIC_INIT: (24, 24),
-    Cause.SATURATED: (17, 18),
-    Cause.NEG_PLATEAU: (13, 13),
-    Cause.VANISHING_GRAD: (19, 20),
-    Cause.EXPLODING_GRAD: (10, 10),
-    Cause.LR_TOO_LOW: (27, 27),
-    Cause.LR_TOO_HIGH: (9, 10),
-    Cause.INPUT_UNSCALED: (35, 35),
-    Cause.INPUT_DEGENERATE: (18, 18),
-    Cause.LABELS_UNRELATED: (15, 18),
-    Cause.VAL_MISALIGNED: (22, 22),
-    Cause.COLLAPSED_OUTPUT: (16, 17),
-    Cause.WRONG_LOSS_PAIR: (25, 25),
-    Cause.OUTPUT_RANGE: (18, 18),
-    Cause.WD_DOMINATES: (29, 29),
-    Cause.TRAIN_EVAL_SHIFT: (2, 2),
-    Cause.OVERFIT: (8, 8),
-    Cause.PLATEAU: (16, 16),
-    Cause.GRAD_REDUCTION_SUM: (17, 17),
+RIGHT: Final[Mapping[tuple[Cause, float], tuple[int, int]]] = {
+    (Cause.LOG_ZERO, 1.0): (20, 20),
+    (Cause.DIVERGED_LR, 0.85): (4, 4),
+    (Cause.DIVERGED_LR, 0.98): (15, 15),
+    (Cause.DIVERGED_LR, 1.0): (5, 5),
+    (Cause.EXPLODING, 0.85): (14, 14),
+    (Cause.EXPLODING, 0.95): (10, 11),
+    (Cause.DEAD_RELU_TOTAL, 0.95): (11, 13),
+    (Cause.DEAD_RELU_TOTAL, 1.0): (9, 9),
+    (Cause.DEAD_RELU_PARTIAL, 0.8): (11, 12),
+    (Cause.DEAD_RELU_PARTIAL, 0.95): (2, 3),
+    (Cause.BORN_DEAD, 0.95): (1, 1),
+    (Cause.BORN_DEAD, 1.0): (19, 19),
+    (Cause.SYMMETRIC_INIT, 1.0): (24, 24),
+    (Cause.SATURATED, 0.9): (17, 18),
+    (Cause.NEG_PLATEAU, 0.95): (13, 13),
+    (Cause.VANISHING_GRAD, 0.7): (0, 1),
+    (Cause.VANISHING_GRAD, 0.9): (19, 19),
+    (Cause.EXPLODING_GRAD, 0.9): (10, 10),
+    (Cause.LR_TOO_LOW, 0.8): (6, 6),
+    (Cause.LR_TOO_LOW, 0.9): (21, 21),
+    (Cause.LR_TOO_HIGH, 0.7): (9, 10),
+    (Cause.INPUT_UNSCALED, 1.0): (35, 35),
+    (Cause.INPUT_DEGENERATE, 1.0): (18, 18),
+    (Cause.LABELS_UNRELATED, 0.75): (15, 18),
+    (Cause.VAL_MISALIGNED, 0.95): (22, 22),
+    (Cause.COLLAPSED_OUTPUT, 0.85): (16, 17),
+    (Cause.WRONG_LOSS_PAIR, 1.0): (25, 25),
+    (Cause.OUTPUT_RANGE, 1.0): (18, 18),
+    (Cause.WD_DOMINATES, 0.95): (29, 29),
+    (Cause.TRAIN_EVAL_SHIFT, 0.8): (2, 2),
+    (Cause.OVERFIT, 0.8): (8, 8),
+    (Cause.PLATEAU, 0.85): (16, 16),
+    (Cause.GRAD_REDUCTION_SUM, 1.0): (17, 17),
 }
-"""How often a cause that came first was right, and how often it came first."""
+"""By cause and raw confidence: how often such a finding was right when it came first, and how often it came first."""
 
 GOOD_BOUND: Final[Mapping[Cause, float]] = {
     Cause.LOG_ZERO: 0.011,  # 0 of 20
@@ -83,7 +91,7 @@ MOST_GOOD: Final = 0.05
 def calibrated(finding: Finding) -> Finding:
     """Return the finding with the share of runs in which one like it is right as its confidence."""
     curve = float(np.interp(finding.confidence, *zip(*CURVE, strict=True)))
-    right, called = RIGHT.get(finding.cause, (0, 0))
+    right, called = RIGHT.get((finding.cause, finding.confidence), (0, 0))
     share = (right + WEIGHT * curve) / (called + WEIGHT + UNSEEN)
     return replace(finding, confidence=round(share, 2))
 

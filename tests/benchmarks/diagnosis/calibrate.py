@@ -33,7 +33,7 @@ Call: TypeAlias = tuple[str, Cause, float, bool]
 """The family of a run, the cause that came first, its raw confidence, and whether it is right."""
 
 Curve: TypeAlias = Sequence[tuple[float, float]]
-Right: TypeAlias = Mapping[Cause, tuple[int, int]]
+Right: TypeAlias = Mapping[tuple[Cause, float], tuple[int, int]]
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def walk(run: Run) -> tuple[Call | None, Cause | None]:
 
 
 def fitted(calls: Sequence[Call]) -> tuple[Curve, Right]:
-    """Return the isotonic curve of right calls over raw confidence, as its corners, and the counts by cause."""
+    """Return the isotonic curve of right calls over raw confidence, as its corners, and the counts by level."""
     raw = np.array([confidence for _, _, confidence, _ in calls])
     is_right = np.array([right for *_, right in calls], float)
     model = IsotonicRegression(out_of_bounds="clip").fit(raw, is_right)
@@ -88,10 +88,12 @@ def fitted(calls: Sequence[Call]) -> tuple[Curve, Right]:
         (float(level), round(float(share), 3))
         for level, share in zip(levels, model.predict(levels), strict=True)
     ]
-    counts: dict[Cause, list[bool]] = {}
-    for _, cause, _, right in calls:
-        counts.setdefault(cause, []).append(right)
-    return curve, {cause: (sum(counts[cause]), len(counts[cause])) for cause in Cause if cause in counts}
+    counts: dict[tuple[Cause, float], list[bool]] = {}
+    for _, cause, level, right in calls:
+        counts.setdefault((cause, level), []).append(right)
+    order = list(Cause)
+    keys = sorted(counts, key=lambda key: (order.index(key[0]), key[1]))
+    return curve, {key: (sum(counts[key]), len(counts[key])) for key in keys}
 
 
 def left_out_error(calls: Sequence[Call]) -> float:
@@ -107,7 +109,7 @@ def left_out_error(calls: Sequence[Call]) -> float:
 
 def confidence_of(cause: Cause, raw: float, curve: Curve, right: Right) -> float:
     """Return what `calibration.calibrated` says with these tables."""
-    known, called = right.get(cause, (0, 0))
+    known, called = right.get((cause, raw), (0, 0))
     shared = float(np.interp(raw, *zip(*curve, strict=True)))
     return (known + calibration.WEIGHT * shared) / (called + calibration.WEIGHT + calibration.UNSEEN)
 
@@ -116,7 +118,7 @@ def tables(curve: Curve, right: Right, stops: Counter[Cause], good: Counter[Caus
     """Yield the tables as they stand in `calibration.py`."""
     yield f"CURVE = {tuple(curve)}"
     yield "RIGHT = {"
-    yield from (f"    Cause.{cause.name}: {counts}," for cause, counts in right.items())
+    yield from (f"    (Cause.{cause.name}, {raw}): {counts}," for (cause, raw), counts in right.items())
     yield "}"
     pooled = (good.total() + 0.5) / (stops.total() + 1)
     yield f"# {good.total()} good of {stops.total()} stopped"
