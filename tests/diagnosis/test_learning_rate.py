@@ -248,18 +248,18 @@ def test_a_low_loss_may_jump() -> None:
 
 def jumping(
     *,
-    level: float = 1.0,
+    level: float = 0.6,
     training: float = JUMPING_TRAINING * 1.01,
     validation: float = JUMPING_VALIDATION * 1.01,
     count: int = JUMPING_LEAST_EPOCHS,
     rises: bool = False,
 ) -> Telemetry:
-    """Return telemetry of sound steps whose losses, in shares of chance's, go up and down by so much; or only up."""
+    """Return telemetry of sound steps whose losses go up and down by these shares of what was learned; or up."""
     ends = [
         epoch(
             i,
-            training=CHANCE * (level + training * ((i + 1) % 2)),
-            validation=CHANCE * (level + validation * (i if rises else (i + 1) % 2)),
+            training=CHANCE * (level + training * (1 - level) * ((i + 1) % 2)),
+            validation=CHANCE * (level + validation * (1 - level) * (i if rises else (i + 1) % 2)),
         )
         for i in range(count)
     ]
