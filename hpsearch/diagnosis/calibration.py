@@ -91,10 +91,15 @@ MOST_GOOD: Final = 0.05
 
 def calibrated(finding: Finding) -> Finding:
     """Return the finding with the share of runs in which one like it is right as its confidence."""
-    curve = float(np.interp(finding.confidence, *zip(*CURVE, strict=True)))
+    curve = on_curve(finding.confidence, CURVE)
     right, called = RIGHT.get((finding.cause, finding.confidence), (0, 0))
     share = (right + WEIGHT * curve) / (called + WEIGHT + UNSEEN)
     return replace(finding, confidence=round(share, 2))
+
+
+def on_curve(raw: float, curve: Sequence[tuple[float, float]]) -> float:
+    """Return the share of right findings on a curve of corners (raw confidence, share)."""
+    return float(np.interp(raw, [level for level, _ in curve], [share for _, share in curve]))
 
 
 def may_stop(cause: Cause) -> bool:

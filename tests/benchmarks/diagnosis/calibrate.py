@@ -110,8 +110,8 @@ def left_out_error(calls: Sequence[Call]) -> float:
 def confidence_of(cause: Cause, raw: float, curve: Curve, right: Right) -> float:
     """Return what `calibration.calibrated` says with these tables."""
     known, called = right.get((cause, raw), (0, 0))
-    shared = float(np.interp(raw, *zip(*curve, strict=True)))
-    return (known + calibration.WEIGHT * shared) / (called + calibration.WEIGHT + calibration.UNSEEN)
+    shared = calibration.WEIGHT * calibration.on_curve(raw, curve)
+    return (known + shared) / (called + calibration.WEIGHT + calibration.UNSEEN)
 
 
 def tables(curve: Curve, right: Right, stops: Counter[Cause], good: Counter[Cause]) -> Iterator[str]:
