@@ -110,8 +110,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "A number becomes NaN or infinite after the first step, or the loss is above 1,000 times the "
             "first one (and above 1,000) in two measured steps in a row. Networks with LeakyReLU or batch "
-            "normalization can recover from such a loss: they get the verdict after ten measured steps and "
-            "the end of an epoch, with 85 % confidence. " + _WIDE
+            "normalization, and adaptive optimizers, can recover from such a loss: they get the verdict after "
+            "ten measured steps and the end of an epoch, and are not stopped. " + _WIDE
         ),
         "a lower learning rate",
     ),
@@ -120,8 +120,9 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "In two measured steps in a row, the largest output of a classifier is above 100,000, or the "
             "weights have grown tenfold and the loss is above 30 times the first one and that of guessing. "
-            "Networks with LeakyReLU or batch normalization are exempt, because they can recover. A first "
-            "pass that is not finite counts for all. " + _WIDE
+            "Networks with LeakyReLU or batch normalization, and adaptive optimizers, are exempt, because "
+            "they can recover. A first pass that is not finite counts for all; and, without a stop, two "
+            "epochs in a row whose losses are both above twice the first one and that of guessing. " + _WIDE
         ),
         "a lower learning rate; at the first pass smaller inputs and initial weights",
     ),
@@ -129,8 +130,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "the units of a ReLU layer and their gradients became silent",
         (
             "In ten measured steps in a row, and for 1,000 examples or all, at least 85 % of a layer's units "
-            "fire for no example of the minibatch, and at last 98 %; or the first layer's gradient is exactly "
-            "0 in three measured steps in a row, each of 100 examples or more. The first step was normal, and "
+            "fire for no example of the minibatch, and in the last three 98 %; or the first layer's gradient is "
+            "exactly 0 in three measured steps in a row, each of 100 examples or more. The first step was normal, and "
             "the loss is above half of the first one or of that of guessing. " + _WIDE
         ),
         "a lower learning rate; wider layers if one has fewer than 8 units",
@@ -143,10 +144,11 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "In twenty measured steps in a row, over 50 steps or more and for 2,000 examples or all, at least "
             "85 % of a layer's units fire for no example, the loss is above 90 % of the first one or of that "
-            "of guessing, and validation is not above chance. Or, with 80 % confidence, which stops no trial: "
-            "25 % of the units, and 10 % more than at the first step, have not fired for 1,000 examples or in "
-            "ten measured steps, and the loss is above 95 % of the first one or of that of guessing (above 30 "
-            "% if it is 85 % of the units). " + _WIDE
+            "of guessing, and validation is not above chance. Or, which stops no trial: 25 % of the units, and "
+            "10 % more than at the first step, have not fired for 1,000 examples or in ten measured steps, "
+            "and the loss is above 95 % of the first one or of that of guessing. If most steps lower the loss "
+            "by less than 80 % of what they promise, 35 % of the units and a loss above 50 % are enough, or "
+            "85 % and a loss above 30 %. " + _WIDE
         ),
         "a lower learning rate; wider layers if one has fewer than 8 units",
     ),
@@ -174,7 +176,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "In three measured steps in a row, more than half of a layer's activations have an input beyond 5 "
             "(sigmoid) or 2.5 (tanh), and the loss is above 60 % of the first one or of that of guessing "
-            "(above 20 % if 95 % of the activations are so). " + _WIDE
+            "(above 20 % if 90 % of the activations are so, above 10 % if they are so from the first step, at a "
+            "loss of 20 times that of guessing). " + _WIDE
         ),
         (
             'a lower learning rate; if so from the first step, `model.initializer = "xavier"` or another '
@@ -195,9 +198,10 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "With two hidden layers or more: at the first step the first layer's gradient is below a "
             "thousandth of the last one's, or the outputs of any two examples differ by less than 0.001, and "
-            "after 15 steps the loss is above 95 % of the first one or of that of guessing. Or, with 70 % "
-            "confidence: the gradient is below 3 %, after 200 steps the outputs differ by less than 0.25, the "
-            "loss is near that of guessing, and at least half of each layer's units fire. " + _WIDE
+            "after 15 steps the loss is above 95 % of the first one or of that of guessing (70 % if the "
+            "gradient was below a millionth). Or the gradient is below 3 %, after 200 steps the outputs "
+            "differ by less than 0.25, the loss is near that of guessing, and at least half of each layer's "
+            "units fire. " + _WIDE
         ),
         (
             'random weights with `model.initializer = "he"` and `model.activation = "relu"`; if both are set, '
@@ -209,8 +213,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "With two hidden layers or more: at the first step the first layer's gradient is above 70 times "
             "the last one's, or the loss is above 20 times that of guessing (for numbers: 20 times the "
-            "largest target's square). The loss is still above half of the first one or of that of guessing. "
-            + _WIDE
+            "largest target's square). The loss is still above half of the first one or of that of guessing, "
+            "and no sigmoid or tanh layer is saturated from the first step. " + _WIDE
         ),
         (
             'random weights with `model.initializer = "he"` and `model.activation = "relu"`; if both are set, '
@@ -226,18 +230,21 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "After 50 steps, or half of the trial if that is shorter: at the present pace all steps together "
             "lower the loss by less than a tenth, or move each layer by less than a tenth of its weights. The "
             "loss has not fallen by a tenth so far and is not clearly below that of guessing, and at least "
-            "half of each layer's units fire. Or, with 80 % confidence in the last tenth of a trial: longer "
-            "steps would have lowered the loss faster, it still falls in a straight line, and it is above "
-            "half of the first one or of that of guessing. " + _WIDE
+            "half of each layer's units fire. Or, which stops no trial, in its last tenth: longer steps would "
+            "have lowered the loss faster, it still falls in a straight line (or all steps together moved no "
+            "layer by a quarter of its weights), and it is above half of the first one or of that of "
+            "guessing. " + _WIDE
         ),
         "a higher learning rate",
     ),
     Cause.LR_TOO_HIGH: (
         "the steps overshoot: the loss stays high and jumps",
         (
-            "With 70 % confidence after 150 steps and four epochs: at least half of the measured steps are "
-            "1.5 times as long as the best ones or longer, the training loss rose in at least a third of the "
-            "epochs, and it is above an eighth of the first one or of that of guessing."
+            "After 150 steps and four epochs: at least half of the measured steps are 1.5 times as long as "
+            "the best ones or longer, the training loss rose in at least a third of the epochs, and it is "
+            "above an eighth of the first one or of that of guessing. Or after eight epochs: the losses jump "
+            "up and down, validation's by a quarter and training's by a tenth of what was learned, and stay "
+            "above a quarter of that of guessing."
         ),
         "a lower learning rate",
     ),
@@ -260,11 +267,11 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
     Cause.LABELS_UNRELATED: (
         "the steps are sound, but one minibatch does not help the next, as if labels were shuffled",
         (
-            "With 75 % confidence after 200 steps: in the steps 75 to 300 the loss is near that of guessing "
+            "After 200 steps: in the steps 75 to 300 the loss is near that of guessing "
             "although each step lowers the loss of its own minibatch, and the output layer's gradients have "
             "no common direction, neither from minibatch to minibatch nor from example to example. Validation "
-            "is at chance, or much better than training, as if only the training labels were shuffled. "
-            + _WIDE
+            "is at chance, or much better than training, as if only the training labels were shuffled, and in "
+            "no epoch were both losses below 85 % of that of guessing. " + _WIDE
         ),
         "examples and labels that belong together",
     ),
@@ -282,7 +289,7 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
     Cause.COLLAPSED_OUTPUT: (
         "the network predicts nearly always the same, although its units are active",
         (
-            "With 85 % confidence after 200 steps: in five measured steps in a row, and for 500 examples or "
+            "After 200 steps: in five measured steps in a row, and for 500 examples or "
             "all, at least 95 % of the predictions are one class (more if other classes are rare), no more of "
             "them are right than the share of the most frequent class, and at least half of each layer's "
             "units fire. The loss is above half of the first one or of that of guessing, and validation is "
@@ -323,23 +330,27 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "the loss of the same minibatch is half as high again in evaluation mode, because of batch "
             "normalization"
         ),
-        "With 80 % confidence after 50 steps, in two measurements in a row.",
+        (
+            "After 50 steps, in two measurements in a row; or in validation, at the end of a trial of one or two "
+            "epochs."
+        ),
         "no dropout that precedes batch normalization, and larger minibatches",
     ),
     Cause.OVERFIT: (
         "validation got worse for three epochs while training still improved",
         (
-            "With 80 % confidence: after the best epoch, the validation loss is 15 % above its best in three "
-            "epochs in a row (and above it by 5 % of the loss of guessing), while the training loss fell by 5 "
-            "%. The validation accuracy has fallen too, or the validation loss is above half of that of "
-            "guessing."
+            "After the best epoch, the validation loss is 15 % above its best in three epochs in a row (and "
+            "above it by 5 % of the loss of guessing, and by twice its usual change from epoch to epoch), "
+            "while the training loss fell by 5 %. Unless the study minimizes a loss, the validation accuracy "
+            "has fallen too, by more than one standard error; otherwise this is a note next to another "
+            "verdict."
         ),
         "fewer epochs",
     ),
     Cause.PLATEAU: (
         "the loss is flat at a high level, and a layer is very narrow",
         (
-            "With 85 % confidence after eight epochs: the training loss changed by less than 5 % from four "
+            "After eight epochs: the training loss changed by less than 8 % from four "
             "epochs to the next four, and is above a fifth of that of guessing; the validation loss is less "
             "than twice as high. The narrowest hidden layer has fewer units than 3 or than half the classes."
         ),

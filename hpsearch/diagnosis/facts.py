@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import Configuration, Loss, Scale, StudySpec
 from hpsearch.telemetry import DataFacts, Program
 from hpsearch.verdicts import Cause
@@ -18,8 +19,9 @@ class TrialFacts:
 
     `configuration.model.loss` is resolved; "auto" is a program's loss that is unknown. `steps_per_epoch` is the number
     of minibatches in one pass over the training part. `expected` are causes that the study has on purpose: they never
-    count as problems. `scale` is the study's scaling of inputs, None if it is unknown. `program` is the user's
-    training loop, None for the built-in network; its verdicts may stop the trial only if it `acts`.
+    count as problems. `scale` is the study's scaling of inputs, None if it is unknown. `metric` is what the study is
+    scored by. `program` is the user's training loop, None for the built-in network; its verdicts may stop the trial
+    only if it `acts`.
     """
 
     configuration: Configuration
@@ -27,6 +29,7 @@ class TrialFacts:
     steps_per_epoch: int
     expected: frozenset[Cause] = frozenset()
     scale: Scale | None = None
+    metric: Metric = "auto"
     program: Program | None = None
     acts: bool = False
 
@@ -39,6 +42,11 @@ class TrialFacts:
     def is_classification(self) -> bool:
         """True if targets are classes."""
         return self.data.is_classification
+
+    @property
+    def is_scored_by_answers(self) -> bool:
+        """True if right answers count, whatever their probability."""
+        return self.is_classification and not self.metric.endswith("loss")
 
     @cached_property
     def chance_loss(self) -> float:
@@ -68,6 +76,7 @@ def facts_about(spec: StudySpec, data: DataFacts, configuration: Configuration) 
         steps_per_epoch=-(-data.examples // configuration.training.batch_size),
         expected=frozenset(spec.pruning.expected),
         scale=spec.data.scale,
+        metric=spec.metric,
     )
 
 

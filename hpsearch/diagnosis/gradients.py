@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from hpsearch.diagnosis.dead_units import is_saturated
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import finite_evidence, has_learned, last_samples, median_of, onset_step
 from hpsearch.diagnosis.remedies import initial_weights
@@ -19,6 +20,10 @@ LEAST_STEPS: Final = 15
 BLIND_STEPS: Final = 200
 BLIND_RATIO: Final = 0.03
 NOTHING_LEARNED: Final = 0.95
+GONE_RATIO: Final = 1e-6
+LITTLE_LEARNED: Final = 0.7
+"""A signal of less than a millionth comes back by the optimizer's noise alone, and brings the loss no further."""
+
 SMALLEST_NORMAL: Final = 1.17549435e-38
 """The smallest normal number of float32; below it numbers lose digits, and end at 1e-45."""
 
@@ -29,15 +34,18 @@ def vanishing_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     The first layer's gradient below a thousandth of the last one's (AutoTrainer's ratio, Zhang et al. 2021), or outputs
     that differ by less than 0.001 between any two examples. Layers that are dead have gradients and differences of
     exactly 0 and another cause. Norms of gradients and not of updates: Adam moves layers even if their gradients are
-    tiny, without direction.
+    tiny, without direction, so that a signal of less than a millionth counts until the loss is below 0.7 of chance's.
     """
     samples = telemetry.samples
     if telemetry.steps < LEAST_STEPS or not samples or len(samples[0].layers) < 3:
         return None
+    if is_saturated(samples[0], facts):
+        return None
     ratio, spread = _ratio(samples[0]), samples[0].output_range
     if not (0 < ratio < VANISHED_RATIO or 0 < spread < VANISHED_RANGE):
         return None
-    if has_learned(telemetry, facts, share=NOTHING_LEARNED):
+    is_gone = 0 < ratio < GONE_RATIO
+    if has_learned(telemetry, facts, share=LITTLE_LEARNED if is_gone else NOTHING_LEARNED):
         return None
     better = initial_weights(facts)
     return Finding(
@@ -80,10 +88,11 @@ def exploding_grad(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a deep network whose signal or gradient explodes at the very first step because of its initial weights.
 
     The first layer's gradient 70 times the last one's (AutoTrainer's bound), or a loss 20 times that of guessing. At
-    later steps the cause may be the learning rate.
+    later steps the cause may be the learning rate, and in sigmoid or tanh layers that are flat from the start it is
+    saturation.
     """
     samples = telemetry.samples
-    if not samples or len(samples[0].layers) < 3:
+    if not samples or len(samples[0].layers) < 3 or is_saturated(samples[0], facts):
         return None
     first = samples[0]
     ratio = _ratio(first)
@@ -118,11 +127,16 @@ def float_underflow(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     """Find a nonzero gradient of a layer below float32's normal numbers, which lose digits, in five samples.
 
     The engine multiplies gradients by the learning rate before their sum if the optimizer is linear in them, so that
-    product is compared for rates below 1.
+    product is compared for rates below 1. A network that has learned all there is has such gradients too.
     """
     last = last_samples(telemetry, SAMPLES)
     training = facts.configuration.training
-    if not last or not all(sample.layers for sample in last) or training.precision != "float32":
+    if (
+        not last
+        or not all(sample.layers for sample in last)
+        or training.precision != "float32"
+        or has_learned(telemetry, facts)
+    ):
         return None
     factor = min(training.learning_rate, 1.0)
     smallest = max(_smallest_gradient(sample) for sample in last) * factor

@@ -29,12 +29,14 @@ def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARN
 
 
 def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """Return True if the loss is below four fifths of chance's, or a classifier answers well, by luck or by training.
+    """Return True if the loss is below four fifths of chance's, or a classifier answers well, if by luck."""
+    return current_loss(telemetry) < AHEAD_SHARE * facts.chance_loss < math.inf or answers_well(
+        telemetry, facts
+    )
 
-    Well means that recent samples close four fifths of the gap between the majority's share and 1.
-    """
-    if current_loss(telemetry) < AHEAD_SHARE * facts.chance_loss < math.inf:
-        return True
+
+def answers_well(telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if recent samples close four fifths of the gap between the majority's share and 1."""
     recent = telemetry.samples[-RECENT_SAMPLES:]
     if not facts.is_classification or not recent:
         return False
@@ -53,14 +55,18 @@ def validates_above_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
 def current_loss(telemetry: Telemetry) -> float:
     """Return the current loss: that of the last epoch, since one minibatch is noisy, or of the last samples.
 
-    The median of the last three samples counts if there is no epoch, or if it is three times the last epoch's or not a
-    number.
+    The median of the last three samples counts if there is no epoch, or if all three are at least three times the last
+    epoch's or not a number. Of an epoch the lower loss counts, training's or validation's, since
+    training's is a mean over the way down.
     """
     recent = sorted(sample.loss for sample in telemetry.samples[-3:])
     now = recent[len(recent) // 2]
-    if not telemetry.epochs or not now <= FALLEN_BACK * telemetry.epochs[-1].training_loss:
+    if not telemetry.epochs:
         return now
-    return telemetry.epochs[-1].training_loss
+    last = telemetry.epochs[-1]
+    if not any(loss <= FALLEN_BACK * last.training_loss for loss in recent):
+        return now
+    return min(last.training_loss, last.validation_loss)  # in this order, training's if validation's is NaN
 
 
 def samples_needed(sample: Sample, facts: TrialFacts, *, examples: int) -> int:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from hpsearch.diagnosis.dead_units import is_saturated
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.progress import (
     RECENT_SAMPLES,
@@ -50,6 +51,7 @@ MOST_COHERENCE: Final = 3.0
 TIMID_GAIN: Final = 0.99
 BETTER_SHARE: Final = 0.85
 KNOWN_SHARE: Final = 0.95
+AHEAD_SHARE: Final = 0.85
 BETTER_EXCESS: Final = 1.5
 ROUNDED_ACCURACY: Final = 0.02
 MOST_SILENT_SHARE: Final = 0.5
@@ -176,9 +178,10 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     labels.
     """
     run = early_samples(telemetry)
-    if telemetry.steps < LEAST_STEPS or not run or telemetry.samples[-1].dead_share > MOST_SILENT_SHARE:
+    if telemetry.steps < LEAST_STEPS or not run or has_learned(telemetry, facts):
         return None
-    if has_learned(telemetry, facts) or not is_near_chance(run, facts):
+    last = telemetry.samples[-1]
+    if last.dead_share > MOST_SILENT_SHARE or is_saturated(last, facts) or not is_near_chance(run, facts):
         return None
     if median_of(run, lambda sample: sample.output_range) < LEAST_RANGE:
         return None
@@ -186,7 +189,7 @@ def labels_unrelated(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     gain = median_of(probes(telemetry), lambda sample: sample.gain)
     if not (abs(cosine) < MOST_COSINE and coherence < MOST_COHERENCE and 0 < gain < TIMID_GAIN):
         return None
-    if _generalizes(telemetry, facts):
+    if _generalizes(telemetry, facts) or _has_been_ahead(telemetry, facts):
         return None
     return Finding(
         cause=Cause.LABELS_UNRELATED,
@@ -232,6 +235,14 @@ def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
     known_from = majority + (chance_deviation(majority, examples) if examples else 0.0)
     beyond = math.inf if math.isnan(trained) else BETTER_EXCESS * (trained - majority) + ROUNDED_ACCURACY
     return known_from < last.validation_accuracy < majority + beyond
+
+
+def _has_been_ahead(telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if an epoch's losses were both clearly below chance's: then inputs predict, whatever came later."""
+    return any(
+        max(epoch.training_loss, epoch.validation_loss) < AHEAD_SHARE * facts.chance_loss
+        for epoch in telemetry.epochs
+    )
 
 
 def _cosine(sample: Sample) -> float:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias, final
 
-from hpsearch.diagnosis.curves import overfit, plateau, train_eval_shift, val_misaligned
+from hpsearch.diagnosis.calibration import calibrated, may_stop
+from hpsearch.diagnosis.curves import costs_answers, overfit, plateau, train_eval_shift, val_misaligned
 from hpsearch.diagnosis.dead_units import (
     born_dead,
     dead_nearly,
@@ -15,7 +16,7 @@ from hpsearch.diagnosis.dead_units import (
     negative_plateau,
     saturated,
 )
-from hpsearch.diagnosis.divergence import diverged, exploding, log_zero
+from hpsearch.diagnosis.divergence import diverged, ends_above_start, exploding, log_zero
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.gradients import exploding_grad, float_underflow, signal_lost, vanishing_grad
 from hpsearch.diagnosis.learning_rate import lr_too_high, lr_too_low, still_converging
@@ -53,6 +54,7 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(vanishing_grad, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(born_dead, Cause.BORN_DEAD, spares_learned=True),
     _entry(dead_total, Cause.DEAD_RELU_TOTAL, spares_learned=True),
+    _entry(ends_above_start, Cause.EXPLODING),
     _entry(dead_nearly, Cause.DEAD_RELU_PARTIAL, spares_learned=True),
     _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
     _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
@@ -65,8 +67,8 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
     _entry(still_converging, Cause.LR_TOO_LOW),
     _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
-    _entry(overfit, Cause.OVERFIT),
     _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
+    _entry(overfit, Cause.OVERFIT),
     _entry(lr_too_high, Cause.LR_TOO_HIGH),
 )
 """The rules in their order: the surest and soonest to end a trial come first."""
@@ -74,12 +76,11 @@ CATALOGUE: Final[Sequence[Entry]] = (
 HEALTHY_SHARE: Final = 0.9
 STUCK_STEPS: Final = 200
 STUCK_SHARE: Final = 0.8
+NOISY_SHARE: Final = 0.95
 SURE: Final = 0.9
-"""A finding of less confidence stops no trial.
+"""A finding whose rule is less confident stops no trial; nor does a cause that may stop good ones (`may_stop`)."""
 
-Confidences of rules are their precision on the tuning families of `tests/benchmarks/diagnosis`, rounded to a twentieth;
-0.9 stands where too few runs distinguish them from it.
-"""
+_NO_PROBLEM: Final = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})
 
 _CONCLUSIVE: Final = frozenset({Cause.LOG_ZERO, Cause.WD_DOMINATES})
 """The causes that need no other explanation."""
@@ -119,7 +120,20 @@ _MILD: Final = frozenset(
 
 
 def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
-    """Return the verdict on the telemetry of a trial so far.
+    """Return the verdict on the telemetry of a trial so far, with the confidences that were measured.
+
+    See `raw_judge` for the order of findings. `healthy` and `inconclusive` keep their confidence.
+    """
+    raw = raw_judge(telemetry, facts)
+    return Verdict(
+        findings=tuple(
+            adapted(one if one.cause in _NO_PROBLEM else calibrated(one), facts) for one in raw.findings
+        )
+    )
+
+
+def raw_judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
+    """Return the verdict with the rules' own confidences.
 
     A finding from the study file and the data explains all others, so it comes first if there are any, and last if
     there are none. Only proven findings precede it; a loss after the wrong output, or targets out of reach, always come
@@ -132,7 +146,9 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     before = [*_mistakes(telemetry, facts), *static_findings(facts, overshoots=overshoots)]
     expected = [finding for finding in found if finding.cause in facts.expected]
     unexpected = [finding for finding in found if finding.cause not in facts.expected]
-    is_serious = any(finding.cause not in _MILD for finding in unexpected)
+    notes = [finding for finding in unexpected if _is_note(finding, telemetry, facts)]
+    unexpected = [finding for finding in unexpected if finding not in notes]
+    is_serious = any(_is_serious(finding) for finding in unexpected)
     explains = [finding for finding in before if _explains(finding, telemetry, facts, is_serious=is_serious)]
     findings = [
         *(finding for finding in unexpected if finding.cause in _CONCLUSIVE),
@@ -141,9 +157,7 @@ def judge(telemetry: Telemetry, facts: TrialFacts) -> Verdict:
     ] or [_default_finding(telemetry, facts)]
     rest = [finding for finding in before if finding not in explains]
     return Verdict(
-        findings=tuple(
-            adapted(fitting(one, facts), facts) for one in _without_repeats([*findings, *rest, *expected])
-        )
+        findings=tuple(fitting(one, facts) for one in _without_repeats([*findings, *notes, *rest, *expected]))
     )
 
 
@@ -160,6 +174,18 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     for finding in findings:
         named.setdefault(finding.cause, finding)
     return tuple(named.values())
+
+
+def _is_serious(finding: Finding) -> bool:
+    """Return True if a trial with this finding does not learn, as far as can be said."""
+    return finding.cause not in _MILD or (
+        finding.cause is Cause.DEAD_RELU_PARTIAL and finding.confidence >= SURE
+    )
+
+
+def _is_note(finding: Finding, telemetry: Telemetry, facts: TrialFacts) -> bool:
+    """Return True if a finding costs nothing by the study's own measure: it follows the trial's problem, or health."""
+    return finding.cause is Cause.OVERFIT and not costs_answers(telemetry, facts)
 
 
 def _explains(finding: Finding, telemetry: Telemetry, facts: TrialFacts, *, is_serious: bool) -> bool:
@@ -187,9 +213,8 @@ def fatal_finding(telemetry: Telemetry, facts: TrialFacts, fatal: frozenset[Caus
         found = entry.rule(telemetry, facts)
         if found is None or found.cause not in fatal or not supports(found, facts):
             continue
-        said = adapted(fitting(found, facts), facts)
-        if said.confidence >= SURE:
-            return said
+        if adapted(found, facts).confidence >= SURE and may_stop(found.cause):
+            return adapted(fitting(calibrated(found), facts), facts)
     return None
 
 
@@ -199,8 +224,13 @@ def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
 
 
 def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """Return True if a trial has had time to learn and has not."""
-    return telemetry.steps >= STUCK_STEPS and not has_learned(telemetry, facts, share=STUCK_SHARE)
+    """Return True if a trial has had time to learn and has not: on noisy data, both losses a little below chance's."""
+    last = telemetry.epochs[-1] if telemetry.epochs else None
+    is_ahead = (
+        last is not None and max(last.training_loss, last.validation_loss) < NOISY_SHARE * facts.chance_loss
+    )
+    learned = is_ahead or has_learned(telemetry, facts, share=STUCK_SHARE)
+    return telemetry.steps >= STUCK_STEPS and not learned
 
 
 def _default_finding(telemetry: Telemetry, facts: TrialFacts) -> Finding:

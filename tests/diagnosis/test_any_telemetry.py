@@ -6,8 +6,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpsearch.diagnosis.calibration import may_stop
 from hpsearch.diagnosis.facts import TrialFacts
-from hpsearch.diagnosis.verdicts import CATALOGUE, SURE, fatal_finding, judge
+from hpsearch.diagnosis.verdicts import CATALOGUE, fatal_finding, judge
 from hpsearch.study.spec import DIAGNOSED_CAUSES, Initializer
 from hpsearch.telemetry import DataFacts, Epoch, LayerSample, NonFinite, Sample, Telemetry
 from tests.diagnosis.written import CLASSES, NUMBERS, asked, check_complete, facts
@@ -129,7 +130,7 @@ def test_every_telemetry_has_a_verdict(trial: tuple[Telemetry, TrialFacts]) -> N
 def test_what_stops_a_trial_is_sure_and_fatal(
     trial: tuple[Telemetry, TrialFacts], fatal: frozenset[str]
 ) -> None:
-    """Whatever was measured, a trial is stopped for a sure and complete finding of a fatal cause alone."""
+    """Whatever was measured, a trial is stopped for a complete finding of a fatal cause that may stop trials."""
     telemetry, known = trial
     finding = fatal_finding(
         telemetry, known, frozenset(cause for cause in DIAGNOSED_CAUSES if cause in fatal)
@@ -137,7 +138,7 @@ def test_what_stops_a_trial_is_sure_and_fatal(
     if finding is not None:
         check_complete(finding)
         assert finding.cause in fatal
-        assert finding.confidence >= SURE
+        assert may_stop(finding.cause)
 
 
 @given(trials())

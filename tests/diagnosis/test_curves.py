@@ -21,6 +21,7 @@ from hpsearch.diagnosis.curves import (
     WIDE_GAP,
     WORSE,
     WORSE_FLOOR,
+    costs_answers,
     overfit,
     plateau,
     train_eval_shift,
@@ -273,3 +274,39 @@ def test_evaluation_that_costs_about_the_same() -> None:
     assert found(train_eval_shift, shifted(math.inf), known).evidence == {}
     learned = samples((50, 51), loss=0.5, gain=0.5, promise=1.0, evaluation_loss=1.0)
     assert asked(train_eval_shift, telemetry(learned), known) is None, "a loss of 0 after the step"
+
+
+@pytest.mark.parametrize(("metric", "costs"), [("auto", False), ("validation_loss", True)])
+def test_a_loss_that_rises_alone_costs_no_answers(metric: Any, costs: bool) -> None:  # noqa: FBT001 a column
+    """If answers stay as good, only a study that minimizes a loss would have kept the earlier epoch."""
+    ends = [replace(end, validation_accuracy=0.9) for end in worsening().epochs]
+    known = replace(facts(), metric=metric)
+    finding = found(overfit, course(ends), known)
+    assert costs_answers(course(ends), known) is costs
+    assert ("answers stay as good" in finding.remedy) is not costs
+    assert costs_answers(worsening(), known), "a tenth fewer right answers is more than one standard error"
+
+
+def test_a_loss_that_jumps_must_rise_further() -> None:
+    """A rise within the usual changes from epoch to epoch is noise."""
+    for jump, finds in ((0.05, True), (0.5, False)):
+        calm = [epoch(i, training=1.0, validation=1.0 + jump * (i % 2), accuracy=0.9) for i in range(8)]
+        high = [epoch(8 + i, training=0.5, validation=1.3, accuracy=0.5) for i in range(CHECKS)]
+        assert (asked(overfit, course([*calm, *high]), facts()) is not None) is finds
+
+
+def test_a_first_pass_that_validation_does_not_share() -> None:
+    """At the end of two epochs nothing is learned by heart: validation's far higher loss has another cause."""
+    for count, steps, finds in ((2, 30, True), (3, 45, False), (2, 31, False)):
+        ends = [epoch(i, training=0.5, validation=2.0) for i in range(count)]
+        measured = course(ends)
+        known = facts(batch_norm=True, steps=20 * 15)
+        known = replace(
+            known,
+            configuration=replace(
+                known.configuration, training=replace(known.configuration.training, epochs=1)
+            ),
+            steps_per_epoch=steps,
+        )
+        measured = replace(measured, steps=30)
+        assert (asked(train_eval_shift, measured, known) is not None) is (finds and steps == 30)

@@ -10,8 +10,12 @@ from hpsearch.diagnosis.dead_units import (
     FEWEST_EXAMPLES,
     FLAT_LEARNED,
     FLAT_SHARE,
+    HALF_LEARNED,
     LEAST_EXAMPLES,
+    LOST_SHARE,
     NOTHING_LEARNED,
+    OVERSHOT_GAIN,
+    PARTIAL_LEARNED,
     PARTIAL_RISE,
     PARTIAL_SHARE,
     SATURATED_LEARNED,
@@ -288,6 +292,21 @@ def test_a_layer_that_was_born_sparse_has_not_died() -> None:
     for born, dies in ((0.49 - PARTIAL_RISE, True), (0.51 - PARTIAL_RISE, False)):
         looks = [sample(0, dead=born), sample(25, dead=0.5, silent=0.5)]
         assert (asked(dead_partial, telemetry(looks), facts()) is not None) is dies
+
+
+def test_long_steps_that_cost_a_third_of_the_units() -> None:
+    """Away from chance, a loss above half of it counts if the steps overshoot, since good networks lose units too."""
+    for loss, gain, lost, dies in (
+        (HALF_LEARNED * 1.01, OVERSHOT_GAIN * 0.99, LOST_SHARE, True),
+        (HALF_LEARNED * 0.99, OVERSHOT_GAIN * 0.99, LOST_SHARE, False),
+        (HALF_LEARNED * 0.99, OVERSHOT_GAIN * 0.99, SILENT_SHARE, True),
+        (PARTIAL_LEARNED * 0.99, OVERSHOT_GAIN * 0.99, SILENT_SHARE, False),
+        (HALF_LEARNED * 1.01, OVERSHOT_GAIN * 1.01, SILENT_SHARE, False),
+        (HALF_LEARNED * 1.01, OVERSHOT_GAIN * 0.99, LOST_SHARE * 0.99, False),
+    ):
+        looks = samples((25, 50, 75), loss=2.3 * loss, gain=gain, dead=lost, silent=lost)
+        measured = telemetry([sample(0), *looks])
+        assert (asked(dead_partial, measured, facts()) is not None) is dies, (loss, gain, lost)
 
 
 def test_ten_samples_show_silence_too() -> None:

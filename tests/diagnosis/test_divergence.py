@@ -14,6 +14,7 @@ from hpsearch.diagnosis.divergence import (
     SAMPLES_ABOVE,
     SAMPLES_STAYING,
     diverged,
+    ends_above_start,
     exploding,
     log_zero,
 )
@@ -227,3 +228,16 @@ def test_a_bound_beyond_all_numbers_is_no_evidence() -> None:
     lost = telemetry([sample(0, loss=1e307), *(sample(5 + i, loss=math.nan) for i in range(3))])
     assert found(diverged, lost, facts()).evidence.keys() >= {"learning_rate"}
     assert "limit" not in found(diverged, lost, facts()).evidence
+
+
+def test_losses_that_end_above_their_start() -> None:
+    """Two epochs with both losses at twice chance's and the first: the steps threw it there."""
+    level = 2 * max(2.3, CHANCE)
+    for factor, finds in ((1.01, True), (0.99, False)):
+        ends = [epoch(i, training=level * factor, validation=level * 1.01) for i in range(2)]
+        finding = asked(ends_above_start, telemetry(samples((0, 5)), epochs=ends), facts())
+        assert (finding is not None) is finds
+        assert finding is None or (finding.cause is Cause.EXPLODING and finding.confidence < 0.9)
+    low = [epoch(i, training=0.1, validation=9 * level) for i in range(2)]
+    assert asked(ends_above_start, telemetry(samples((0, 5)), epochs=low), facts()) is None, "it overfits"
+    assert asked(ends_above_start, telemetry(samples((0, 5)), epochs=ends[:1]), facts()) is None

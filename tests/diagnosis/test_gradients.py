@@ -11,6 +11,7 @@ from hpsearch.diagnosis.gradients import (
     EXPLODED_LOSS,
     EXPLODED_RATIO,
     LEAST_STEPS,
+    LITTLE_LEARNED,
     NOTHING_LEARNED,
     SAMPLES,
     SMALLEST_NORMAL,
@@ -82,8 +83,10 @@ def test_a_signal_that_arrives(changes: dict[str, Any]) -> None:
 def test_a_signal_that_was_enough_to_learn_from() -> None:
     """A twentieth of the loss learned shows that the signal comes through."""
     for factor, spared in ((0.99, True), (1.01, False)):
-        measured = deep(gradient=1e-9, loss=2.3 * NOTHING_LEARNED * factor)
+        measured = deep(gradient=1e-4, loss=2.3 * NOTHING_LEARNED * factor)
         assert (asked(vanishing_grad, measured, facts()) is None) is spared
+        gone = deep(gradient=1e-9, loss=2.3 * LITTLE_LEARNED * factor)
+        assert (asked(vanishing_grad, gone, facts()) is None) is spared
     assert asked(vanishing_grad, telemetry([], steps=99), facts()) is None
 
 
@@ -197,3 +200,21 @@ def test_shallow_networks_lose_no_signal() -> None:
         [sample(0, gradient=0.005), *samples((100, 199), output_range=0.1)], steps=BLIND_STEPS
     )
     assert asked(signal_lost, shallow, facts()) is None
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_layers_that_are_flat_from_the_start_are_saturated(activation: str) -> None:
+    """Weights far too large flatten sigmoid and tanh units: neither gradients nor signals have another cause then."""
+    for flat, is_saturated in ((0.51, True), (0.5, False)):
+        huge = telemetry([sample(0, depth=2, loss=EXPLODED_LOSS * CHANCE * 1.01, flat=flat)])
+        assert (asked(exploding_grad, huge, facts(activation=activation)) is None) is is_saturated
+        gone = deep(gradient=1e-9, flat=flat)
+        assert (asked(vanishing_grad, gone, facts(activation=activation)) is None) is is_saturated
+
+
+def test_a_network_that_has_learned_may_underflow() -> None:
+    """Where nothing is left to learn gradients end below every bound, and that is no fault."""
+    for factor, spared in ((0.99, True), (1.01, False)):
+        looks = samples(range(SAMPLES), gradient=SMALLEST_NORMAL / 2, loss=2.3 * LEARNED_SHARE * factor)
+        measured = telemetry([sample(0), *looks])
+        assert (asked(float_underflow, measured, facts(rate=1.0)) is None) is spared

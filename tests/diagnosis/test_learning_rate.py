@@ -9,6 +9,10 @@ import pytest
 from hpsearch.diagnosis.learning_rate import (
     FAR_SHARE,
     JUMPING_EPOCHS,
+    JUMPING_LEARNED,
+    JUMPING_LEAST_EPOCHS,
+    JUMPING_TRAINING,
+    JUMPING_VALIDATION,
     LEAST_GAIN,
     LEAST_OVERSHOT_STEPS,
     LEAST_STEPS,
@@ -22,6 +26,7 @@ from hpsearch.diagnosis.learning_rate import (
     ROUNDED_GAIN,
     SAMPLES,
     SETTLING_PROBES,
+    SHORT_TRAVEL,
     SHORTEST_TRAVEL,
     STRAIGHT_COSINE,
     STRAIGHT_GAIN,
@@ -239,3 +244,67 @@ def test_a_low_loss_may_jump() -> None:
         losses = [loss / JUMPING[-1] * 2.3 * OVERSHOT_SHARE * factor for loss in JUMPING]
         measured = overshooting(losses=losses, loss=losses[-1])
         assert (asked(lr_too_high, measured, facts()) is None) is spared
+
+
+def jumping(
+    *,
+    level: float = 0.6,
+    training: float = JUMPING_TRAINING * 1.01,
+    validation: float = JUMPING_VALIDATION * 1.01,
+    count: int = JUMPING_LEAST_EPOCHS,
+    rises: bool = False,
+) -> Telemetry:
+    """Return telemetry of sound steps whose losses go up and down by these shares of what was learned; or up."""
+    ends = [
+        epoch(
+            i,
+            training=CHANCE * (level + training * (1 - level) * ((i + 1) % 2)),
+            validation=CHANCE * (level + validation * (1 - level) * (i if rises else (i + 1) % 2)),
+        )
+        for i in range(count)
+    ]
+    looks = samples(range(LEAST_OVERSHOT_STEPS - 9, LEAST_OVERSHOT_STEPS), loss=CHANCE * level, gain=0.6)
+    return telemetry([sample(0), *looks], epochs=ends)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({}, {"training": JUMPING_TRAINING * 0.99}),
+        ({}, {"validation": JUMPING_VALIDATION * 0.99}),
+        ({}, {"count": JUMPING_LEAST_EPOCHS - 1}),
+        ({}, {"rises": True}),
+        ({"level": JUMPING_LEARNED * 1.01}, {"level": JUMPING_LEARNED * 0.99}),
+    ],
+)
+def test_losses_that_jump_far_above_what_can_be_learned(
+    inside: dict[str, Any], outside: dict[str, Any]
+) -> None:
+    """Both losses must go up and down by much and stay high, whatever the length of the steps that were probed."""
+    assert found(lr_too_high, jumping(**inside), facts()).cause is Cause.LR_TOO_HIGH
+    assert asked(lr_too_high, jumping(**outside), facts()) is None
+
+
+def test_a_trial_that_came_nowhere_is_too_slow() -> None:
+    """Steps that moved no layer by a quarter of its length are too short, even if the loss stays at chance's."""
+    for factor, finds in ((0.99, True), (1.01, False)):
+        share = SHORT_TRAVEL * factor / STEPS
+        looks = samples(
+            range(STEPS - 9, STEPS),
+            loss=2.25,
+            gain=0.99,
+            gradient_cosine=0.9,
+            travelled=8.0 * share,
+            update=4.0 * share,
+            promise=0.01,
+        )
+        flat = [epoch(i, training=2.25, validation=2.25) for i in range(9)]
+        measured = telemetry([sample(0), *looks], epochs=flat)
+        assert (asked(still_converging, measured, facts(steps=STEPS)) is not None) is finds
+
+
+def test_saturated_layers_are_not_slow() -> None:
+    """Flat units pass no gradient, so short steps are their consequence."""
+    for flat, finds in ((0.5, True), (0.51, False)):
+        known = facts(activation="tanh", rate=1e-5)
+        assert (asked(lr_too_low, slow(flat=flat), known) is not None) is finds

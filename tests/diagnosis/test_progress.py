@@ -41,10 +41,23 @@ def test_a_trial_that_was_never_seen_is_spared() -> None:
 
 def test_the_last_epoch_says_where_the_loss_stands() -> None:
     """One minibatch says little, so the epoch's mean counts, unless the last samples are far above it or NaN."""
-    ends = [epoch(0, training=0.5)]
+    ends = [epoch(0, training=0.5, validation=0.6)]
     for loss, expected in ((0.1, 0.5), (0.5 * FALLEN_BACK, 0.5), (0.51 * FALLEN_BACK, 0.51 * FALLEN_BACK)):
         assert current_loss(telemetry(samples((0, 5, 10), loss=loss), epochs=ends)) == expected
     assert math.isnan(current_loss(telemetry(samples((0, 5, 10), loss=math.nan), epochs=ends)))
+
+
+def test_samples_from_before_a_fall_are_old() -> None:
+    """If one of the last samples is near the epoch's loss, those far above it were taken on the way down."""
+    looks = [*samples((0, 5), loss=2.3), *samples((10,), loss=0.4)]
+    assert current_loss(telemetry(looks, epochs=[epoch(0, training=0.3, validation=0.35)])) == 0.3
+
+
+def test_validation_shows_what_was_learned() -> None:
+    """The mean over an epoch lags behind a loss that falls; validation is measured at its end."""
+    looks = samples((0, 5, 10), loss=0.9)
+    assert current_loss(telemetry(looks, epochs=[epoch(0, training=0.9, validation=0.2)])) == 0.2
+    assert current_loss(telemetry(looks, epochs=[epoch(0, training=0.9, validation=math.nan)])) == 0.9
 
 
 def test_three_samples_say_where_the_loss_stands_before() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.signal import (
+    AHEAD_SHARE,
     BETTER_EXCESS,
     BETTER_SHARE,
     CHANCE_DEVIATIONS,
@@ -244,7 +245,8 @@ def test_noisy_labels_are_not_shuffled_ones() -> None:
         (highest - 0.001, True),
         (highest + 0.001, False),
     ):
-        measured = replace(unrelated(accuracy=trained), epochs=[epoch(0, training=2.2, accuracy=accuracy)])
+        last = epoch(0, training=2.2, validation=2.2, accuracy=accuracy)
+        measured = replace(unrelated(accuracy=trained), epochs=[last])
         assert (asked(labels_unrelated, measured, facts()) is None) is is_noise, accuracy
 
 
@@ -269,3 +271,19 @@ def test_noisy_numbers_are_not_shuffled_ones() -> None:
         last = epoch(0, training=training, validation=validation, accuracy=None)
         measured = replace(unrelated(loss=1.0, accuracy=math.nan), epochs=[last])
         assert (asked(labels_unrelated, measured, facts(data=NUMBERS)) is None) is is_noise, validation
+
+
+def test_inputs_that_once_predicted_are_related() -> None:
+    """If both losses were clearly below chance's in an epoch, what came later has another cause."""
+    for factor, related in ((0.99, True), (1.01, False)):
+        best = epoch(0, training=CHANCE * AHEAD_SHARE * factor, validation=CHANCE * 0.5, accuracy=0.1)
+        last = epoch(1, training=CHANCE, validation=CHANCE, accuracy=0.1)
+        measured = replace(unrelated(), epochs=[best, last])
+        assert (asked(labels_unrelated, measured, facts()) is None) is related
+
+
+def test_saturated_layers_prove_nothing_of_the_labels() -> None:
+    """Flat units hide the inputs from the output."""
+    for flat, proves in ((0.5, True), (0.51, False)):
+        measured = unrelated(flat=flat)
+        assert (asked(labels_unrelated, measured, facts(activation="tanh")) is not None) is proves

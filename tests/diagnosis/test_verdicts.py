@@ -1,18 +1,28 @@
 """What the catalogue's findings make together: the verdict, its order, and what stops a trial."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from hpsearch.diagnosis.calibration import may_stop
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.learning_rate import lr_too_low
 from hpsearch.diagnosis.static_checks import STATIC_RULES
-from hpsearch.diagnosis.verdicts import CATALOGUE, HEALTHY_SHARE, STUCK_STEPS, SURE, fatal_finding, judge
+from hpsearch.diagnosis.verdicts import (
+    CATALOGUE,
+    HEALTHY_SHARE,
+    STUCK_STEPS,
+    SURE,
+    fatal_finding,
+    judge,
+    raw_judge,
+)
 from hpsearch.study.spec import DEFAULT_FATAL, DIAGNOSED_CAUSES
 from hpsearch.telemetry import NonFinite, Telemetry
-from hpsearch.verdicts import Cause
+from hpsearch.verdicts import Cause, Finding
 from tests.diagnosis.written import (
     CHANCE,
     CLASSES,
@@ -212,12 +222,18 @@ def test_what_is_not_sure_stops_nothing(measured: Telemetry, known: TrialFacts, 
     assert stops(measured, known, frozenset({cause})) is None
 
 
+def raw_findings(measured: Telemetry) -> Sequence[Finding]:
+    """Return the findings with the rules' own confidences."""
+    return raw_judge(measured, facts()).findings
+
+
 def test_what_stops_a_trial_is_sure() -> None:
-    """The confidence of what stops is that of the bound at least."""
+    """Its rule is sure, and its cause stops hardly any good trial."""
     for measured in (DIVERGED, HUGE, DEAD):
         finding = fatal_finding(measured, facts(), FATAL)
         assert finding is not None
-        assert finding.confidence >= SURE
+        assert may_stop(finding.cause)
+        assert any(raw.cause is finding.cause and raw.confidence >= SURE for raw in raw_findings(measured))
         check_complete(finding)
 
 
@@ -254,3 +270,14 @@ def test_a_verdict_is_what_the_rules_find(measured: Telemetry, changes: dict[str
     rules = {found.cause for entry in CATALOGUE if (found := asked(entry.rule, measured, known))}
     assert rules
     assert rules == set(causes(measured, known)) - {Cause.WRONG_LOSS_PAIR}
+
+
+def test_a_rising_loss_alone_is_a_note() -> None:
+    """If answers stay as good, `overfit` follows health; if they become fewer, or a loss is the metric, it is first."""
+    rising = [epoch(0, validation=0.3), *(epoch(i, training=0.1, validation=0.9) for i in range(1, 5))]
+    measured = telemetry(samples(range(0, 75, 5), loss=0.2), epochs=rising)
+    assert list(causes(measured, facts())) == [Cause.HEALTHY, Cause.OVERFIT]
+    worse = [replace(end, validation_accuracy=0.9 - 0.05 * end.epoch) for end in rising]
+    assert causes(replace(measured, epochs=worse), facts())[0] is Cause.OVERFIT
+    by_loss = replace(facts(), metric="validation_loss")
+    assert causes(measured, by_loss)[0] is Cause.OVERFIT

@@ -16,7 +16,7 @@ from hpsearch.study.spec import (
 )
 from tests.benchmarks.diagnosis.data_sets import has_mnist, prepared
 
-MOST_STEPS: Final = 1200
+MOST_STEPS: Final = 1500
 MOST_EPOCHS: Final = 80
 INITIALIZERS: Final = {
     "relu": Initializer(name="he"),
@@ -26,7 +26,7 @@ INITIALIZERS: Final = {
 """How weights start, by the activation; Xavier's for the others."""
 
 TUNING_SEED: Final = 20170523
-HELD_OUT_SEED: Final = 20180517
+HELD_OUT_SEED: Final = 20191105
 
 
 @final
@@ -136,7 +136,20 @@ HELD_OUT_DATA: Final = (
     "diabetes_scaled",
     "noisy",
     "teacher_classes",
+    "parity",
+    "tiny_teacher",
+    "wide_blobs",
+    "lottery",
+    "heights",
+    "rare_shell",
+    "votes",
 )
+"""The data sets that no threshold is tuned on.
+
+The later ones came in pairs of one kind (plateaus, tiny, wide, near chance, raw targets, rare classes, zeros and ones),
+and were assigned before a run of either was seen: the first of a pair is held out if the CRC-32 of its name is odd,
+and the other is not; of the last two pairs, as in `minibatches`.
+"""
 
 BASES: Final = (
     _base("digits", (64,), "relu", ("sgd", 100), scale="unit"),
@@ -164,6 +177,22 @@ BASES: Final = (
     _base("mnist", (64,), "relu", ("sgd", 100), scale="unit", steps=400),
     _base("mnist", (64,), "leaky_relu", ("sgd", 100), scale="unit", steps=400),
     _base("mnist", (100,), "relu", ("sgd", 100), scale="unit", batch_norm=True, steps=300),
+    _base("spirals", (32, 32), "relu", ("adam", 16), steps=1500),
+    _base("spirals", (64,), "tanh", ("rmsprop", 32), steps=1500),
+    _base("tiny_blobs", (16,), "relu", ("sgd", 4), steps=400),
+    _base("tiny_blobs", (8,) * 4, "tanh", ("momentum", 8), steps=400),
+    _base("wide_teacher", (256,), "relu", ("sgd", 16), steps=600),
+    _base("wide_teacher", (32,), "elu", ("adamw", 8), steps=900, is_hard=True),
+    _base("coin", (16,), "relu", ("nesterov", 16), steps=900, is_hard=True),
+    _base("coin", (64,), "tanh", ("adagrad", 32), steps=900, is_hard=True),
+    _base("degrees", (32,), "relu", ("adam", 32), steps=900, is_hard=True),
+    _base("degrees", (64, 64), "relu", ("sgd", 32), steps=900, is_hard=True),
+    _base("rare", (32,), "relu", ("adamw", 16), steps=900, is_hard=True),
+    _base("rare", (16,), "tanh", ("nesterov", 8), steps=1200, is_hard=True),
+    _base("passengers", (16, 16), "relu", ("adam", 8), scale="none", steps=700, is_hard=True),
+    _base("digits", (16,) * 4, "relu", ("momentum", 16), steps=900),
+    _base("teacher", (256,), "relu", ("rmsprop", 16), steps=800),
+    _base("moons", (8,) * 5, "selu", ("nesterov", 16), steps=700),
     _base("breast_cancer", (24,), "relu", ("sgd", 32), steps=300),
     _base("breast_cancer", (24,), "sigmoid", ("adam", 10), loss="binary_cross_entropy", steps=460),
     _base("breast_cancer", (56,), "elu", ("sgd", 32), scale="unit", steps=420),
@@ -182,6 +211,22 @@ BASES: Final = (
     _base("teacher_classes", (40,) * 5, "sigmoid", ("adam", 32), steps=700),
     _base("teacher_classes", (48, 48), "relu", ("sgd", 32), batch_norm=True, steps=600),
     _base("teacher_classes", (40,) * 4, "tanh", ("momentum", 32), steps=600),
+    _base("parity", (24, 24), "relu", ("adam", 16), steps=1500),
+    _base("parity", (48,), "tanh", ("rmsprop", 32), steps=1500),
+    _base("tiny_teacher", (20,), "relu", ("sgd", 4), steps=400),
+    _base("tiny_teacher", (10,) * 4, "tanh", ("momentum", 8), steps=400),
+    _base("wide_blobs", (200,), "relu", ("sgd", 16), steps=400),
+    _base("wide_blobs", (24,), "elu", ("adamw", 8), steps=600, is_hard=True),
+    _base("lottery", (20,), "relu", ("nesterov", 16), steps=900, is_hard=True),
+    _base("lottery", (56,), "tanh", ("adagrad", 32), steps=900, is_hard=True),
+    _base("heights", (24,), "relu", ("adam", 32), steps=900, is_hard=True),
+    _base("heights", (48, 48), "relu", ("sgd", 32), steps=900, is_hard=True),
+    _base("rare_shell", (40,), "relu", ("adamw", 16), steps=900, is_hard=True),
+    _base("rare_shell", (20,), "tanh", ("nesterov", 8), steps=1200, is_hard=True),
+    _base("votes", (20, 20), "relu", ("adam", 8), scale="none", steps=700, is_hard=True),
+    _base("breast_cancer", (12,) * 4, "relu", ("momentum", 16), steps=500),
+    _base("heights", (200,), "tanh", ("rmsprop", 16), steps=800, is_hard=True),
+    _base("circles", (10,) * 5, "selu", ("nesterov", 16), steps=700),
 )
 """Every base; `available` leaves out what this machine has no data for."""
 

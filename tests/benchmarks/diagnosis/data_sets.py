@@ -227,6 +227,78 @@ def _teacher_classes(generator: np.random.Generator) -> tuple[Array, Array]:
     return x, _teacher_outputs(generator, x, outputs=6).argmax(axis=1).astype(np.int64)
 
 
+def _parity(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Whether an odd number of the first two of five numbers is negative: no number alone tells, so learning waits."""
+    x = generator.uniform(-1, 1, (1200, 5))
+    return x, (x[:, :2] < 0).sum(axis=1) % 2
+
+
+def _spirals(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Two spiral arms of one turn, with noise 0.05: learning waits until units bend around the turn."""
+    labels = generator.integers(0, 2, 1200)
+    radius = np.sqrt(generator.uniform(0.02, 1, len(labels)))
+    angle = 2 * np.pi * radius + np.pi * labels
+    x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return x + 0.05 * generator.standard_normal(x.shape), labels
+
+
+def _tiny_blobs(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Ninety examples of three round clouds."""
+    labels = generator.integers(0, 3, 90)
+    centres = np.array([[2.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 2.0, 0]])
+    return centres[labels] + 0.8 * generator.standard_normal((len(labels), 4)), labels
+
+
+def _tiny_teacher(generator: np.random.Generator) -> tuple[Array, Array]:
+    """A hundred examples of a bent line in three inputs, with a tenth of noise."""
+    x = generator.standard_normal((100, 3))
+    y = x[:, 0] + np.maximum(x[:, 1], 0)
+    return x, (y - y.mean()) / y.std() + 0.1 * generator.standard_normal(len(y))
+
+
+def _wide_blobs(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Two clouds that differ in ten of 200 inputs: about as many examples as inputs."""
+    labels = generator.integers(0, 2, 300)
+    x = generator.standard_normal((len(labels), 200))
+    x[:, :10] += 1.6 * labels[:, None]
+    return x, labels
+
+
+def _wide_teacher(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Three classes by the largest of three sums of six inputs, among 120 inputs of which most say nothing."""
+    x = generator.standard_normal((900, 120))
+    return x, x[:, :18].reshape(len(x), 3, 6).sum(axis=2).argmax(axis=1).astype(np.int64)
+
+
+def _lottery(generator: np.random.Generator) -> tuple[Array, Array]:
+    """A class that a straight line predicts, three labels in five drawn anew: nobody is right beyond 70 %."""
+    x = generator.standard_normal((2400, 8))
+    labels = (x[:, :3].sum(axis=1) > 0).astype(np.int64)
+    drawn = generator.integers(0, 2, len(x))
+    return x, np.where(generator.random(len(x)) < 0.6, drawn, labels)
+
+
+def _coin(generator: np.random.Generator) -> tuple[Array, Array]:
+    """A class inside a circle or outside it, half of the labels drawn anew: nobody is right beyond 75 %."""
+    x = generator.standard_normal((2400, 2))
+    labels = ((x * x).sum(axis=1) > 1.4).astype(np.int64)
+    drawn = generator.integers(0, 2, len(x))
+    return x, np.where(generator.random(len(x)) < 0.5, drawn, labels)
+
+
+def _degrees(generator: np.random.Generator) -> tuple[Array, Array]:
+    """The teacher's numbers as degrees of Fahrenheit: mean 60, deviation 20."""
+    x, y = _teacher(generator)
+    return x, 60 + 20 * y
+
+
+def _heights(generator: np.random.Generator) -> tuple[Array, Array]:
+    """Heights in centimetres, mean 170 and deviation 9, that six inputs explain but for a fifth of noise."""
+    x = generator.standard_normal((900, 6))
+    y = np.sin(x[:, 0]) + x[:, 1] * 0.8 + np.abs(x[:, 2])
+    return x, 170 + 9 * ((y - y.mean()) / y.std() + 0.2 * generator.standard_normal(len(y)))
+
+
 def _teacher_outputs(generator: np.random.Generator, x: Array, *, outputs: int) -> Array:
     hidden = np.tanh(x @ generator.standard_normal((x.shape[1], 8)) * 0.5)
     y = hidden @ generator.standard_normal((8, outputs))
@@ -249,5 +321,15 @@ MADE_UP: Mapping[str, Maker] = {
     "rare_shell": _rare_shell,
     "teacher": _teacher,
     "teacher_classes": _teacher_classes,
+    "parity": _parity,
+    "spirals": _spirals,
+    "tiny_blobs": _tiny_blobs,
+    "tiny_teacher": _tiny_teacher,
+    "wide_blobs": _wide_blobs,
+    "wide_teacher": _wide_teacher,
+    "lottery": _lottery,
+    "coin": _coin,
+    "degrees": _degrees,
+    "heights": _heights,
 }
 """Data sets of our own, by name."""

@@ -1,5 +1,6 @@
 """What is done to healthy bases: one thing at a time, from harmless to grave."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, final
@@ -8,7 +9,7 @@ import numpy as np
 
 from hpsearch.data.dataset import Array
 from hpsearch.data.prepare import Fold, PreparedData
-from hpsearch.study.spec import Configuration, Initializer, Loss, Output
+from hpsearch.study.spec import Configuration, Initializer, Loss, OptimizerName, Output
 from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import MOST_STEPS, Base, within_steps
 from tests.benchmarks.diagnosis.data_sets import prepared, with_folds
@@ -31,6 +32,20 @@ LOSS_PAIRS: Final[Sequence[tuple[Loss, Output]]] = (
 
 OUTPUTS: Final[Sequence[Output]] = ("sigmoid", "tanh", "relu")
 """Outputs that cannot give every number; the severity of `output_bounds` is an index into them."""
+
+LINEAR: Final = frozenset({"sgd", "momentum", "nesterov"})
+"""Optimizers whose steps are linear in the gradient."""
+
+USUAL_RATES: Final[Sequence[tuple[OptimizerName, float]]] = (
+    ("sgd", 0.05),
+    ("momentum", 0.01),
+    ("nesterov", 0.01),
+    ("adagrad", 0.03),
+    ("rmsprop", 0.003),
+    ("adam", 0.003),
+    ("adamw", 0.003),
+)
+"""Optimizers with a usual learning rate of each; the severity of `other_optimizer` is an index into them."""
 
 FRESH: Final = 7919
 """Second word of the seed of everything that injections draw."""
@@ -153,6 +168,21 @@ def _small_batches(base: Base, configuration: Configuration, severity: float) ->
     return within_steps(changed, len(base.examples.training.inputs), base.steps)
 
 
+def _small_steps(base: Base, configuration: Configuration, severity: float) -> Configuration:
+    """Train with minibatches of `severity` examples, and a learning rate that is smaller by as much at most."""
+    training = configuration.training
+    share = min(1.0, severity / training.batch_size)
+    rate = training.learning_rate * (share if training.optimizer in LINEAR else math.sqrt(share))
+    changed = _training(configuration, batch_size=int(severity), learning_rate=float(f"{rate:.3g}"))
+    return within_steps(changed, len(base.examples.training.inputs), MOST_STEPS)
+
+
+def _other_optimizer(base: Base, configuration: Configuration, severity: float) -> Configuration:
+    """Train with another optimizer at a usual learning rate of it."""
+    name, rate = USUAL_RATES[int(severity)]
+    return _training(configuration, optimizer=name, learning_rate=rate)
+
+
 def _longer(base: Base, configuration: Configuration, severity: float) -> Configuration:
     """Train on `severity` examples for as many steps as before."""
     count = int(severity)
@@ -182,6 +212,15 @@ def _mixed_labels(base: Base, data: PreparedData, severity: float) -> PreparedDa
 def _mixed_validation(base: Base, data: PreparedData, severity: float) -> PreparedData:
     validation = _fold(data.validation, targets=_shuffled(data.validation.targets, severity, base))
     return with_folds(data, training=data.training, validation=validation)
+
+
+def _raw_targets(base: Base, data: PreparedData, severity: float) -> PreparedData:
+    """Multiply the targets, and put their mean at half of that: prices and populations look so."""
+    factor = np.float32(severity)
+    training, validation = (
+        _fold(fold, targets=factor * fold.targets + factor / 2) for fold in (data.training, data.validation)
+    )
+    return with_folds(data, training=training, validation=validation)
 
 
 def _few(base: Base, data: PreparedData, severity: float) -> PreparedData:
@@ -242,7 +281,7 @@ def _batches(base: Base, *sizes: int) -> Sequence[float]:
 
 
 INJECTIONS: Final[Sequence[Injection]] = (
-    Injection(name="none", cause=Cause.HEALTHY, severities=_always(0.0), draws=8),
+    Injection(name="none", cause=Cause.HEALTHY, severities=_always(0.0), draws=18),
     Injection(
         name="weight_decay",
         cause=Cause.WD_DOMINATES,
@@ -362,6 +401,26 @@ INJECTIONS: Final[Sequence[Injection]] = (
         cause=Cause.TRAIN_EVAL_SHIFT,
         severities=lambda base: _batches(base, 2, 3, 4, 8) if base.batch_norm else (),
         configure=_small_batches,
+    ),
+    Injection(
+        name="raw_targets",
+        cause=Cause.TARGETS_UNSCALED,
+        severities=_where(lambda base: not base.is_classification, 2e3, 1e4, 1e5, 1e6),
+        distort=_raw_targets,
+    ),
+    Injection(
+        name="small_steps",
+        cause=Cause.HEALTHY,
+        severities=lambda base: [size for size in (1, 2, 4, 8, 16) if size < base.batch_size],
+        configure=_small_steps,
+        draws=4,
+    ),
+    Injection(
+        name="other_optimizer",
+        cause=Cause.HEALTHY,
+        severities=_always(*map(float, range(len(USUAL_RATES)))),
+        configure=_other_optimizer,
+        draws=4,
     ),
     Injection(
         name="mild_dropout",

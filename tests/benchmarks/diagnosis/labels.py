@@ -1,5 +1,6 @@
 """Which runs are ill, and of what: by their losses, their answers and what was done to them, never by a detector."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -26,6 +27,15 @@ WELL_FIT: Final = 0.8
 SLOW_FIT: Final = 0.5
 """Shares of the base's fall of the training loss: above the first a slow run is quick enough, below the second not."""
 
+RARE: Final = 0.95
+"""Where the most frequent class has this share, one example decides accuracy: such bases are measured by their loss."""
+
+EXPLODED: Final = 2.0
+"""A run that is well has a validation loss of at most so many times chance's: others answer well by luck."""
+
+BURST: Final = 30.0
+"""A run has exploded on the way if an epoch's loss was so many times that of chance and of the first step."""
+
 DEAD_TOTAL: Final = 0.98
 DEAD_PARTIAL: Final = 0.25
 DIED: Final = 0.1
@@ -37,8 +47,22 @@ CHANGES_LABELS: Final = (
     "dropout",
     "mild_dropout",
     "small_batches",
+    "raw_targets",
 )
 """Injections after which the training loss cannot be compared with the base's."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chance:
+    """The validation of a network that has learned nothing, from which gains are measured.
+
+    `answer` is the accuracy of the most frequent class if the gain is one of accuracy, else the validation loss of the
+    classes' shares or of the targets' mean.
+    """
+
+    answer: float
+    is_loss: bool
 
 
 @final
@@ -49,7 +73,7 @@ class TrialCounts:
     gains: tuple[float, ...]
     fits: tuple[float, ...]
     first_gradient: float
-    chance_answer: float
+    chance_answer: Chance
     resolution: float
 
     @property
@@ -85,30 +109,33 @@ def standing_of(base: Base, outcomes: Sequence[Outcome]) -> TrialCounts:
     )
 
 
-def _resolution(base: Base, answer: float) -> float:
-    """Return by how much one more right answer raises the gain; 0 in regression."""
-    return 1 / ((1 - answer) * len(base.examples.validation.targets)) if base.is_classification else 0.0
+def _resolution(base: Base, chance: Chance) -> float:
+    """Return by how much one more right answer raises the gain; 0 if it is measured by the loss."""
+    return 0.0 if chance.is_loss else 1 / ((1 - chance.answer) * len(base.examples.validation.targets))
 
 
-def chance_answer(base: Base) -> float:
-    """Return the validation accuracy of the most frequent answer, or in regression the targets' variance."""
+def chance_answer(base: Base) -> Chance:
+    """Return the validation accuracy of the most frequent answer; for rare classes, or in regression, the loss."""
     targets = base.examples.validation.targets
-    if base.is_classification:
-        return float(np.bincount(targets).max() / len(targets))
-    return float(targets.astype(np.float64).var(axis=0).mean())
+    if not base.is_classification:
+        return Chance(answer=float(targets.astype(np.float64).var(axis=0).mean()), is_loss=True)
+    shares = np.bincount(targets) / len(targets)
+    if shares.max() < RARE:
+        return Chance(answer=float(shares.max()), is_loss=False)
+    return Chance(answer=float(-sum(share * np.log(share) for share in shares if share > 0)), is_loss=True)
 
 
-def gain(outcome: Outcome, chance: float) -> float:
+def gain(outcome: Outcome, chance: Chance) -> float:
     """Return what the last epoch gained over `chance_answer`: 0 nothing, 1 everything; -1 where it is not finite."""
     return gain_of(outcome.final, chance) if outcome.is_finite else -1.0
 
 
-def gain_of(epoch: Epoch, chance: float) -> float:
+def gain_of(epoch: Epoch, chance: Chance) -> float:
     """Return what an epoch gained over `chance_answer` in validation: 0 nothing, 1 everything, at least -1."""
     accuracy = epoch.validation_accuracy
-    if accuracy is not None:
-        return max(-1.0, (accuracy - chance) / (1 - chance))
-    return max(-1.0, 1 - epoch.validation_loss / chance)
+    if accuracy is None or chance.is_loss:
+        return max(-1.0, 1 - epoch.validation_loss / chance.answer)
+    return max(-1.0, (accuracy - chance.answer) / (1 - chance.answer))
 
 
 def fit(outcome: Outcome) -> float:
@@ -125,6 +152,7 @@ def is_well(outcome: Outcome, standing: TrialCounts, name: str) -> bool:
         outcome.is_finite
         and gain(outcome, standing.chance_answer) >= standing.gain - slack
         and is_fitted
+        and outcome.final.validation_loss < EXPLODED * outcome.chance
         and _overfit(outcome) < 0.5
         and (not _is_relu(outcome) or _died(outcome) < DIED)
     )
@@ -154,7 +182,7 @@ def labels_of(
         return _double(parts, outcome, group, standing)
     injection = parts[0][0]
     if injection.cause is Cause.OVERFIT:
-        return (Cause.OVERFIT,) if _overfit(outcome) >= 1 else None
+        return (Cause.OVERFIT,) if _overfit(outcome) >= 1 and _answers_worse(outcome) else None
     is_slow = injection.name == "learning_rate" and severity < 1 and fit(outcome) < SLOW_FIT * standing.fit
     if not (is_slow or is_ill(outcome, group, standing)):
         return None
@@ -217,7 +245,7 @@ def _is_proved(cause: Cause, severity: float, outcome: Outcome, standing: TrialC
 def _rate(severity: float, outcome: Outcome) -> tuple[Cause, ...]:
     """Return how a learning rate that is `severity` times the sound one has spoiled a run.
 
-    Units that came to rest where the loss is huge are an explosion too, and whoever says so is right.
+    If the loss was huge on the way, or units came to rest where it is, that is an explosion too: both labels are right.
     """
     if severity < 1:
         return (Cause.LR_TOO_LOW,) if outcome.is_finite and severity <= 0.3 else ()
@@ -235,7 +263,19 @@ def _rate(severity: float, outcome: Outcome) -> tuple[Cause, ...]:
     }
     found = next((cause for cause, is_there in effects.items() if is_there), Cause.LR_TOO_HIGH)
     is_at_rest = found in (Cause.DEAD_RELU_TOTAL, Cause.NEG_PLATEAU, Cause.SATURATED)
-    return (found, Cause.EXPLODING) if is_at_rest and has_exploded else (found,)
+    is_other = found not in (Cause.DIVERGED_LR, Cause.EXPLODING)
+    has_burst = is_other and _highest_loss(outcome) > BURST * max(
+        outcome.chance, outcome.telemetry.samples[0].loss
+    )
+    return (found, Cause.EXPLODING) if has_burst or (is_at_rest and has_exploded) else (found,)
+
+
+def _highest_loss(outcome: Outcome) -> float:
+    """Return the highest loss of an epoch, in training or validation; infinite if one is not finite."""
+    losses = [
+        loss for epoch in outcome.telemetry.epochs for loss in (epoch.training_loss, epoch.validation_loss)
+    ]
+    return max((loss if np.isfinite(loss) else float("inf") for loss in losses), default=0.0)
 
 
 def _most_saturated(units: Units) -> float:
@@ -267,6 +307,22 @@ def _is_flat(outcome: Outcome) -> bool:
     if len(losses) < 6:
         return False
     return float(np.mean(losses[-2 * third : -third]) - np.mean(losses[-third:])) < FLAT * outcome.chance
+
+
+def _answers_worse(outcome: Outcome) -> bool:
+    """Return True if the best epoch would have been better to keep: answers fell by more than one standard error.
+
+    A loss that rises while the answers stay as they are shows growing confidence: whether that is an illness depends
+    on the use, so such runs are neither well nor ill. Always True in regression, where the loss is the answer.
+    """
+    accuracies = [epoch.validation_accuracy for epoch in outcome.telemetry.epochs]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    if not known:
+        return True
+    smooth = np.convolve(known, np.ones(3) / 3, mode="valid")
+    best, examples = float(smooth.max()), len(outcome.recipe.data.validation.targets)
+    share = (best * examples + 1) / (examples + 2)
+    return best - float(smooth[-1]) > math.sqrt(share * (1 - share) / examples)
 
 
 def _overfit(outcome: Outcome) -> float:

@@ -244,6 +244,14 @@ class Judgement:
         return self.said not in NO_ALARM or self.stopped is not None
 
 
+def by_plan(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return the runs of each plan."""
+    plans_of: dict[str, list[Run]] = {}
+    for run in runs:
+        plans_of.setdefault(run.base, []).append(run)
+    return list(plans_of.values())
+
+
 def judged(runs: Sequence[Run]) -> list[Judgement]:
     """Return the judgement of every run of one plan."""
     found = [_stopped(run) for run in runs]
@@ -351,10 +359,7 @@ def main() -> None:
             sys.stderr.write(f"{plan.name}: {len(runs)} runs\n")
         if file is not None:
             save(runs, file)
-    by_plan: dict[str, list[Run]] = {}
-    for run in runs:
-        by_plan.setdefault(run.base, []).append(run)
-    judgements = [one for members in by_plan.values() for one in judged(members)]
+    judgements = [one for members in by_plan(runs) for one in judged(members)]
     for line in lines(judgements):
         sys.stdout.write(f"{line}\n")
     for one in judgements if arguments.list else ():

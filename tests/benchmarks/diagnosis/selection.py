@@ -6,14 +6,14 @@ from typing import Final
 from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.runs import Run
 
-TUNING_QUOTA: Final = 17
-HELD_OUT_QUOTA: Final = 14
+TUNING_QUOTA: Final = 20
+HELD_OUT_QUOTA: Final = 20
 """Most runs of each cause."""
 
-DOUBLE_QUOTAS: Final = (56, 40)
+DOUBLE_QUOTAS: Final = (56, 48)
 """Most runs with two faults, tuning and held out."""
 
-HEALTHY_PER_ILL: Final = 1.05
+HEALTHY_PER_ILL: Final = 4.2
 UNTOUCHED_SHARE: Final = 0.3
 """The share of the healthy runs to which nothing was done."""
 

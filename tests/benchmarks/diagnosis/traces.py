@@ -33,7 +33,7 @@ FEW: Final = 4096
 """A column with no more different numbers is not rounded."""
 
 NEWER: Final = {
-    "TrialFacts": {"scale", "program", "acts"},
+    "TrialFacts": {"scale", "metric", "program", "acts"},
     "DataFacts": {
         "input_is_constant",
         "features",
