@@ -20,6 +20,7 @@ from hpsearch.errors import (
     StudyNotFoundError,
     UsageError,
 )
+from hpsearch.objective.trial import ObjectiveTrial, TrialStopped
 from hpsearch.storage import open_storage
 from hpsearch.storage.records import Progress
 from hpsearch.study.spec import Choices, Range
@@ -30,6 +31,7 @@ __all__ = [
     "Diagnosis",
     "HpsearchError",
     "Model",
+    "ObjectiveTrial",
     "Progress",
     "Range",
     "StorageError",
@@ -38,6 +40,7 @@ __all__ = [
     "StudyFileError",
     "StudyNotFoundError",
     "Trial",
+    "TrialStopped",
     "UsageError",
     "Verdict",
     "__version__",

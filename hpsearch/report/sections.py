@@ -7,6 +7,7 @@ from hpsearch.analysis.advice import advice
 from hpsearch.analysis.best_trials import best_lines, best_table, has_several_objectives, objectives_words
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, seed_results, seeds_words
+from hpsearch.analysis.failures import failure_lines
 from hpsearch.analysis.formats import (
     format_duration,
     format_metric,
@@ -80,7 +81,8 @@ def verdicts(snapshot: Snapshot) -> Markup:
     study = snapshot.study
     confirmed = bool(snapshot.evaluations)
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
-    return piece("sections.html", "verdicts", advised, verdict_table(snapshot))
+    failed = failure_lines(snapshot.trials)
+    return piece("sections.html", "verdicts", advised, verdict_table(snapshot), failed)
 
 
 def specification(snapshot: Snapshot) -> Markup:
@@ -101,7 +103,8 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     pairs = [
         (f"Best {format_metric(spec.metric)}", _best_value(snapshot)),
         ("Budget", format_count(progress.budget, "trial")),
-        ("Data", spec.data.source),
+        ("Data", "" if spec.objective is not None else spec.data.source),
+        ("Training function", "" if spec.objective is None else spec.objective.function),
         ("Fault on purpose", "" if spec.data.fault is None else fault_in_words(spec.data.fault)),
         ("Sampler, pruning", f"{spec.sampler.name}, {spec.pruning.rank}"),
         ("Epochs trained", f"{progress.epochs:,}"),

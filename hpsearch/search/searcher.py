@@ -151,7 +151,7 @@ def has_given_parameters(trial: Trial) -> bool:
 def _direction(spec: StudySpec) -> StudyDirection:
     if spec.metric == "auto":
         raise ValueError(f"metric: must be resolved before a search (got {spec.metric!r})")
-    return StudyDirection.MAXIMIZE if spec.metric == "validation_accuracy" else StudyDirection.MINIMIZE
+    return StudyDirection.MAXIMIZE if spec.maximize else StudyDirection.MINIMIZE
 
 
 def make_pruner(spec: StudySpec) -> BasePruner:

@@ -187,7 +187,7 @@ def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
     """Yield differences between the values that other Optuna clients read of a study and ours."""
     if next(_spec_problems(ours["spec"]), None) is not None:
         return
-    is_maximized = spec_from_json(ours["spec"]).metric == "validation_accuracy"
+    is_maximized = spec_from_json(ours["spec"]).maximize
     for row in rows.details["study_directions"]:
         if row["direction"] != ("MAXIMIZE" if is_maximized else "MINIMIZE"):
             yield _problem(
@@ -330,14 +330,14 @@ def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
     steps = {row["step"] for row in rows.details["trial_intermediate_values"]}
     # Not a set of all epochs: there may be billions, and the first missing one comes soon.
     missing = next((epoch for epoch in range(own["reported"] + 1) if epoch not in steps), None)
-    if missing is not None:
+    if missing is not None and spec.objective is None:
         rule = f"must exist for every epoch up to {own['reported']}"
         yield _problem("trial_intermediate_values", "step", rule, f"none for {missing}", at)
     if own["epochs"] <= own["reported"]:
         yield _problem("hpsearch_trials", "epochs", f"must be above {own['reported']}", own["epochs"], at)
     searched = {each.name for each in spec.search}
     found = {row["param_name"] for row in rows.details["trial_params"]}
-    if found != searched:
+    if found != searched and not (spec.objective is not None and found > searched):
         rule = f"must be what the study searches, {', '.join(sorted(searched))}"
         yield _problem("trial_params", "param_name", rule, sorted(found), at)
     if spec.metric == "validation_accuracy":

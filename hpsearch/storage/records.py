@@ -64,6 +64,12 @@ class StoredStudy:
         """The unit that numbers a trial's reports: epochs, or the steps that another Optuna client chose."""
         return "epoch" if self.foreign is None else "step"
 
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs of a trial that the study fixes; 1 if only its trials' own programs know them."""
+        is_known = self.foreign is None and self.spec.objective is None
+        return self.spec.training.epochs if is_known else 1
+
     def numbered(self, curve: Mapping[int, float]) -> dict[int, float]:
         """Return a trial's curve in order, by epochs from 1, or by another client's steps as reported."""
         first = int(self.foreign is None)
@@ -74,7 +80,7 @@ class StoredStudy:
         """True if a higher metric is better."""
         if self.foreign is not None:
             return self.foreign.maximize[0]
-        return self.spec.metric == "validation_accuracy"
+        return self.spec.maximize
 
 
 @final
@@ -141,7 +147,7 @@ class Update:
     """A worker's write to one of its trials: its values by epoch, and optionally its outcome.
 
     `reports` are all values so far, and `assignment` holds the parameters chosen for the claim: a database that crashed
-    may have lost earlier writes, and stores the missing ones.
+    may have lost earlier writes, and stores the missing ones. `user_attributes` are stored with the outcome.
     """
 
     claim: ClaimedTrial
@@ -149,6 +155,7 @@ class Update:
     epochs: int
     steps: int
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    user_attributes: Mapping[str, Any] = field(default_factory=dict)
     outcome: TrialOutcome | None = None
     assignment: Assignment | None = None
 

@@ -589,6 +589,7 @@ def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held
         optuna_schema.trial_user_attributes,
         {
             held.trial_id: {
+                **entry.user_attributes,
                 "verdict": outcome.finding.cause.value,
                 "epochs": entry.epochs,
                 "worker": held.row["worker"],

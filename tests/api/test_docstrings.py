@@ -27,6 +27,7 @@ CLASSES = (
     TrialReplay,
     hpsearch.Range,
     hpsearch.Choices,
+    hpsearch.ObjectiveTrial,
 )
 FUNCTIONS = (
     hpsearch.create_study,
@@ -46,6 +47,7 @@ ERRORS = (
     hpsearch.StudyFileError,
     hpsearch.StudyNotFoundError,
     hpsearch.UsageError,
+    hpsearch.TrialStopped,
 )
 
 
