@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
+from hpsearch.study.spec import Dimension
 from hpsearch.telemetry import Telemetry
 from hpsearch.trials import Failure, ParameterValue
 
@@ -56,10 +57,9 @@ class Measured:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A parameter that the function wants now, with Optuna's distribution as JSON text. The child waits for it."""
+    """A parameter that the function wants now, with its range or choices. The child waits for its value."""
 
-    name: str
-    distribution: str
+    dimension: Dimension
 
 
 @final

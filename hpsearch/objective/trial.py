@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from hpsearch.objective.messages import Asked, Measured, Noted, Order, Reported
+from hpsearch.study.spec import Choices, Dimension, Range
 from hpsearch.trials import ParameterValue
 
 if TYPE_CHECKING:
@@ -155,6 +156,30 @@ class ObjectiveTrial:
         """Send what a monitor measured so far."""
         self._channel.send(Measured(telemetry=telemetry))
 
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Return a number in [low, high]: the parameter of that name, sampled now if the trial has none."""
+        _check_range(name, low, high, step=step, log=log)
+        return float(self._suggest(Range(float(low), float(high), log=log, step=step, name=name)))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Return a whole number in [low, high], as `suggest_float`."""
+        _check_range(name, low, high, step=None if step == 1 else step, log=log)
+        spacing = None if step == 1 else float(step)
+        return int(self._suggest(Range(low, high, log=log, step=spacing, integer=True, name=name)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[ParameterValue]) -> ParameterValue:
+        """Return one of `choices`, numbers, texts or flags, as `suggest_float`."""
+        if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
+            raise ValueError(f"{name}: choices must be numbers, texts or flags (got {choices!r:.80})")
+        return self._suggest(Choices(choices, name=name))
+
+    def _suggest(self, dimension: Dimension) -> ParameterValue:
+        if dimension.name not in self._params:
+            self._params[dimension.name] = self._channel.ask(Asked(dimension=dimension))
+        return self._params[dimension.name]
+
     def should_prune(self) -> bool:
         """Return `should_stop`, under Optuna's name."""
         return self.should_stop
@@ -167,6 +192,16 @@ class ObjectiveTrial:
     def user_attrs(self) -> dict[str, Any]:
         """The notes so far, under Optuna's name."""
         return dict(self._notes)
+
+
+def _check_range(name: str, low: float, high: float, *, step: float | None, log: bool) -> None:
+    """Raise ValueError for a range that cannot be searched."""
+    if not low <= high:
+        raise ValueError(f"{name}: low must be at most high (got {low} and {high})")
+    if log and (low <= 0 or step is not None):
+        raise ValueError(f"{name}: a log scale needs low above 0 and no step (got low {low}, step {step})")
+    if step is not None and step <= 0:
+        raise ValueError(f"{name}: step must be above 0 (got {step})")
 
 
 def _whole(epoch: float) -> int:

@@ -1,11 +1,11 @@
 """Records that pass between the database and the workers, the report and the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import Dimension, StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -147,7 +147,8 @@ class Update:
     """A worker's write to one of its trials: its values by epoch, and optionally its outcome.
 
     `reports` are all values so far, and `assignment` holds the parameters chosen for the claim: a database that crashed
-    may have lost earlier writes, and stores the missing ones. `user_attributes` are stored with the outcome.
+    may have lost earlier writes, and stores the missing ones. `suggested` are parameters outside the search
+    space that the trial has, each with its range or choices; `user_attributes` are stored with the outcome.
     """
 
     claim: ClaimedTrial
@@ -155,6 +156,7 @@ class Update:
     epochs: int
     steps: int
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    suggested: Sequence[tuple[Dimension, ParameterValue]] = ()
     user_attributes: Mapping[str, Any] = field(default_factory=dict)
     outcome: TrialOutcome | None = None
     assignment: Assignment | None = None

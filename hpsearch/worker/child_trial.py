@@ -13,8 +13,9 @@ from hpsearch.objective.messages import End, FromChild, Measured, Noted, Reporte
 from hpsearch.objective.trial import Objective
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.study.messages import format_count
+from hpsearch.study.spec import Dimension
 from hpsearch.telemetry import Series, Telemetry
-from hpsearch.trials import FAILURE, Failure, Trial, TrialState
+from hpsearch.trials import FAILURE, Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 
 MOST_FAILURES_IN_A_ROW: Final = 5
@@ -26,14 +27,16 @@ MOST_FAILURES_IN_A_ROW: Final = 5
 class ChildTrial:
     """One claimed trial whose function runs in a child process, with the parameters of its `assignment`.
 
-    `reports` are the values that rank it by epoch, `numbers` all that it reported. `stored` counts the epochs in the
-    database; `unsaved` are the `system_attributes` that are not stored there.
+    `reports` are the values that rank it by epoch, `numbers` all that it reported; `suggested` are the parameters that
+    its function asked for. `stored` counts the epochs and the suggested parameters in the database; `unsaved` are the
+    `system_attributes` that are not stored there.
     """
 
     assignment: Assignment
     reports: dict[int, float] = field(default_factory=dict)
     numbers: dict[int, Mapping[str, float]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    suggested: list[tuple[Dimension, ParameterValue]] = field(default_factory=list)
     telemetry: Telemetry | None = None
     stored: int = 0
     outcome: TrialOutcome | None = None
@@ -89,9 +92,10 @@ class ChildTrial:
 
     def update(self) -> Update | None:
         """Return the update to store now, or None if there is nothing new."""
-        if self.outcome is None and self.stored == len(self.numbers):
+        count = len(self.numbers) + len(self.suggested)
+        if self.outcome is None and self.stored == count:
             return None
-        self.stored = len(self.numbers)
+        self.stored = count
         # At the end all of them: a database that crashed may have lost some.
         attributes, self.unsaved = self.unsaved if self.outcome is None else self.system_attributes, {}
         return Update(
@@ -100,6 +104,7 @@ class ChildTrial:
             epochs=max([len(self.numbers), *(epoch + 1 for epoch in self.reports)]),
             steps=0 if self.telemetry is None else self.telemetry.steps,
             system_attributes=attributes,
+            suggested=tuple(self.suggested),
             user_attributes=self.notes,
             outcome=self.outcome,
             assignment=self.assignment,

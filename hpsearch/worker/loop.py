@@ -16,7 +16,7 @@ from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
-from hpsearch.objective.messages import Reported
+from hpsearch.objective.messages import Asked, Reported
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
@@ -276,6 +276,10 @@ class Worker:
         active = self._active[number]
         assert isinstance(active, ChildTrial)
         active.receive(message)
+        if isinstance(message, Asked):
+            value = self._searcher.suggest_one(number, message.dimension)
+            active.suggested.append((message.dimension, value))
+            children.answer(number, value)
         if isinstance(message, Reported) and message.value is not None:
             self._searcher.report(number, message.epoch, message.value)
             if self._searcher.is_outranked(number):

@@ -99,6 +99,8 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
     from hpsearch.search.space import distributions, internal_value
 
     if key not in names:
+        if not names:
+            return "must be in [search], and the study searches what its function asks for: leave it out"
         near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
         hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
         return f'must be searched by study "{study.spec.name}" (got {toml_excerpt(raw)}): {hint}'

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpsearch.objective.messages import Asked, Measured, Noted, Order, Reported
 from hpsearch.objective.trial import ObjectiveTrial, TrialStopped
+from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import ParameterValue
 
 
@@ -16,6 +18,7 @@ class Recorder:
 
     stop_after: int = 99
     sent: list[Noted | Measured | Reported] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
 
     @property
     def should_stop(self) -> bool:
@@ -31,8 +34,10 @@ class Recorder:
         self.sent.append(message)
 
     def ask(self, message: Asked) -> ParameterValue:
-        """Return a value."""
-        return 0.5
+        """Keep the question, and return the low end or the last choice."""
+        self.asked.append(message)
+        dimension = message.dimension
+        return dimension.choices[-1] if isinstance(dimension, Choices) else dimension.low
 
 
 def trial_of(channel: Recorder, folder: Path = Path("unused")) -> ObjectiveTrial:
@@ -115,3 +120,35 @@ def test_a_note_must_be_json() -> None:
         trial.note("model", object())
     assert channel.sent == [Noted(name="layers", value=[1, 2]), Noted(name="tag", value="a")]
     assert trial.user_attrs == {"layers": [1, 2], "tag": "a"}
+
+
+def test_a_trial_asks_for_parameters_that_it_has_not() -> None:
+    """Each is asked for once, with its range or choices; those of the search are not asked for."""
+    channel = Recorder()
+    trial = trial_of(channel)
+    assert trial.suggest_int("width", 8, 64) == 32
+    assert trial.suggest_float("rate", 1e-5, 1, log=True) == 1e-5
+    assert trial.suggest_float("rate", 1e-5, 1, log=True) == 1e-5
+    assert trial.suggest_int("depth", 1, 9, step=2) == 1
+    assert trial.suggest_categorical("kind", ["a", "b"]) == "b"
+    assert [one.dimension for one in channel.asked] == [
+        Range(1e-5, 1.0, log=True, name="rate"),
+        Range(1, 9, step=2.0, integer=True, name="depth"),
+        Choices(["a", "b"], name="kind"),
+    ]
+    assert trial.params == {"width": 32, "rate": 1e-5, "depth": 1, "kind": "b"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "options"),
+    [
+        (1.0, 0.0, {}),
+        (0.0, 1.0, {"log": True}),
+        (1.0, 2.0, {"log": True, "step": 0.5}),
+        (0.0, 1.0, {"step": 0.0}),
+    ],
+)
+def test_a_range_that_cannot_be_sampled_is_refused(low: float, high: float, options: dict[str, Any]) -> None:
+    """The error names the parameter."""
+    with pytest.raises(ValueError, match="rate: "):
+        trial_of(Recorder()).suggest_float("rate", low, high, **options)
