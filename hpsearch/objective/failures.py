@@ -1,10 +1,12 @@
 """What ended a training function, as a record: exceptions, exit codes, signals and limits."""
 
+import json
 import re
 import signal
 import sysconfig
 import traceback
 from collections.abc import Iterable
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +14,11 @@ import hpsearch
 from hpsearch.trials import Failure
 from hpsearch.verdicts import Cause
 
-LONGEST_TEXT: Final = 12_000
-"""Most characters of a traceback, and of an output: every database stores four bytes for each of both."""
+LONGEST_TEXT: Final = 28_000
+"""Most bytes of a traceback and of an output as JSON: MySQL's column has 65,535 bytes for both together."""
+
+_LONGEST_WORDS: Final = 2000
+"""Most bytes of the other texts."""
 
 MOST_LINES: Final = 100
 """Lines of output that are stored."""
@@ -40,8 +45,8 @@ def of_exception(error: BaseException) -> Failure:
     text = "".join(traceback.format_exception(type(error), error, shown))
     return Failure(
         cause=Cause.OUT_OF_MEMORY if _is_memory(error) else Cause.CODE_ERROR,
-        kind=type(error).__name__,
-        message=_last_part(str(error), 1000),
+        kind=_last_part(type(error).__name__, _LONGEST_WORDS),
+        message=_last_part(str(error), _LONGEST_WORDS),
         place=_place(reversed(frames)),
         traceback=_last_part(text, LONGEST_TEXT),
     )
@@ -87,7 +92,12 @@ def output_end(output: str) -> str:
 
 
 def _last_part(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"...{text[-longest:]}"
+    """Return the end of a text, so long that its JSON has at most `longest` bytes."""
+    if len(json.dumps(text)) <= longest:
+        return text
+    sizes = accumulate(len(json.dumps(character)) - 2 for character in reversed(text))
+    kept = sum(1 for _ in takewhile(lambda size: size <= longest - len('"..."'), sizes))
+    return f"...{text[len(text) - kept :]}"
 
 
 def _is_memory(error: BaseException) -> bool:

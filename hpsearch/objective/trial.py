@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from hpsearch.objective.messages import Asked, Measured, Noted, Order, Reported
 from hpsearch.study.spec import Choices, Dimension, Range
@@ -14,6 +14,11 @@ from hpsearch.trials import ParameterValue
 
 if TYPE_CHECKING:
     from hpsearch.telemetry import Telemetry
+
+
+_LONGEST_NOTE: Final = 60_000
+_LONGEST_NAME: Final = 190
+"""What every database stores of a note."""
 
 
 class TrialStopped(Exception):  # noqa: N818 # it is no error, as StopIteration is none
@@ -139,12 +144,17 @@ class ObjectiveTrial:
     def note(self, name: str, value: object) -> None:
         """Store a JSON value with the trial, which every Optuna tool shows as a user attribute.
 
-        Raises ValueError for a value that is no JSON.
+        Raises ValueError for a value that is no JSON, or longer than every database stores.
         """
         try:
-            json.dumps(value)
+            size = len(json.dumps(value))
         except (TypeError, ValueError) as error:
             raise ValueError(f"note {name}: must be a JSON value (got {value!r:.80}): {error}") from error
+        if size > _LONGEST_NOTE or len(name) > _LONGEST_NAME:
+            rule = (
+                f"must have at most {_LONGEST_NOTE:,} bytes as JSON, and its name {_LONGEST_NAME} characters"
+            )
+            raise ValueError(f"note {name:.80}: {rule} (got {size:,} and {len(name)}): write it to a file")
         self._notes[name] = value
         self._channel.send(Noted(name=str(name), value=value))
 

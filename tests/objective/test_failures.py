@@ -1,5 +1,6 @@
 """Failures of training functions: their kinds, places and texts."""
 
+import json
 import signal
 from collections.abc import Callable
 
@@ -64,4 +65,7 @@ def test_the_end_of_a_long_output_is_kept() -> None:
     """At most the last lines and characters are stored."""
     lines = [f"line {number}" for number in range(MOST_LINES + 50)]
     assert output_end("\n".join(lines)).splitlines() == lines[-MOST_LINES:]
-    assert len(output_end("x" * (2 * LONGEST_TEXT))) <= LONGEST_TEXT + 3
+    for character in ("x", "\U0001f984", "\n"):
+        kept = output_end(f"first {character * (2 * LONGEST_TEXT)} last")
+        assert LONGEST_TEXT - 20 < len(json.dumps(kept)) <= LONGEST_TEXT or character == "\n"
+        assert kept.endswith("last")

@@ -118,6 +118,8 @@ def test_a_note_must_be_json() -> None:
     trial.set_user_attr("tag", "a")
     with pytest.raises(ValueError, match="note model: must be a JSON value"):
         trial.note("model", object())
+    with pytest.raises(ValueError, match="note log: must have at most 60,000 bytes as JSON"):
+        trial.note("log", "x" * 70_000)
     assert channel.sent == [Noted(name="layers", value=[1, 2]), Noted(name="tag", value="a")]
     assert trial.user_attrs == {"layers": [1, 2], "tag": "a"}
 
