@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from hpsearch.objective.messages import Asked, Measured, Noted, Order, Reported
 from hpsearch.study.spec import Choices, Dimension, Range
@@ -75,7 +75,7 @@ class ObjectiveTrial:
         self._order = order
         self._channel = channel
         self._params = dict(order.params)
-        self._notes: dict[str, Any] = {}
+        self._notes: dict[str, object] = {}
         self._last_epoch = -1
 
     @property
@@ -158,7 +158,7 @@ class ObjectiveTrial:
         self._notes[name] = value
         self._channel.send(Noted(name=str(name), value=value))
 
-    def watch(self, model: Any, optimizer: Any, **options: Any) -> Any:
+    def watch(self, model: object, optimizer: object, **options: object) -> object:
         """Return a monitor of a PyTorch model in training; call its `step` once per step of the optimizer."""
         return import_module("hpsearch.objective.torch").attach(self, model, optimizer, **options)
 
@@ -199,7 +199,7 @@ class ObjectiveTrial:
         self.note(key, value)
 
     @property
-    def user_attrs(self) -> dict[str, Any]:
+    def user_attrs(self) -> dict[str, object]:
         """The notes so far, under Optuna's name."""
         return dict(self._notes)
 
