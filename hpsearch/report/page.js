@@ -168,5 +168,7 @@
     for (const place of places) watcher.observe(place);
     setTimeout(drawOn, 300); // in a hidden tab nothing intersects the viewport
   };
-  start();
+  // A page from a server has Plotly already.
+  if (typeof plotlyReady === "undefined") start();
+  else plotlyReady.then(start);
 })();

@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, final
 
 from markupsafe import Markup
@@ -75,25 +77,38 @@ def document(  # noqa: PLR0913  # the parts of a page
     `title` and `origin` are text, `body` is HTML, `navigation` is HTML above a page without `server_parts`. Without
     `server_parts` the page needs no network.
     """
-    drawing = [get_plotlyjs()] if shown and server_parts is None else []
+    has_own_plotly = bool(shown) and server_parts is None
     inline = [
-        *drawing,
+        *([asset("unpack.js")] if has_own_plotly else []),
         *([asset("page.js")] if shown else []),
         *([server_parts.script] if server_parts else []),
     ]
+    digests = [_digest(script) for script in inline] + ([_plotly_digest()] if has_own_plotly else [])
     page = parts.render(
         "page.html",
-        policy=_policy(inline, is_served=bool(server_parts)),
+        policy=_policy(digests, is_served=bool(server_parts)),
         title=title,
         origin=origin,
         style=f"{_variables()}\n{asset('page.css')}",
         navigation=server_parts.navigation if server_parts else navigation,
         body=body,
         data=_data(shown),
+        packed_plotly=_packed_plotly() if has_own_plotly else "",
         plotly=server_parts.plotly if server_parts and shown else "",
         scripts=inline,
     )
     return str(page)
+
+
+@cache
+def _packed_plotly() -> str:
+    """Return Plotly's script, compressed to a third of its 4.8 MB, as base64: `unpack.js` reads it."""
+    return base64.b64encode(zlib.compress(get_plotlyjs().encode())).decode()
+
+
+@cache
+def _plotly_digest() -> str:
+    return _digest(get_plotlyjs())
 
 
 def _title(snapshot: Snapshot) -> str:
@@ -149,10 +164,14 @@ def _numbered(texts: Sequence[Any], numbers: dict[str, int]) -> list[Any]:
     ]
 
 
-def _policy(scripts: Sequence[str], *, is_served: bool) -> str:
-    """Return a policy that allows only these scripts, and loads only from the page's own server."""
-    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
-    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+def _digest(script: str) -> str:
+    """Return the base64 of a script's SHA-256, by which a policy allows it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _policy(digests: Sequence[str], *, is_served: bool) -> str:
+    """Return a policy that allows only the scripts with these digests, and loads only from the page's own server."""
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     served, own = (" 'self'", "'self'") if is_served else ("", "'none'")
     return (
         f"default-src 'none'; script-src {allowed}{served}; style-src 'unsafe-inline'; img-src data: blob:;"
