@@ -22,6 +22,7 @@ from hpsearch.errors import (
     TrainingWarning,
     UsageError,
 )
+from hpsearch.objective.trial import ObjectiveTrial, TrialStopped
 from hpsearch.storage import open_storage
 from hpsearch.storage.records import Progress
 from hpsearch.study.spec import Choices, Range
@@ -32,6 +33,7 @@ __all__ = [
     "Diagnosis",
     "HpsearchError",
     "Model",
+    "ObjectiveTrial",
     "Progress",
     "Range",
     "StorageError",
@@ -42,6 +44,7 @@ __all__ = [
     "TrainingMonitor",
     "TrainingWarning",
     "Trial",
+    "TrialStopped",
     "UsageError",
     "Verdict",
     "__version__",

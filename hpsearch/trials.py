@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, final
 
-from hpsearch.verdicts import Cause, Finding
+from hpsearch.verdicts import Cause, Finding, known_cause
 
 ParameterValue: TypeAlias = float | int | str | bool
 """The types of a searched parameter. A list (such as the widths of layers) is passed as its JSON text."""
@@ -83,6 +83,51 @@ FIXED = "fixed_params"
 """The system attribute in which Optuna stores the parameters of an enqueued trial."""
 
 
+FAILURE: Final = "hpsearch:failure"
+"""The system attribute that stores the `Failure` of a trial."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """How a training function failed.
+
+    `kind` is the class of its exception, or what ended its process, such as `exit code 3`, `SIGSEGV` or `over
+    trial_seconds`; `place` is the line of the user's code, such as `train.py:41`, empty if it is unknown. `output` is
+    the last of what the trial wrote to its standard output and error. `exit_code` and `signal` are those of a process
+    that ended by itself.
+    """
+
+    cause: Cause
+    kind: str
+    message: str = ""
+    place: str = ""
+    traceback: str = ""
+    output: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The kind and the place: `ValueError in train.py:41`."""
+        return f"{self.kind} in {self.place}" if self.place else self.kind
+
+
+def stored_failure(raw: object) -> Failure | None:
+    """Return the failure that a trial's system attribute holds; None if it holds none that this version can read."""
+    if not isinstance(raw, Mapping):
+        return None
+    texts = {
+        name: raw[name]
+        for name in ("kind", "message", "place", "traceback", "output")
+        if isinstance(raw.get(name), str)
+    }
+    numbers = {name: raw[name] for name in ("exit_code", "signal") if isinstance(raw.get(name), int)}
+    if "kind" not in texts:
+        return None
+    return Failure(cause=known_cause(raw.get("cause")), **texts, **numbers)
+
+
 OTHERS: Final = "another Optuna client"
 """The owner of a trial that no worker of ours trained."""
 
@@ -133,6 +178,11 @@ class Trial:
     def fate(self) -> Fate:
         """How the trial ended, or its present state."""
         return fate_of(self.state, self.verdict)
+
+    @property
+    def failure(self) -> Failure | None:
+        """How the trial's training function failed, if it did."""
+        return stored_failure(self.system_attributes.get(FAILURE))
 
     @property
     def is_ranked(self) -> bool:

@@ -10,8 +10,7 @@ from typing import Final, final
 class Cause(StrEnum):
     """Why a trial ended, or its problem. Stored by name: append only, never rename.
 
-    The first block is the catalogue of diagnosis, the second lists external causes. The name `timeout` is reserved for
-    trials that take too long, but no code ends them yet.
+    The first block is the catalogue of diagnosis, the second lists external causes.
     """
 
     NONFINITE_INPUT = "nonfinite_input"
@@ -54,6 +53,8 @@ class Cause(StrEnum):
     WORKER_LOST = "worker_lost"
     CODE_ERROR = "code_error"
     STOPPED = "stopped"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 def known_cause(name: object) -> Cause:

@@ -67,6 +67,8 @@ _EXTERNAL: Final[Mapping[Cause, TrialState]] = {
     Cause.WORKER_LOST: TrialState.FAILED,
     Cause.CODE_ERROR: TrialState.FAILED,
     Cause.STOPPED: TrialState.FAILED,
+    Cause.TIMEOUT: TrialState.FAILED,
+    Cause.OUT_OF_MEMORY: TrialState.FAILED,
 }
 """The causes that diagnosis does not find -> the state of their trials."""
 
@@ -448,12 +450,16 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "find what ends the workers, such as a lack of memory, or leave this configuration out",
     ),
     Cause.CODE_ERROR: (
-        "the trial has parameters that the study cannot train",
+        "the trial's own code failed, or its parameters do not fit the study",
         (
-            "A worker takes a trial whose parameters another program has set, and they do not fit the search "
-            "space."
+            "The training function raised an exception, or its process ended by itself: `hpsearch trial show` prints "
+            "the traceback and the last output. In a study without a training function, another program has set "
+            "parameters that do not fit the search space."
         ),
-        "enqueue it again with values of the search space: `hpsearch trial enqueue`",
+        (
+            "correct the function; for parameters of another program, enqueue values of the search space: "
+            "`hpsearch trial enqueue`"
+        ),
     ),
     Cause.STOPPED: (
         "a user gave the trial up",
@@ -462,6 +468,19 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "whose worker was stopped; those trials were trained again."
         ),
         "`hpsearch trial retry` trains its parameters as a new trial",
+    ),
+    Cause.TIMEOUT: (
+        "the training function took longer than `limits.trial_seconds`",
+        "A worker asks the function to end when its time is over, and kills its process 5 s later.",
+        "raise the limit, or search smaller models",
+    ),
+    Cause.OUT_OF_MEMORY: (
+        "the training function took more memory than there is",
+        (
+            "Its processes took more than `limits.trial_memory_mb`, or it raised MemoryError or its framework's own "
+            "error of that kind."
+        ),
+        "raise the limit, or search smaller models and minibatches",
     ),
 }
 """Cause -> its meaning, its detection and its first remedy."""

@@ -7,6 +7,7 @@ JSON has no NaN and no infinity. Such a number is `null`, with the reason in a f
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from hpsearch.analysis.trial_facts import given_in_advance
 from hpsearch.analysis.verdict_summary import audit_of
 from hpsearch.storage.records import Evaluation, ForeignTrial, Listed, Progress, StoredStudy
 from hpsearch.study.spec import fault_in_words
-from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.trials import Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Finding
 
 
@@ -57,7 +58,13 @@ def trial_object(trial: Trial) -> dict[str, Any]:
         "evidence": {} if finding is None else with_reasons(finding.evidence),
         "remedy": None if finding is None else finding.remedy,
         "suggested": {} if finding is None else with_reasons(finding.suggested),
+        **({} if trial.failure is None else {"failure": failure_object(trial.failure)}),
     }
+
+
+def failure_object(failure: Failure) -> dict[str, Any]:
+    """Return how a training function failed; `exit_code` and `signal` are null unless its process ended by itself."""
+    return asdict(failure)
 
 
 def finding_object(finding: Finding) -> dict[str, Any]:

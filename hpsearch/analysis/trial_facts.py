@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from hpsearch.analysis.formats import format_parameter, format_result, format_share, format_time
 from hpsearch.storage.records import Foreign
 from hpsearch.study.messages import format_number
+from hpsearch.study.spec import DIAGNOSED_CAUSES
 from hpsearch.trials import FIXED, OTHERS, Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import DIAGNOSED, Cause, Finding
 
-OUTSIDE = frozenset({Cause.OUTRANKED, Cause.WORKER_LOST, Cause.CODE_ERROR, Cause.STOPPED, Cause.HEALTHY})
+OUTSIDE = frozenset(set(Cause) - set(DIAGNOSED_CAUSES) - {Cause.INCONCLUSIVE})
 """Verdicts unrelated to any step of the optimizer."""
 
 

@@ -69,6 +69,11 @@ class Draft:
         path = with_examples(Path(self.file))
         return parse_document(read_text(path), source=str(path)), str(path), path.parent
 
+    @property
+    def source(self) -> str:
+        """The name of the study's source in messages."""
+        return self.where if self.file is None else str(self.file)
+
     def prepared(self) -> PreparedStudy:
         """Return the study with its data. Raises StudyFileError, and DataError if the data cannot be used."""
         return self._prepare(self.spec())

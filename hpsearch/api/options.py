@@ -118,5 +118,12 @@ class PruningOptions(TypedDict, total=False):
     reduction_factor: int
 
 
+class LimitOptions(TypedDict, total=False):
+    """The keys of the table `[limits]`."""
+
+    trial_seconds: float
+    trial_memory_mb: int
+
+
 class NetworkOptions(ModelOptions, TrainingOptions, total=False):
     """The keys of `[model]` and `[training]`, each by its own name."""

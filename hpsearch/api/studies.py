@@ -6,7 +6,7 @@ import getpass
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Any, final
 
 from hpsearch.analysis.best_trials import leading_trials
 from hpsearch.analysis.confirmation import SeedResults
@@ -26,7 +26,9 @@ from hpsearch.api.arguments import (
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, study_data
 from hpsearch.api.documents import Draft, FilePath, raw_choice
+from hpsearch.api.objective import NamedFunction, named_function
 from hpsearch.api.options import (
+    LimitOptions,
     ModelOptions,
     PruningOptions,
     SamplerOptions,
@@ -38,14 +40,23 @@ from hpsearch.api.progress import ProgressOption, listener_of, log, sentence_lis
 from hpsearch.api.trials import StudyTrial
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError, UsageError
 from hpsearch.installation import install_command
+from hpsearch.objective.trial import Objective
 from hpsearch.report.file import check_report_path
 from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.metrics import Metric, is_maximized
+from hpsearch.study.metrics import Metric
 from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_TRIALS, MOST_WORKERS
-from hpsearch.study.spec import Dimension, SamplerName, StudySpec, full_name
+from hpsearch.study.spec import (
+    Dimension,
+    Direction,
+    ObjectiveSpec,
+    SamplerName,
+    StudySpec,
+    full_name,
+)
 from hpsearch.trials import Trial
+from hpsearch.worker.capacity import objective_job
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
 from hpsearch.workflows.default_storage import is_missing
@@ -59,8 +70,6 @@ from hpsearch.workflows.trials import enqueue_values
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
-
-Direction: TypeAlias = Literal["maximize", "minimize"]
 
 
 @public
@@ -80,6 +89,8 @@ def create_study(
     seed: int | None = None,
     metric: Metric | None = None,
     direction: Direction | None = None,
+    objective: Objective | str | None = None,
+    limits: LimitOptions | None = None,
     storage: str | None = None,
     load_if_exists: bool | None = None,
 ) -> Study:
@@ -110,6 +121,21 @@ def create_study(
     ...     name="wine", data={"source": (X, y), "scale": "standard"}, trials=6, storage="sqlite:///lab.db"
     ... )
 
+    With `objective`, the study trains a function of yours in place of the built-in network, each trial in a process of
+    its own, within `limits`. Its `search` may have any names. A function of a module is stored by its name, so that
+    workers anywhere can import it; one of a script or a notebook runs in this process and its forks only.
+
+    >>> study = hpsearch.create_study(
+    ...     "parabola",
+    ...     objective=lambda trial: (trial.params["x"] - 2) ** 2,
+    ...     search={"x": hpsearch.Range(-10.0, 10.0)},
+    ...     direction="minimize",
+    ...     trials=4,
+    ...     storage="sqlite:///lab.db",
+    ... )
+    >>> study.run(workers=2, progress=False).state
+    'finished'
+
     `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
     database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
@@ -122,29 +148,40 @@ def create_study(
     url = url_of(storage)
     if study is not None:
         file_path("study", study)
-    study, name = _file_and_name(study, name, has_data=data is not None)
+    study, name = _file_and_name(study, name, has_data=data is not None or objective is not None)
+    function = None if objective is None else named_function(objective)
     given = study_data(data, target=target, storage=url)
     if isinstance(sampler, str):
         sampler = {"name": sampler}
-    tables = {"model": model, "training": training, "sampler": sampler, "pruning": pruning}
+    tables = {
+        "model": model,
+        "training": training,
+        "sampler": sampler,
+        "pruning": pruning,
+        "objective": None if function is None else function.table(direction),
+        "limits": limits,
+    }
     draft = Draft(
         where="create_study",
         file=study,
         values={"name": name, "trials": trials, "seed": seed, "metric": metric},
         tables={
-            "data": given.table,
+            **({"data": given.table} if given.table else {}),
             **{key: table(key, one) for key, one in tables.items() if one is not None},
         },
         search=search,
         configurations=configurations,
         arrays=given.arrays,
     )
-    if load_if_exists is not None and (found := _existing(url, draft.spec().name)) is not None:
+    spec = draft.spec()
+    if load_if_exists is not None and (found := _existing(url, spec.name)) is not None:
         if load_if_exists:
             return found
         raise StudyExistsError(
             f'study "{found.name}": must not exist yet (a study has the name): choose another name'
         )
+    if spec.objective is not None:
+        return _with_objective(url, spec, spec.objective, function, source=draft.source)
     prepared = draft.prepared()
     _check_direction(prepared.spec, direction)
     given.store()
@@ -155,6 +192,18 @@ def create_study(
     for line in (*warnings, made.sentence):
         log(line)
     return Study(*access_study(url, made.study.name), warnings=tuple(map(without_mark, warnings)))
+
+
+def _with_objective(
+    url: str, spec: StudySpec, objective: ObjectiveSpec, function: NamedFunction | None, *, source: str
+) -> Study:
+    """Return the study of a training function, stored unless it is already."""
+    is_known = function is not None and function.function is not None
+    job = objective_job(spec, objective) if is_known else studies.checked_job(spec, objective, source)
+    made = studies.create_objective(url, job)
+    log(made.sentence)
+    access, stored = access_study(url, made.study.name)
+    return Study(access, stored, function=None if function is None else function.function)
 
 
 def _file_and_name(
@@ -177,7 +226,7 @@ def _existing(url: str, name: str) -> Study | None:
 
 def _check_direction(spec: StudySpec, direction: Direction | None) -> None:
     """Raise UsageError unless the metric of the study is searched in that direction."""
-    own = "maximize" if is_maximized(spec.metric) else "minimize"
+    own = "maximize" if spec.maximize else "minimize"
     if direction is not None and direction != own:
         raise UsageError(
             f'direction: must be {own} for the metric {spec.metric} (got "{direction}"): leave it out'
@@ -251,7 +300,15 @@ class Study:
     <Study "lesson": finished, 40 of 40 trials, best val acc 0...>
     """
 
-    def __init__(self, access: DatabaseAccess, study: StoredStudy, *, warnings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        access: DatabaseAccess,
+        study: StoredStudy,
+        *,
+        warnings: tuple[str, ...] = (),
+        function: Objective | None = None,
+    ) -> None:
+        self._function = function
         self._access = access
         self._study = study
         self._warnings = warnings
@@ -506,6 +563,7 @@ class Study:
             trials=optional_whole_number("trials", trials, most=MOST_TRIALS),
             cohort=optional_whole_number("cohort", cohort),
             ends_process=False,
+            function=self._function,
         )
         listener = listener_of(progress)
         problem: str | None = None

@@ -28,6 +28,7 @@ from hpsearch.analysis.configurations import (
     row_object,
 )
 from hpsearch.analysis.confirmation import confirmation, mean_words, ranked_trials, seed_results
+from hpsearch.analysis.failures import failure_lines
 from hpsearch.analysis.formats import (
     format_parameter,
     format_result,
@@ -54,11 +55,12 @@ from hpsearch.storage.foreign_trials import description, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count, format_size
+from hpsearch.study.plan import dimension_in_words, sampler_in_words
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.workflows.json_objects import DELETED, best_objects, null_if_deleted, parent_name
-from hpsearch.workflows.studies import Deletion, DryRun, Edited
+from hpsearch.workflows.studies import Deletion, DryRun, Edited, ObjectiveDryRun
 
 
 def write_overview(
@@ -82,6 +84,10 @@ def write_overview(
         write_decades(decades)
     write_line()
     write_ledger(progress)
+    if failed := failure_lines(trials):
+        write_line()
+        for line in failed:
+            write_line(line)
     write_advice(study, trials, evaluations)
     audit = audit_of(trials, maximize=study.maximize)
     if audit.audited or study.spec.pruning.audit:
@@ -435,10 +441,30 @@ def write_parent(store: Store, study: StoredStudy) -> None:
         write_line(f"Follows up: {parent_name(study, store.studies.all())}")
 
 
-def write_plan(dry_run: DryRun) -> None:
+def write_plan(dry_run: DryRun | ObjectiveDryRun) -> None:
     """Write the workers and rows that the study would run on this machine to stdout."""
-    for name, value in _lines(dry_run):
+    lines = _lines(dry_run) if isinstance(dry_run, DryRun) else _objective_lines(dry_run)
+    for name, value in lines:
         write_line(f"{name:<22}{value}")
+
+
+def _objective_lines(dry_run: ObjectiveDryRun) -> Iterator[tuple[str, str]]:
+    spec, limits = dry_run.spec, dry_run.objective.limits
+    yield "study", spec.name
+    yield "trials", f"{spec.trials:,}"
+    yield "function", dry_run.objective.function
+    yield "metric", f"{spec.metric}, to {dry_run.objective.direction}"
+    for line in map(dimension_in_words, spec.search):
+        yield "search", line
+    yield "sampler", sampler_in_words(spec.sampler)
+    yield "pruning", spec.pruning.rank
+    yield (
+        "time of a trial",
+        "no limit" if limits.trial_seconds is None else f"{limits.trial_seconds:g} s at most",
+    )
+    memory = limits.trial_memory_mb
+    yield "memory of a trial", "no limit" if memory is None else f"{memory:,} MiB at most"
+    yield "workers here", f"{dry_run.workers}, each with one process for its trial"
 
 
 def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,7 @@ from hpsearch.cli.output import write_csv, write_json, write_line, write_message
 from hpsearch.storage.records import Attempt, Progress, StoredStudy
 from hpsearch.study.messages import format_count
 from hpsearch.study.schema import MOST_EPOCHS, MOST_INTEGER
-from hpsearch.trials import Trial
+from hpsearch.trials import Failure, Trial
 from hpsearch.verdicts import Finding
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
@@ -235,6 +235,8 @@ def write_trial(trial: Trial, study: StoredStudy, attempts: Sequence[Attempt]) -
     if trial.finding is not None:
         write_line()
         _write_finding(trial.finding)
+    if trial.failure is not None:
+        _write_failure(trial.failure)
     if attempts:
         write_line()
         _write_attempts(attempts)
@@ -266,6 +268,15 @@ def _write_finding(finding: Finding) -> None:
     write_line(f"Remedy: {finding.remedy}")
     for name, suggested in suggested_facts(finding):
         write_line(f"  {name} = {suggested}")
+
+
+def _write_failure(failure: Failure) -> None:
+    for title, text in (("Traceback", failure.traceback), ("Last output", failure.output)):
+        if text:
+            write_line()
+            write_line(f"{title}:")
+            for line in text.rstrip().splitlines():
+                write_line(f"  {line}")
 
 
 def _write_attempts(attempts: Sequence[Attempt]) -> None:

@@ -84,16 +84,23 @@ def best_card(snapshot: Snapshot) -> BestCard | None:
         snapshot.trials, snapshot.evaluations, metric=study.spec.metric, maximize=study.maximize
     )
     why = why_untrainable(study.spec, best.params)
+    untrainable: str | None
+    if study.spec.objective is not None:
+        untrainable = (
+            f"Call the study's function, {study.spec.objective.function}, with the parameters below."
+        )
+    else:
+        untrainable = (
+            why and f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}."
+        )
     return BestCard(
         number=best.number,
         value=spread_words(best, study.spec.metric),
         seed=study.spec.seed,
-        study_file="" if why else specification_text(one_configuration(study.spec, best.params)),
-        json=_json(study.spec, best, is_trainable=why is None),
-        commands=() if why else _commands(study.spec, best),
-        untrainable=""
-        if why is None
-        else f"Another Optuna client reported this trial, and hpsearch cannot train it: {why}.",
+        study_file="" if untrainable else specification_text(one_configuration(study.spec, best.params)),
+        json=_json(study.spec, best, is_trainable=not untrainable),
+        commands=() if untrainable else _commands(study.spec, best),
+        untrainable=untrainable or "",
         repeated=tuple(repeated),
         certainty=_certainty_sentence(snapshot, repeated),
         test=_test_words(snapshot),
@@ -178,6 +185,8 @@ def _test_words(snapshot: Snapshot) -> str:
 
 def _unopened_words(spec: StudySpec) -> str:
     """Return whether there is a test part to open, in words. Only MNIST and folders of IDX files have one."""
+    if spec.objective is not None:
+        return "The study's function reads its own data: hpsearch keeps no test part of it."
     data = spec.data
     is_table = data.source in BUILTIN_SOURCES or data.source.endswith(PATH_SUFFIXES)
     has_own = data.sealed == "test" and (data.source == "mnist" or not is_table)

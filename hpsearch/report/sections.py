@@ -13,6 +13,7 @@ from hpsearch.analysis.best_trials import (
 )
 from hpsearch.analysis.configurations import configuration_rows, row_cells, row_heads
 from hpsearch.analysis.confirmation import best_of, seed_results, seeds_words
+from hpsearch.analysis.failures import failure_lines
 from hpsearch.analysis.formats import (
     format_duration,
     format_metric,
@@ -86,7 +87,8 @@ def verdicts(snapshot: Snapshot) -> Markup:
     study = snapshot.study
     confirmed = bool(snapshot.evaluations)
     advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
-    return piece("sections.html", "verdicts", advised, verdict_table(snapshot))
+    failed = failure_lines(snapshot.trials)
+    return piece("sections.html", "verdicts", advised, verdict_table(snapshot), failed)
 
 
 def specification(snapshot: Snapshot) -> Markup:
@@ -107,8 +109,9 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     pairs = [
         (f"Best {format_metric(spec.metric)}", _best_value(snapshot)),
         ("Budget", format_count(progress.budget, "trial")),
-        ("Data", spec.data.source),
-        ("Losses", loss_unit(spec)),
+        ("Data", "" if spec.objective is not None else spec.data.source),
+        ("Losses", "" if spec.objective is not None else loss_unit(spec)),
+        ("Training function", "" if spec.objective is None else spec.objective.function),
         ("Fault on purpose", "" if spec.data.fault is None else fault_in_words(spec.data.fault)),
         ("Sampler, pruning", f"{spec.sampler.name}, {spec.pruning.rank}"),
         ("Epochs trained", f"{progress.epochs:,}"),

@@ -196,6 +196,9 @@ def can_move(dimension: Range, *, is_high: bool) -> bool:
 
 
 def allows(name: str, value: float) -> bool:
-    """Return True if the searched field allows that value, in whatever range it is searched."""
+    """Return True if the searched field allows that value, in whatever range it is searched.
+
+    The parameters of a training function have no known rule: only the user may move their bounds outward.
+    """
     full = full_name(name)
-    return not SEARCHABLE[full].problems(full, value)
+    return full in SEARCHABLE and not SEARCHABLE[full].problems(full, value)

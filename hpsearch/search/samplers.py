@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from importlib.util import find_spec
 from typing import Any, final
+from zlib import crc32
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -25,7 +26,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.study import Study
+from optuna.study import Study, load_study
 from optuna.trial import FrozenTrial
 
 from hpsearch.errors import HpsearchError
@@ -40,6 +41,7 @@ LARGEST_GRID = 1_000_000
 # Words that keep the streams of this stage apart from each other and from all others of the seed.
 _PER_TRIAL = 0x5EA2C401
 _SEQUENCE = 0x5EA2C402
+_ALONE = 0x5EA2C403
 
 _NONE: frozenset[int] = frozenset()
 
@@ -229,6 +231,20 @@ class RoundRobinSampler(BaseSampler):
     ) -> Any:
         """Return one parameter of the configuration with the trial's number."""
         return params_of_trial(self._spec, trial.number)[param_name]
+
+
+def sample_alone(
+    spec: StudySpec, mirror: Mirror, trial: FrozenTrial, name: str, distribution: BaseDistribution
+) -> Any:
+    """Return a value of one parameter that a running trial asked for: sampled on its own, with a seed of its own.
+
+    qmc and grid need the whole space in advance, so these parameters are random with them.
+    """
+    seed = _seed(spec.seed, trial.number, crc32(name.encode()), _ALONE)
+    sampler = _MAKERS.get(spec.sampler.name, _random)(spec.sampler, seed)
+    # A study caches its trials: a new one sees those that have ended meanwhile.
+    study = load_study(study_name=spec.name, storage=mirror, sampler=sampler)
+    return sampler.sample_independent(study, trial, name, distribution)
 
 
 def _tpe(sampler: SamplerSpec, seed: int) -> BaseSampler:

@@ -16,14 +16,15 @@ from optuna.pruners import (
 )
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection, load_study
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from hpsearch.search.cmaes_state import without_pickles
-from hpsearch.search.samplers import make_sampler
-from hpsearch.search.space import distributions
+from hpsearch.search.samplers import make_sampler, sample_alone
+from hpsearch.search.space import distribution_of, distributions
 from hpsearch.search.views import PrunerView, SamplerView
-from hpsearch.study.metrics import is_maximized
 from hpsearch.study.plan import epoch_span
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
@@ -74,6 +75,8 @@ class Searcher:
             sampler=RandomSampler(),  # never called
             pruner=self._pruner,
         )
+        self._spec = spec
+        self._known: dict[int, Trial] = {}  # of a training function, which may ask for parameters at any time
         self._running_here: set[int] = set()
         self._outranked: dict[int, bool] = {}
 
@@ -85,6 +88,8 @@ class Searcher:
         for trial in trials:
             if has_given_parameters(trial):
                 self._given.add(trial.number)
+            if self._spec.objective is not None:
+                self._known[trial.number] = trial
             if trial.state is TrialState.RUNNING and trial.number in self._running_here:
                 if trial.number not in self._sampler_view.mirror:
                     self._sampler_view.show(trial)
@@ -109,6 +114,34 @@ class Searcher:
         self._sampler_study.ask(self._space)
         params = self._sampler_view.mirror.get_trial(number).params
         return Suggestion(params=params, system_attributes=self.take_attributes(number))
+
+    def suggest_one(self, number: int, dimension: Dimension) -> ParameterValue:
+        """Choose a parameter outside the search space, for which trial `number` asked while it runs."""
+        distribution = distribution_of(dimension)
+        if distribution.single():
+            return dimension.choices[0] if isinstance(dimension, Choices) else _plain(dimension)
+        view = self._sampler_view
+        if view.asked.get(dimension.name) != distribution:
+            view.asked[dimension.name] = distribution
+            for trial in self._known.values():
+                if trial.number not in self._running_here:
+                    view.show(trial)
+        running = FrozenTrial(
+            number=number,
+            trial_id=number,
+            state=OptunaState.RUNNING,
+            value=None,
+            datetime_start=None,
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
+        value = sample_alone(self._spec, view.mirror, running, dimension.name, distribution)
+        chosen: ParameterValue = distribution.to_external_repr(distribution.to_internal_repr(value))
+        return chosen
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Report the metric of trial `number` after `epoch` (from 0) to the pruner, NaN and infinity included."""
@@ -143,6 +176,11 @@ class Searcher:
         return without_pickles(kept)
 
 
+def _plain(dimension: Range) -> float | int:
+    """Return the only value of a range."""
+    return int(dimension.low) if dimension.integer else dimension.low
+
+
 def has_given_parameters(trial: Trial) -> bool:
     """Return True for a trial whose parameters the study's sampler did not choose: enqueued, or of another client."""
     is_foreign = trial.worker is None and trial.state is not TrialState.WAITING
@@ -152,7 +190,7 @@ def has_given_parameters(trial: Trial) -> bool:
 def _direction(spec: StudySpec) -> StudyDirection:
     if spec.metric == "auto":
         raise ValueError(f"metric: must be resolved before a search (got {spec.metric!r})")
-    return StudyDirection.MAXIMIZE if is_maximized(spec.metric) else StudyDirection.MINIMIZE
+    return StudyDirection.MAXIMIZE if spec.maximize else StudyDirection.MINIMIZE
 
 
 def make_pruner(spec: StudySpec) -> BasePruner:

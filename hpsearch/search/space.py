@@ -22,7 +22,7 @@ def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
     A range whose step does not divide it ends at its last whole step, as in Optuna. Raises ValueError for a range that
     the reader of study files refuses.
     """
-    return {dimension.name: _distribution(dimension) for dimension in spec.search}
+    return {dimension.name: distribution_of(dimension) for dimension in spec.search}
 
 
 def grid(spec: StudySpec) -> dict[str, list[ParameterValue]]:
@@ -72,7 +72,8 @@ def sampled_together(sampler: str, space: Mapping[str, BaseDistribution]) -> dic
     return together
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution_of(dimension: Dimension) -> BaseDistribution:
+    """Return Optuna's distribution of one dimension."""
     if not isinstance(dimension, Range):
         return CategoricalDistribution(dimension.choices)
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, select
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.optuna_schema import number_of, stored_number
 from hpsearch.storage.statements import DriverStatement, RawRow, Target, write_rows
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import Dimension, StudySpec
 from hpsearch.trials import ParameterValue
 
 if TYPE_CHECKING:
@@ -36,6 +36,22 @@ def stored_parameters(spec: StudySpec, params: Mapping[str, ParameterValue]) -> 
         distribution, text = dimensions[name]
         rows.append((name, float(distribution.to_internal_repr(value)), text))
     return rows
+
+
+def stored_parameter(dimension: Dimension, value: ParameterValue) -> StoredParameter:
+    """Return Optuna's stored form of a parameter that is not searched. Raises ValueError for a value outside it."""
+    distribution, text = _stored_dimension(dimension)
+    return dimension.name, float(distribution.to_internal_repr(value)), text
+
+
+@lru_cache(maxsize=1024)
+def _stored_dimension(dimension: Dimension) -> "tuple[BaseDistribution, str]":
+    from optuna.distributions import distribution_to_json  # noqa: PLC0415  # reading needs no Optuna
+
+    from hpsearch.search.space import distribution_of  # noqa: PLC0415  # nor this, which imports it
+
+    made = distribution_of(dimension)
+    return made, distribution_to_json(made)
 
 
 @lru_cache(maxsize=16)

@@ -43,7 +43,7 @@ from hpsearch.storage.stored_values import (
 from hpsearch.storage.study_rows import Row, StudyRows, TrialRows, read_study, read_trials
 from hpsearch.study.json_form import spec_from_json, spec_problems
 from hpsearch.study.messages import format_count, toml_excerpt
-from hpsearch.study.metrics import METRICS, is_maximized
+from hpsearch.study.metrics import METRICS
 from hpsearch.study.schema import MOST_EPOCHS, MOST_TRIALS
 from hpsearch.study.spec import StudySpec
 from hpsearch.verdicts import Cause
@@ -188,7 +188,7 @@ def _agreed_problems(rows: StudyRows, ours: Row) -> _Problems:
     """Yield differences between the values that other Optuna clients read of a study and ours."""
     if next(_spec_problems(ours["spec"]), None) is not None:
         return
-    maximize = is_maximized(spec_from_json(ours["spec"]).metric)
+    maximize = spec_from_json(ours["spec"]).maximize
     for row in rows.details["study_directions"]:
         if row["direction"] != ("MAXIMIZE" if maximize else "MINIMIZE"):
             yield _problem(
@@ -331,14 +331,14 @@ def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
     steps = {row["step"] for row in rows.details["trial_intermediate_values"]}
     # Not a set of all epochs: there may be billions, and the first missing one comes soon.
     missing = next((epoch for epoch in range(own["reported"] + 1) if epoch not in steps), None)
-    if missing is not None:
+    if missing is not None and spec.objective is None:
         rule = f"must exist for every epoch up to {own['reported']}"
         yield _problem("trial_intermediate_values", "step", rule, f"none for {missing}", at)
     if own["epochs"] <= own["reported"]:
         yield _problem("hpsearch_trials", "epochs", f"must be above {own['reported']}", own["epochs"], at)
     searched = {each.name for each in spec.search}
     found = {row["param_name"] for row in rows.details["trial_params"]}
-    if found != searched:
+    if found != searched and not (spec.objective is not None and found > searched):
         rule = f"must be what the study searches, {', '.join(sorted(searched))}"
         yield _problem("trial_params", "param_name", rule, sorted(found), at)
     known = METRICS.get(spec.metric)

@@ -51,18 +51,23 @@ FAILED_SHARE: Final = 10
 FAILED_LEAST: Final = 3
 """A study stops once a tenth of its budget has failed, or three trials if the budget is small."""
 
+FAILED_LEAST_OF_FUNCTIONS: Final = 10
+"""A study of a user's function, which may fail for some parameters, stops once as many trials failed as its budget."""
+
 _Entry: TypeAlias = tuple[str, int]
 """A ledger key and its epochs."""
 
 
-def failed_limit(budget: int) -> int:
+def failed_limit(budget: int, *, has_objective: bool = False) -> int:
     """Return the number of failed trials that stop a study of that budget."""
+    if has_objective:
+        return max(FAILED_LEAST_OF_FUNCTIONS, budget)
     return max(FAILED_LEAST, budget // FAILED_SHARE)
 
 
-def smallest_budget(failed: int) -> int:
-    """Return the smallest budget that this number of failed trials, three or more, does not stop."""
-    return FAILED_SHARE * (failed + 1)
+def smallest_budget(failed: int, *, has_objective: bool = False) -> int:
+    """Return the smallest budget that this number of failed trials, as many as stop a study, does not stop."""
+    return failed + 1 if has_objective else FAILED_SHARE * (failed + 1)
 
 
 def progress(connection: Connection, study: StoredStudy) -> Progress:
@@ -352,13 +357,14 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
         row.verdict or "no verdict": row.trials for row in groups if STATES[row.state] is TrialState.FAILED
     }
     failed = sum(causes.values())
-    if failed < failed_limit(budget):
+    has_objective = study.spec.objective is not None
+    if failed < failed_limit(budget, has_objective=has_objective):
         return None
     listed = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda c: -c[1]))
     name = shlex.quote(study.spec.name)
     return (
         f"{failed} of {budget} trials failed: {listed}: see `hpsearch study trials {name} --state failed`; "
-        f"`hpsearch study edit {name} --trials {smallest_budget(failed)}` continues it"
+        f"`hpsearch study edit {name} --trials {smallest_budget(failed, has_objective=has_objective)}` continues it"
     )
 
 
@@ -424,7 +430,8 @@ _UNSETTLED: Final = (
 
 def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: Counter[str]) -> Opening:
     left = row.budget - counts[COMPLETE] - counts[PRUNED]
-    is_stopped = row.stopped is not None or counts[FAIL] >= failed_limit(row.budget)
+    most = failed_limit(row.budget, has_objective=study.spec.objective is not None)
+    is_stopped = row.stopped is not None or counts[FAIL] >= most
     is_open = left > 0 and not is_stopped
     running = counts[RUNNING]
     seen = _foreign(connection, study) if is_open and running >= left else ()

@@ -299,7 +299,8 @@ def _budget_left(connection: Connection, locked: LockedStudy, standing: TrialCou
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     if left < count and standing.of(RUNNING):
         left += foreign_trials.count_silent(connection, locked)
-    stops = locked.stopped is not None or standing.of(FAIL) >= failed_limit(locked.budget)
+    most = failed_limit(locked.budget, has_objective=locked.study.spec.objective is not None)
+    stops = locked.stopped is not None or standing.of(FAIL) >= most
     return 0 if stops else left
 
 

@@ -1,12 +1,11 @@
 """Records that pass between the database and the workers, the report and the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
-from hpsearch.study.metrics import is_maximized
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import Dimension, StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -65,6 +64,12 @@ class StoredStudy:
         """The unit that numbers a trial's reports: epochs, or the steps that another Optuna client chose."""
         return "epoch" if self.foreign is None else "step"
 
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs of a trial that the study fixes; 1 if only its trials' own programs know them."""
+        is_known = self.foreign is None and self.spec.objective is None
+        return self.spec.training.epochs if is_known else 1
+
     def numbered(self, curve: Mapping[int, float]) -> dict[int, float]:
         """Return a trial's curve in order, by epochs from 1, or by another client's steps as reported."""
         first = int(self.foreign is None)
@@ -75,7 +80,7 @@ class StoredStudy:
         """True if a higher metric is better."""
         if self.foreign is not None:
             return self.foreign.maximize[0]
-        return is_maximized(self.spec.metric)
+        return self.spec.maximize
 
 
 @final
@@ -146,7 +151,8 @@ class Update:
     """A worker's write to one of its trials: its values by epoch, and optionally its outcome.
 
     `reports` are all values so far, and `assignment` holds the parameters chosen for the claim: a database that crashed
-    may have lost earlier writes, and stores the missing ones.
+    may have lost earlier writes, and stores the missing ones. `suggested` are parameters outside the search
+    space that the trial has, each with its range or choices; `user_attributes` are stored with the outcome.
     """
 
     claim: ClaimedTrial
@@ -154,6 +160,8 @@ class Update:
     epochs: int
     steps: int
     system_attributes: Mapping[str, Any] = field(default_factory=dict)
+    suggested: Sequence[tuple[Dimension, ParameterValue]] = ()
+    user_attributes: Mapping[str, Any] = field(default_factory=dict)
     outcome: TrialOutcome | None = None
     assignment: Assignment | None = None
 

@@ -1,5 +1,6 @@
 """The database of studies, for workers, reports and commands. One public method of its parts is one transaction."""
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
@@ -63,6 +64,12 @@ class Store:
     def url_shown(self) -> str:
         """The URL as the user gave it, with its password masked."""
         return self._transactions.address.shown
+
+    @property
+    def folder(self) -> Path:
+        """The folder of files that belong to the database: that of an SQLite file, else `storage` below this one."""
+        path = self._transactions.address.path
+        return (Path("storage") if path is None else path.parent).absolute()
 
     @property
     def has_studies(self) -> bool:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import starmap
 from typing import Any, Final, NamedTuple, final
 
 from sqlalchemy import (
@@ -38,6 +39,7 @@ from hpsearch.storage.details import (
     params_of,
     reports_of,
     spreads_of,
+    stored_parameter,
     stored_parameters,
     system_attributes_of,
     values_of,
@@ -59,7 +61,7 @@ from hpsearch.storage.payloads import (
 )
 from hpsearch.storage.records import Assignment, Attempt, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.statements import DriverStatement, RawRow, Target, Together, write_rows
-from hpsearch.storage.stored_studies import check_there
+from hpsearch.storage.stored_studies import check_there, searched
 from hpsearch.storage.stored_values import counted, moment, whole
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState
@@ -134,6 +136,15 @@ class Trials:
         The mark None stands for the beginning. If nothing has changed, this is one small query.
         """
         return self._transactions.read(_changes, study, since or Mark())
+
+    def with_asked(self, study: StoredStudy) -> StoredStudy:
+        """Return a study whose search also has the parameters that its training function asked for: to show it."""
+        if study.spec.objective is None:
+            return study
+        known = {dimension.name for dimension in study.spec.search}
+        found = self._transactions.read(searched, study.study_id)
+        asked = tuple(dimension for dimension in found if dimension.name not in known)
+        return replace(study, spec=replace(study.spec, search=study.spec.search + asked)) if asked else study
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one.
@@ -527,6 +538,10 @@ def _collect(rows: Together, study: StoredStudy, kept: Sequence[tuple[_Held, Upd
     """Collect the rows that updates of trials write."""
     undone = [(held, e.assignment) for held, e in kept if e.assignment is not None and not held.has_params]
     _write_assignments(rows, study, undone)
+    suggested = {
+        held.trial_id: list(starmap(stored_parameter, e.suggested)) for held, e in kept if e.suggested
+    }
+    write_params(rows, suggested)
     write_reports(rows, {held.trial_id: _new_reports(held, entry) for held, entry in kept})
     write_attributes(
         rows,
@@ -598,6 +613,7 @@ def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held
         optuna_schema.trial_user_attributes,
         {
             held.trial_id: {
+                **entry.user_attributes,
                 "verdict": outcome.finding.cause.value,
                 "epochs": entry.epochs,
                 "worker": held.row["worker"],

@@ -63,6 +63,8 @@ def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
     Another Optuna client may add any trial to a study.
     """
     problems = [f"{dimension.name} is missing" for dimension in spec.search if dimension.name not in params]
+    if spec.objective is not None:
+        return "; ".join(problems) or None
     for name, value in params.items():
         if (rule := CONFIGURABLE.get(full_name(name))) is None:
             problems.append(f"{name} is no field of [model] or [training]")

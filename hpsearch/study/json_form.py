@@ -14,9 +14,11 @@ from typing import Any, Final
 
 import hpsearch
 from hpsearch.errors import Problem
+from hpsearch.study.objective import damage_problems, objective_document
 from hpsearch.study.reader import document_problems
 from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
+    NO_DATA,
     Choices,
     ColumnRule,
     DataSpec,
@@ -24,7 +26,9 @@ from hpsearch.study.spec import (
     ExactConfiguration,
     Fault,
     Initializer,
+    Limits,
     ModelSpec,
+    ObjectiveSpec,
     PruningSpec,
     Range,
     SamplerSpec,
@@ -38,7 +42,14 @@ from hpsearch.verdicts import Cause
 
 def spec_to_json(spec: StudySpec) -> str:
     """Return `spec` as JSON text that `spec_from_json` turns back into an equal record."""
-    return json.dumps(asdict(spec), sort_keys=True)
+    raw = asdict(spec)
+    for key in ("objective",) if spec.objective is None else _NETWORK_ONLY:
+        del raw[key]
+    return json.dumps(raw, sort_keys=True)
+
+
+_NETWORK_ONLY: Final = ("data", "model", "training", "configurations")
+"""Keys that a study with an objective lacks."""
 
 
 def minor_version(text: object) -> tuple[int, int]:
@@ -106,8 +117,13 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
     """Return the specification in `raw`, whose tables become records by `record`.
 
     Studies of older versions have no faults, no configurations, and no lists of causes. They read a first line of
-    numbers as an example, dropped no column, took every column for numbers, and trained on targets as they are.
+    numbers as an example, dropped no column, took every column for numbers, and trained on targets as they are. Those
+    with an objective have no data, model and training.
     """
+    objective = raw.get("objective")
+    if objective is not None:
+        blank = {key: asdict(NO_DATA if key == "data" else kind()) for key, kind in _BLANK.items()}
+        raw = {**blank, **raw, "objective": _objective(objective, record)}
     data, model, pruning = _OLDER_DATA | raw["data"], raw["model"], raw["pruning"]
     fault = data.get("fault")
     drop = None if data["drop"] is None else tuple(data["drop"])
@@ -147,6 +163,14 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
         },
     )
     return study
+
+
+_BLANK: Final[Mapping[str, type[Any]]] = {"data": DataSpec, "model": ModelSpec, "training": TrainingSpec}
+
+
+def _objective(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]], Any]) -> Any:
+    limits = record(Limits, raw["limits"])
+    return record(ObjectiveSpec, {**raw, "python_path": tuple(raw["python_path"]), "limits": limits})
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
@@ -203,6 +227,10 @@ def _document(spec: StudySpec) -> dict[str, Any]:
             for name in ("data", "model", "training", "sampler", "pruning")
         },
     }
+    if spec.objective is not None:
+        own = {key: value for key, value in document.items() if key not in _NETWORK_ONLY}
+        search = {each.name: _raw_dimension(each) for each in spec.search}
+        return own | objective_document(spec.objective) | {"search": search}
     if spec.data.sealed == "validation" or spec.data.folds:
         del document["data"]["validation_fraction"]
     if spec.configurations:
@@ -266,8 +294,10 @@ _OPTIONAL: Final = frozenset(
 
 def _damage_problems(spec: StudySpec) -> Iterator[Problem]:
     """Yield the problems that no study file could cause: damage, or output of another program."""
-    for key in ("seed", "metric", "trials"):
+    for key in ("seed", "trials") if spec.objective else ("seed", "metric", "trials"):
         yield from STUDY[key].problems(key, getattr(spec, key))
+    if spec.objective is not None:
+        yield from damage_problems(spec.objective, spec.metric)
     for name, section in SECTIONS.items():
         record = getattr(spec, name)
         for key, rule in section.rules.items():
@@ -275,14 +305,16 @@ def _damage_problems(spec: StudySpec) -> Iterator[Problem]:
             if value is not None or f"{name}.{key}" not in _OPTIONAL:
                 yield from rule.problems(f"{name}.{key}", _raw(value))
     for dimension in spec.search:
-        yield from _dimension_problems(dimension)
+        yield from _dimension_problems(
+            dimension, is_field=spec.objective is not None or _is_field(dimension.name)
+        )
     for exact in spec.configurations:
         yield from _exact_problems(exact)
 
 
-def _dimension_problems(dimension: Dimension) -> Iterator[Problem]:
+def _dimension_problems(dimension: Dimension, *, is_field: bool) -> Iterator[Problem]:
     where = f"search.{dimension.name}"
-    if not _is_field(dimension.name):
+    if not is_field:
         yield Problem(where=where, message="must be a field of [model] or [training]")
     elif isinstance(dimension, Choices):
         if not dimension.choices or not all(isinstance(c, int | float | str) for c in dimension.choices):

@@ -93,8 +93,8 @@ def plan(spec: StudySpec, *, training_examples: int | Sequence[int], inputs: int
         if spec.configurations
         else tuple(dimension_in_words(dimension) for dimension in spec.search),
         configurations=tuple(_exact_in_words(exact) for exact in spec.configurations),
-        sampler=_sampler_in_words(spec.sampler),
-        pruning=_pruning_in_words(spec.pruning),
+        sampler=sampler_in_words(spec.sampler),
+        pruning=pruning_in_words(spec.pruning),
     )
 
 
@@ -249,7 +249,8 @@ def _plain(value: ParameterValue) -> str:
     return value if isinstance(value, str) else toml_excerpt(value)
 
 
-def _sampler_in_words(sampler: SamplerSpec) -> str:
+def sampler_in_words(sampler: SamplerSpec) -> str:
+    """Return `tpe, after 10 random trials`."""
     if sampler.name == "none":
         return "none: the configurations in turn, each trial with a seed of its own"
     if sampler.name in LEARNING_SAMPLERS:
@@ -257,7 +258,8 @@ def _sampler_in_words(sampler: SamplerSpec) -> str:
     return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name
 
 
-def _pruning_in_words(pruning: PruningSpec) -> str:
+def pruning_in_words(pruning: PruningSpec) -> str:
+    """Return the conditions that stop a trial early, `none` if there are none."""
     after = f"after {format_count(pruning.startup_trials, 'trial')} and {format_count(pruning.warmup_epochs, 'epoch')}"
     rank = {
         "none": "",

@@ -21,6 +21,7 @@ from hpsearch.study.configurations import (
 )
 from hpsearch.study.files import parse_document, read_text
 from hpsearch.study.messages import key_path, nearest, suggestion, toml_excerpt, unknown_key
+from hpsearch.study.objective import is_objective, objective_problems, objective_study
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, SECTIONS, STUDY, TOP_LEVEL, violation
 from hpsearch.study.search_space import (
     network_problems,
@@ -151,6 +152,8 @@ def _study(document: _Document, *, source: str, locate: Locate, options: _Docume
 
 
 def _problems(document: _Document, *, locate: Locate, options: _Document) -> list[Problem]:
+    if is_objective(document):
+        return list(objective_problems(document, options))
     return [
         *_unknown_keys(document),
         *_top_problems(document, options),
@@ -164,6 +167,8 @@ def _problems(document: _Document, *, locate: Locate, options: _Document) -> lis
 
 def _specification(document: _Document, locate: Locate) -> StudySpec:
     """Return the study of a document without problems."""
+    if is_objective(document):
+        return objective_study(document, locate=locate)
     sections = {name: _record(name, document.get(name, {})) for name in SECTIONS if name != "data"}
     data = {**document["data"], "source": _resolved_source(document["data"]["source"], locate)}
     spec = StudySpec(
@@ -185,7 +190,10 @@ def _values(name: str, table: _Document) -> dict[str, Any]:
 
 def _unknown_keys(document: _Document) -> Iterator[Problem]:
     for key in document:
-        if key not in TOP_LEVEL:
+        if key == "limits":
+            remedy = "the built-in network has none: leave it out"
+            yield Problem(where=key, message=f"is only valid with [objective]: {remedy}")
+        elif key not in TOP_LEVEL:
             yield unknown_key(key_path(key), TOP_LEVEL, near=_near(key, TOP_LEVEL))
 
 

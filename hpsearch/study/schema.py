@@ -505,8 +505,10 @@ TOP_LEVEL: Final = (
     "configurations",
     "sampler",
     "pruning",
+    "objective",
+    "limits",
 )
-"""All keys at the top of the file."""
+"""All keys at the top of the file. `limits` belong to the record of the objective."""
 
 UNSEARCHABLE: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, final
 
-from hpsearch.errors import Problem, StudyFileError, UsageError
-from hpsearch.study.metrics import AUTO_METRIC, METRICS, KeptEpoch, Metric
+from hpsearch.errors import HpsearchError, Problem, StudyFileError, UsageError
+from hpsearch.study.metrics import AUTO_METRIC, METRICS, KeptEpoch, Metric, is_maximized
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
 
@@ -39,6 +39,7 @@ Precision: TypeAlias = Literal["float32", "float64"]
 ClassWeight: TypeAlias = Literal["none", "balanced"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
+Direction: TypeAlias = Literal["minimize", "maximize"]
 Choice: TypeAlias = ParameterValue | Sequence[int] | Mapping[str, float]
 """One value among choices: a list of widths and a table such as `{"normal": 0.01}` are choices too."""
 
@@ -53,6 +54,8 @@ DIAGNOSED_CAUSES: tuple[Cause, ...] = tuple(
         Cause.OUTRANKED,
         Cause.WORKER_LOST,
         Cause.CODE_ERROR,
+        Cause.TIMEOUT,
+        Cause.OUT_OF_MEMORY,
         Cause.STOPPED,
     )
 )
@@ -391,11 +394,47 @@ HISTORY_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """The limits of one trial of a training function; None is no limit.
+
+    `trial_seconds` is its time in seconds, `trial_memory_mb` the resident memory of its processes in MiB.
+    """
+
+    trial_seconds: float | None = None
+    trial_memory_mb: int | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectiveSpec:
+    """A training function of the user's, which trains the trials of a study in place of the built-in network.
+
+    `function` is `package.module:name`; `python_path` are absolute folders in which workers also look for the package.
+    `direction` is that of the number which the function returns.
+    """
+
+    function: str
+    python_path: tuple[str, ...] = ()
+    direction: Direction = "minimize"
+    limits: Limits = Limits()
+
+    @property
+    def is_importable(self) -> bool:
+        """True if a worker can import the function; one of a script or a notebook exists in its own process only."""
+        module, _, name = self.function.partition(":")
+        return module != "__main__" and "<" not in name
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
     """A whole study. Two studies are the same if these records are equal, `trials` aside.
 
     A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
     values (`configurations.spanned_dimensions`).
+
+    A study with an `objective` trains a function of the user's: `data`, `model` and `training` are then meaningless,
+    its search may have any names, and `metric` is the name of its value.
     """
 
     name: str
@@ -409,6 +448,18 @@ class StudySpec:
     sampler: SamplerSpec = SamplerSpec()
     pruning: PruningSpec = PruningSpec()
     configurations: tuple[ExactConfiguration, ...] = ()
+    objective: ObjectiveSpec | None = None
+
+    @property
+    def maximize(self) -> bool:
+        """True if a higher metric is better."""
+        if self.objective is not None:
+            return self.objective.direction == "maximize"
+        return is_maximized(self.metric)
+
+
+NO_DATA = DataSpec(source="none")
+"""The data of a study with an objective, whose function reads its own."""
 
 
 def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:
@@ -492,11 +543,23 @@ class Configuration:
     training: TrainingSpec
 
 
+def check_trains_network(spec: StudySpec) -> None:
+    """Raise HpsearchError if the study has an objective, for uses that need the built-in network."""
+    if spec.objective is not None:
+        raise HpsearchError(
+            f'study "{spec.name}": must train the built-in network for this (got the function '
+            f"{spec.objective.function}, which has its own data and model): hpsearch cannot diagnose, replay, test or "
+            "export its trials"
+        )
+
+
 def configure(spec: StudySpec, params: Mapping[str, ParameterValue]) -> Configuration:
     """Return the configuration of a trial of `spec` with `params` (flat dotted names).
 
-    Raises ValueError for a name that is not a field of `[model]` or `[training]`.
+    Raises ValueError for a name that is not a field of `[model]` or `[training]`, and HpsearchError if the study trains
+    no network.
     """
+    check_trains_network(spec)
     changes: dict[str, dict[str, Any]] = {"model": {}, "training": {}}
     for name, value in params.items():
         section, _, key = full_name(name).partition(".")

@@ -1,10 +1,12 @@
 """A specification as the text of a study file that defines the same study."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from hpsearch.study.objective import objective_document
 from hpsearch.study.spec import (
     Choices,
     ColumnRule,
@@ -21,15 +23,32 @@ _WRITTEN_AS_JSON = frozenset({"model.hidden", "model.initializer"})
 """Fields whose choices are lists or tables, which trials store as their JSON text."""
 
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that TOML reads without quotes as one key."""
+
+
 def specification_text(spec: StudySpec) -> str:
     """Return `spec` as TOML, with every key."""
     top = [f"{key} = {_value(getattr(spec, key))}" for key in ("name", "trials", "seed", "metric")]
+    if spec.objective is not None:
+        return _objective_text(spec, "\n".join(top), objective_document(spec.objective))
     blocks = [
         "\n".join(top),
         _section("data", _data(spec.data)),
         _section("model", _pairs(spec.model)),
         _section("training", _pairs(spec.training)),
         *(_exact(spec) or [_search(spec)]),
+        _section("sampler", _pairs(spec.sampler)),
+        _section("pruning", _pairs(spec.pruning)),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _objective_text(spec: StudySpec, top: str, tables: Mapping[str, Mapping[str, Any]]) -> str:
+    blocks = [
+        top,
+        *(_section(name, [(key, _value(one)) for key, one in t.items()]) for name, t in tables.items() if t),
+        _search(spec),
         _section("sampler", _pairs(spec.sampler)),
         _section("pruning", _pairs(spec.pruning)),
     ]
@@ -76,7 +95,7 @@ def _pairs(record: Any) -> list[tuple[str, str]]:
 
 
 def _key(name: str) -> str:
-    return json.dumps(name) if "." in name else name
+    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _dimension(dimension: Dimension) -> str:

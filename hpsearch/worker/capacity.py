@@ -11,7 +11,15 @@ from hpsearch.nn.network import Network, build_network
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.messages import format_size
-from hpsearch.study.spec import Configuration, Dimension, Range, StudySpec, TrainingSpec, configure
+from hpsearch.study.spec import (
+    Configuration,
+    Dimension,
+    ObjectiveSpec,
+    Range,
+    StudySpec,
+    TrainingSpec,
+    configure,
+)
 from hpsearch.training.examples import output_count
 from hpsearch.worker.machine import cache_share_bytes
 from hpsearch.worker.preparation import PreparedStudy
@@ -39,7 +47,7 @@ _SIZING: Final = frozenset(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`."""
+    """A prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`, 0 for a training function's."""
 
     spec: StudySpec
     fingerprint: str
@@ -55,6 +63,18 @@ def job_of(study: PreparedStudy) -> Job:
         origin=study.data.origin,
         bytes_per_row=largest_row_bytes(study),
     )
+
+
+def objective_job(spec: StudySpec, objective: ObjectiveSpec) -> Job:
+    """Return a study with an objective as a job: its function reads its own data."""
+    return Job(spec=spec, fingerprint="", origin=objective.function, bytes_per_row=0)
+
+
+def rows_of_job(job: Job, *, budget: int, workers: int) -> int:
+    """Return the number of trials that each of `workers` trains at once: `rows_per_worker`, or one process."""
+    if job.spec.objective is not None:
+        return 1
+    return rows_per_worker(job.bytes_per_row, budget=budget, workers=workers)
 
 
 def check_memory(job: Job, *, rows: int = 1, workers: int = 1) -> None:

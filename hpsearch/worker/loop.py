@@ -14,6 +14,8 @@ from hpsearch.data.description import facts_of
 from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.errors import HpsearchError, StudyNotFoundError
+from hpsearch.objective.children import ChildObservation, Children
+from hpsearch.objective.messages import Asked, Reported
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
@@ -26,6 +28,7 @@ from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
+from hpsearch.worker.child_trial import ChildTrial, pause_reason, repeated_failure
 from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest, do_nothing
@@ -69,18 +72,22 @@ class Worker:
         self,
         store: Store,
         study: StoredStudy,
-        data: PreparedData,
+        source: PreparedData | Children,
         *,
         options: WorkerOptions,
         stop: StopRequest,
     ) -> None:
-        """Raise FingerprintError if `data` is not the study's, VersionError for another major version's study."""
+        """`source` is the study's data, or, if it has an objective, the processes that train its trials.
+
+        Raises FingerprintError if the data is not the study's, VersionError for another major version's study.
+        """
         check_version(study)
-        check_data(study, data)
+        if isinstance(source, PreparedData):
+            check_data(study, source)
         self._store = store
         self._study = study
         self._spec = study.spec
-        self._data = data
+        self._data = source if isinstance(source, PreparedData) else None
         self._options = options
         self._stop = stop
         self._reconnect = Reconnect(stop=stop, notify=options.notify)
@@ -88,14 +95,25 @@ class Worker:
         self._learns = study.spec.sampler.name in HISTORY_SAMPLERS or study.spec.pruning.rank != "none"
         self._mark: Mark | None = None
         self._trainers: dict[Shape, Trainer] = {}
-        self._active: dict[int, ActiveTrial] = {}
-        self._data_facts = [facts_of(one) for one in data.searched]
+        self._children = source if isinstance(source, Children) else None
+        self._active: dict[int, ActiveTrial | ChildTrial] = {}
+        self._data_facts = [] if self._data is None else [facts_of(one) for one in self._data.searched]
         self._fatal = study.spec.pruning.fatal_causes if study.spec.pruning.diagnosis else frozenset()
-        self._ended: list[ActiveTrial] = []
+        self._ended: list[ActiveTrial | ChildTrial] = []
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
         self._last_claim_was_empty = False
+
+    @property
+    def study(self) -> StoredStudy:
+        """The study whose trials it trains."""
+        return self._study
+
+    @property
+    def name(self) -> str:
+        """The worker's name in the database."""
+        return self._options.name
 
     def run(self) -> None:
         """Work until there is nothing left to do, then hand back unfinished trials. It may be called again.
@@ -128,6 +146,9 @@ class Worker:
         for trainer in list(self._trainers.values()):
             for observation in trainer.advance(is_interrupted=self._is_stopping):
                 self._observe(trainer, observation)
+        if self._children is not None:
+            for received in self._children.advance(is_interrupted=self._is_stopping):
+                self._receive(self._children, received)
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
         return True
@@ -218,6 +239,12 @@ class Worker:
 
     def _join(self, assignment: Assignment) -> None:
         claim = assignment.claim
+        if self._children is not None:
+            self._children.join(claim.number, assignment.params)
+            self._active[claim.number] = ChildTrial(assignment=assignment)
+            return
+        if self._data is None or self._data_facts is None:
+            raise ValueError(f"study {self._spec.name}: it has no data")
         try:
             configuration = configure(self._spec, assignment.params)
         except (ValueError, TypeError) as error:
@@ -243,6 +270,25 @@ class Worker:
         update = Update(claim=claim, reports={}, epochs=0, steps=0, outcome=outcome)
         self._reconnect.call(lambda: self._store.trials.record(self._study, [update]))
 
+    def _receive(self, children: Children, observation: ChildObservation) -> None:
+        """Keep what a child process sent, and let its trial go if it ends."""
+        number, message = observation.number, observation.message
+        active = self._active[number]
+        assert isinstance(active, ChildTrial)
+        active.receive(message)
+        if isinstance(message, Asked):
+            value = self._searcher.suggest_one(number, message.dimension)
+            active.suggested.append((message.dimension, value))
+            children.answer(number, value)
+        if isinstance(message, Reported) and message.value is not None:
+            self._searcher.report(number, message.epoch, message.value)
+            if self._searcher.is_outranked(number):
+                active.outrank(self._spec.pruning.rank)
+            active.keep(self._searcher.take_attributes(number))
+        if active.outcome is not None:
+            children.leave(number)
+            self._ended.append(self._active.pop(number))
+
     def _trainer(self, configuration: Configuration) -> Trainer:
         """Return the cohort of that shape; idle ones make room for new ones."""
         shape = shape_of(configuration)
@@ -250,6 +296,7 @@ class Worker:
             idle = [other for other, trainer in self._trainers.items() if not trainer.numbers]
             for other in idle[: max(0, len(self._trainers) - REMEMBERED_COHORTS + 1)]:
                 del self._trainers[other]
+            assert self._data is not None
             self._trainers[shape] = trainer_for(
                 shape,
                 self._data,
@@ -262,6 +309,7 @@ class Worker:
     def _observe(self, trainer: Trainer, observation: Observation) -> None:
         """Judge a cohort's observation of one of its trials, and drop the row if the trial ends."""
         active = self._active[observation.number]
+        assert isinstance(active, ActiveTrial)
         active.observe(observation)
         if observation.ended_epoch:
             self._searcher.report(observation.number, len(observation.telemetry.epochs) - 1, active.value(-1))
@@ -313,15 +361,24 @@ class Worker:
             for active in (*self._ended, *self._active.values())
             if (update := active.update()) is not None
         ]
+        has_failed = any(isinstance(a, ChildTrial) and a.failed for a in self._ended)
         self._ended.clear()
         if not updates:
             return
         lost = self._reconnect.call(lambda: self._store.trials.record(self._study, updates))
+        if has_failed:
+            self._reconnect.call(self._pause_after_failures)
         self._drop(lost)
         self.tokens = frozenset(active.claim.token for active in self._active.values())
         if lost:
             listed = ", ".join(map(str, sorted(lost)))
             self._options.notify(f"{self._why_lost()}: its work on {listed} is discarded")
+
+    def _pause_after_failures(self) -> None:
+        """Pause a study whose last trials failed in the same way: the next ones would fail too."""
+        words = repeated_failure(self._store.trials.all(self._study))
+        if words is not None:
+            self._store.studies.pause(self._study, by=pause_reason(words))
 
     def _why_lost(self) -> str:
         """Return why the database refuses further writes to trials that were in training."""
@@ -335,6 +392,9 @@ class Worker:
         """Drop those of the trials that are in training."""
         for number in self._active.keys() & numbers:
             del self._active[number]
+            if self._children is not None:
+                self._children.kill(number)
+                continue
             next(trainer for trainer in self._trainers.values() if number in trainer.numbers).leave(number)
 
     def _hand_back(self, why: str, *, crashed: bool) -> None:
@@ -347,5 +407,7 @@ class Worker:
         for trainer in self._trainers.values():
             for number in trainer.numbers:
                 trainer.leave(number)
+        if self._children is not None:
+            self._children.close()
         self._active.clear()
         self.tokens = frozenset()

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import IO, final
 
 import hpsearch
-from hpsearch.errors import HpsearchError, StudyNotFoundError
+from hpsearch.errors import HpsearchError, Problem, StudyFileError, StudyNotFoundError
 from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count
+from hpsearch.study.spec import ObjectiveSpec, StudySpec
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
@@ -302,6 +303,39 @@ class Pool:
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.popen.wait(max(0.0, deadline - time.monotonic()))
+
+
+CHECK_WITHIN_S = 120.0
+"""Time for the import of a training function's module."""
+
+_CHECK = (
+    "import sys; from hpsearch.objective.child import load_function; load_function(sys.argv[1], sys.argv[2:])"
+)
+
+
+def check_function(spec: StudySpec, objective: ObjectiveSpec, environment: Mapping[str, str]) -> None:
+    """Raise StudyFileError unless a process like a worker's can import the study's training function."""
+    command = [sys.executable, "-P", "-c", _CHECK, objective.function, *objective.python_path]
+    try:
+        done = subprocess.run(  # noqa: S603 # our own interpreter, our own program
+            command,
+            env=worker_environment(environment, ""),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=CHECK_WITHIN_S,
+            check=False,
+        )
+        lines, is_right = done.stderr.decode(errors="replace").strip().splitlines(), done.returncode == 0
+    except subprocess.TimeoutExpired:
+        lines, is_right = [f"no end within {CHECK_WITHIN_S:g} s"], False
+    if not is_right:
+        why = lines[-1] if lines else "the process ended early"
+        searched = f", also in {', '.join(objective.python_path)}" if objective.python_path else ""
+        message = (
+            f'must be a function that workers can import (got "{objective.function}"{searched}: {why}): '
+            "correct it, or set objective.python_path"
+        )
+        raise StudyFileError(spec.name, [Problem(where="objective.function", message=message)])
 
 
 def _errors_file() -> IO[bytes]:

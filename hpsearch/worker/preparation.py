@@ -16,7 +16,7 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits, with_fitting_batches
 from hpsearch.study.reader import read_study
-from hpsearch.study.spec import StudySpec, resolve
+from hpsearch.study.spec import StudySpec, check_trains_network, resolve
 
 
 @final
@@ -70,8 +70,10 @@ def prepare_study(
     """Read the data of `spec`, or take `arrays` that a program passed in its place, and return both.
 
     Batch sizes that are larger than the training part are lowered, with a note, unless `fits_batches` is False.
-    Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data.
+    Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data, and HpsearchError if
+    it has an objective.
     """
+    check_trains_network(spec)
     precision = spec.training.precision
     if arrays is None:
         data = prepare(spec.data, seed=spec.seed, precision=precision, environment=os.environ)

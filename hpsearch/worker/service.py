@@ -4,23 +4,26 @@ import contextlib
 import math
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
 from threadpoolctl import threadpool_limits
 
 import hpsearch
 from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError, StudyUnreadableError
+from hpsearch.objective.children import Children
 from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
-from hpsearch.storage.records import Opening, StoredStudy, UnreadableStudy, WorkerIdentity
+from hpsearch.storage.records import Opening, Progress, StoredStudy, UnreadableStudy, WorkerIdentity
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.messages import format_count
 from hpsearch.training.cohort import never
-from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
+from hpsearch.worker.capacity import check_memory, job_of, objective_job, rows_of_job
+from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
@@ -85,20 +88,40 @@ def work(options: ServiceOptions) -> int:
     return stop.exit_code
 
 
-def work_here(
-    store: Store, study: StoredStudy, data: PreparedData, *, options: WorkerOptions, stop: StopRequest
-) -> None:
-    """Train the trials of one study in this process until its budget is spent or a stop is requested.
+PROGRESS_EVERY_S: Final = 0.5
 
-    That spares the start of another process, but a crash of the training ends this one. `data` is the study's.
+
+def run_here(
+    store: Store, worker: Worker, *, stop: StopRequest, show: Callable[[Progress], None]
+) -> Progress:
+    """Let `worker` work in this process until nothing is left to do or `stop` is requested; return the progress.
+
+    That spares the start of another process, but a crash of the training ends this one. `show` gets the progress about
+    twice a second, in another thread.
     """
-    worker = Worker(store, study, data, options=options, stop=stop)
-    identity = _identity(options.name, has_parent=False)
+    study, name = worker.study, worker.name
+    identity = _identity(name, has_parent=False)
+    has_ended = threading.Event()
+
+    def show_progress() -> None:
+        while not has_ended.wait(PROGRESS_EVERY_S):
+            with contextlib.suppress(StorageError):  # the worker waits for the database, and says so
+                show(store.studies.progress(study, living=[name]))
+
+    shown = threading.Thread(target=show_progress, name="progress", daemon=True)
     with (
         threadpool_limits(limits=1),
-        Heartbeat(store, identity=identity, lease_s=options.lease_s, tokens=lambda: worker.tokens, stop=stop),
+        Heartbeat(store, identity=identity, lease_s=LEASE_S, tokens=lambda: worker.tokens, stop=stop),
     ):
-        worker.run()
+        shown.start()
+        try:
+            worker.run()
+        finally:
+            has_ended.set()
+            shown.join()
+    progress = store.studies.progress(study)
+    show(progress)
+    return progress
 
 
 def _identity(name: str, *, has_parent: bool) -> WorkerIdentity:
@@ -249,10 +272,15 @@ class _Service:
             return self.last[1]
         self.last = None
         check_version(study)
-        prepared = prepare_study(study.spec)
-        job = job_of(prepared)
+        source: PreparedData | Children
+        if study.spec.objective is not None:
+            source = children_of(study, self.store.folder, None)
+            job = objective_job(study.spec, study.spec.objective)
+        else:
+            prepared = prepare_study(study.spec)
+            source, job = prepared.data, job_of(prepared)
         check_memory(job, rows=self.options.rows or 1)
-        rows = self.options.rows or _rows(job)
+        rows = self.options.rows or rows_of_job(job, budget=job.spec.trials, workers=core_count())
         options = WorkerOptions(
             name=self.name,
             rows=rows,
@@ -262,7 +290,7 @@ class _Service:
             notify_opening=self._notify_waiting,
             should_yield=never if self.options.study is not None else self._should_yield,
         )
-        worker = Worker(self.store, study, prepared.data, options=options, stop=self.stop)
+        worker = Worker(self.store, study, source, options=options, stop=self.stop)
         self.last = study, worker
         self.notify(f'study "{study.spec.name}": trains up to {format_count(rows, "trial")} at once')
         return worker
@@ -280,8 +308,3 @@ class _Service:
 def _is_same(one: StoredStudy, other: StoredStudy) -> bool:
     """Return True for the same study, unless another Optuna client has copied it to a new name in the meantime."""
     return (one.key, one.study_id) == (other.key, other.study_id)
-
-
-def _rows(job: Job) -> int:
-    """Return how many trials to train at once, as one of as many workers as there are cores here."""
-    return rows_per_worker(job.bytes_per_row, budget=job.spec.trials, workers=core_count())

@@ -1,29 +1,26 @@
 """Use case of an estimator: run the study of data in memory, and train its best model."""
 
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.errors import HpsearchError, StorageError
+from hpsearch.errors import HpsearchError
 from hpsearch.model.fitting import fit_again
 from hpsearch.model.trained_model import TrainedModel, TrainedOn
-from hpsearch.storage.records import StoredStudy
-from hpsearch.storage.store import Store, open_store
+from hpsearch.storage.store import open_store
 from hpsearch.trials import Trial, best_trials
 from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
-from hpsearch.worker.loop import WorkerOptions
+from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.machine import worker_name
-from hpsearch.worker.pool import PROGRESS_EVERY_S
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.replay import StoredTrial
-from hpsearch.worker.service import work_here
+from hpsearch.worker.service import run_here
 from hpsearch.worker.shutdown import StopRequest
-from hpsearch.workflows.listener import Listener, Show
+from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.preflight import preflight_warnings
 from hpsearch.workflows.run import RunOptions, run
 from hpsearch.workflows.snapshot import take_snapshot
@@ -65,8 +62,9 @@ def run_prepared(
         if workers == 1:
             rows = rows_per_worker(job.bytes_per_row, budget=stored.spec.trials, workers=1)
             options = WorkerOptions(name=worker_name(), rows=rows, notify=listener.notify)
-            with listener.watch(stored, stop, []) as show, _shown(show, store, stored):
-                work_here(store, stored, study.data, options=options, stop=stop)
+            worker = Worker(store, stored, study.data, options=options, stop=stop)
+            with listener.watch(stored, stop, []) as show:
+                run_here(store, worker, stop=stop, show=show)
             return take_snapshot(store, stored, notify=listener.notify)
     made = run(
         stored.name,
@@ -77,26 +75,6 @@ def run_prepared(
     if made.problem is not None and not stop.is_requested:
         raise HpsearchError(made.problem)
     return made.snapshot
-
-
-@contextmanager
-def _shown(show: Show, store: Store, study: StoredStudy) -> Iterator[None]:
-    """Call `show` with the study's progress now and then, in another thread, and once at the end."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(PROGRESS_EVERY_S):
-            with suppress(StorageError):  # the training reports it
-                show(store.studies.progress(study))
-
-    thread = threading.Thread(target=watch, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-    show(store.studies.progress(study))
 
 
 def best_model(snapshot: Snapshot, study: PreparedStudy, *, on: TrainedOn) -> TrainedModel:

@@ -17,6 +17,7 @@ from hpsearch.errors import (
     StudyNotFoundError,
     UsageError,
 )
+from hpsearch.objective.trial import Objective
 from hpsearch.report.file import check_report_path
 from hpsearch.search.narrowing import CannotNarrowError
 from hpsearch.storage.records import Progress, StoredStudy
@@ -25,17 +26,20 @@ from hpsearch.study.files import example_files, read_text
 from hpsearch.study.messages import format_count
 from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
-from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker, workers_that_fit
-from hpsearch.worker.machine import core_count
+from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_of_job, workers_that_fit
+from hpsearch.worker.child_trial import children_of
+from hpsearch.worker.loop import Worker, WorkerOptions
+from hpsearch.worker.machine import core_count, worker_name
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
+from hpsearch.worker.service import run_here
 from hpsearch.worker.shutdown import StopRequest, do_nothing
 from hpsearch.workflows.default_storage import is_missing
 from hpsearch.workflows.listener import SILENT, Listener
 from hpsearch.workflows.narrowing import FollowUp, Narrowing, follow_up, narrowing_of, round_name
 from hpsearch.workflows.preflight import preflight_warnings, read_data
 from hpsearch.workflows.snapshot import take_snapshot
-from hpsearch.workflows.studies import Stored, store_study, with_budget
+from hpsearch.workflows.studies import Stored, checked_job, store_study, with_budget
 
 _BEST: Final = 5
 """Number of best configurations returned over all rounds."""
@@ -46,7 +50,8 @@ _BEST: Final = 5
 class RunOptions:
     """The options of a run; None leaves the choice to the run. `report` is the path of the report.
 
-    `ends_process` allows the run to end this process if stopping takes too long.
+    `ends_process` allows the run to end this process if stopping takes too long. `function` is the study's training
+    function if it exists in this process only: its trials then run in forks of it.
     """
 
     url: str
@@ -56,6 +61,7 @@ class RunOptions:
     cohort: int | None = None
     report: Path | None = None
     ends_process: bool = True
+    function: Objective | None = None
 
 
 @final
@@ -157,6 +163,9 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
     Raises StudyFileError if the study cannot run on this machine.
     """
     with listener.stage("Reading the study and its data"):
+        spec = read_study(Path(target), name=options.name, trials=options.trials)
+        if spec.objective is not None:
+            return checked_job(spec, spec.objective, str(target)), []
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
         job = job_of(study)
         check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
@@ -168,6 +177,8 @@ def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> J
 
     Raises FingerprintError if the local data is not the study's, StudyFileError if the study does not fit this machine.
     """
+    if study.spec.objective is not None:
+        return objective_job(study.spec, study.spec.objective)
     job = job_of(read_data(study, listener))
     check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
     return job
@@ -202,6 +213,9 @@ def _work(
     store: Store, study: StoredStudy, job: Job, options: RunOptions, *, stop: StopRequest, listener: Listener
 ) -> tuple[Progress, StoredStudy]:
     """Run the study with local workers until it ends or a stop is requested; return it under its current name."""
+    objective = study.spec.objective
+    if objective is not None and not objective.is_importable:
+        return _work_here(store, study, options, stop=stop, listener=listener), study
     pool = Pool(store=store, study=study, options=_pool_options(store.studies.progress(study), job, options))
     with listener.watch(study, stop, pool.notes) as show:
         try:
@@ -211,11 +225,25 @@ def _work(
             raise HpsearchError(str(error).removeprefix("Error: ")) from error
 
 
+def _work_here(
+    store: Store, study: StoredStudy, options: RunOptions, *, stop: StopRequest, listener: Listener
+) -> Progress:
+    """Run a study whose function exists in this process only, with a worker in it and forks for the trials."""
+    left = store.studies.progress(study)
+    processes = min((options.workers or core_count()) * (options.cohort or 1), left.budget - left.finished)
+    notes: list[str] = []
+    options_here = WorkerOptions(name=worker_name(), rows=processes, notify=notes.append)
+    children = children_of(study, store.folder, options.function)
+    worker = Worker(store, study, children, options=options_here, stop=stop)
+    with listener.watch(study, stop, notes) as show:
+        return run_here(store, worker, stop=stop, show=show)
+
+
 def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOptions:
     """Return the number of workers to start, at most one for each trial left, and the number of rows of each."""
     asked = options.workers or workers_that_fit(job, core_count())
     workers = min(asked, progress.budget - progress.finished)
-    rows = options.cohort or rows_per_worker(job.bytes_per_row, budget=progress.budget, workers=workers)
+    rows = options.cohort or rows_of_job(job, budget=progress.budget, workers=workers)
     return PoolOptions(
         workers=workers,
         rows=rows,

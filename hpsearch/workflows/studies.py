@@ -1,23 +1,26 @@
 """Store, change and delete studies."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, final
 
 from hpsearch.data.stored_arrays import is_stored
-from hpsearch.errors import HpsearchError, StudyExistsError, UsageError
+from hpsearch.errors import HpsearchError, StudyExistsError, StudyFileError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, with_examples
 from hpsearch.study.messages import format_count
 from hpsearch.study.plan import Plan, plan
+from hpsearch.study.reader import read_study
 from hpsearch.study.schema import STUDY
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import ObjectiveSpec, StudySpec
 from hpsearch.training.examples import output_count
 from hpsearch.trials import TrialState
-from hpsearch.worker.capacity import Job, check_memory, job_of, rows_per_worker
+from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_per_worker
 from hpsearch.worker.machine import core_count
+from hpsearch.worker.pool import check_function
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
 from hpsearch.workflows.listener import SILENT, Listener
 from hpsearch.workflows.preflight import preflight_warnings
@@ -40,8 +43,28 @@ def create(
 
     The listener gets its faults before any training.
     """
-    study = prepare_file(with_examples(file), name=name, trials=trials)
-    return create_prepared(url, study, trials=trials, listener=listener)
+    path = with_examples(file)
+    spec = read_study(path, name=name, trials=trials)
+    if spec.objective is not None:
+        return create_objective(url, checked_job(spec, spec.objective, str(path)), trials=trials)
+    return create_prepared(
+        url, prepare_file(path, name=name, trials=trials), trials=trials, listener=listener
+    )
+
+
+def create_objective(url: str, job: Job, *, trials: int | None = None) -> Stored:
+    """Store a study with an objective."""
+    with open_store(url) as store:
+        return store_study(store, job, trials=trials)
+
+
+def checked_job(spec: StudySpec, objective: ObjectiveSpec, source: str) -> Job:
+    """Return the job of a study with an objective. Raises StudyFileError about `source` if workers cannot import it."""
+    try:
+        check_function(spec, objective, os.environ)
+    except StudyFileError as error:
+        raise StudyFileError(source, error.problems) from error
+    return objective_job(spec, objective)
 
 
 def create_prepared(
@@ -55,7 +78,7 @@ def create_prepared(
 
 
 def _read(file: Path, name: str | None, trials: int | None, listener: Listener) -> PreparedStudy:
-    study = prepare_file(with_examples(file), name=name, trials=trials)
+    study = prepare_file(file, name=name, trials=trials)
     for line in preflight_warnings(study):
         listener.notify(line)
     return study
@@ -73,11 +96,26 @@ class DryRun:
     bytes_per_row: int
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectiveDryRun:
+    """A study with an objective, and the number of workers that it would run on this machine."""
+
+    spec: StudySpec
+    objective: ObjectiveSpec
+    workers: int
+
+
 def dry_run(
     file: Path, *, name: str | None = None, trials: int | None = None, listener: Listener = SILENT
-) -> DryRun:
+) -> DryRun | ObjectiveDryRun:
     """Return the workers that a file's study would run on this machine. Raises StudyFileError if it does not fit."""
-    study = _read(file, name, trials, listener)
+    path = with_examples(file)
+    spec = read_study(path, name=name, trials=trials)
+    if spec.objective is not None:
+        checked_job(spec, spec.objective, str(path))
+        return ObjectiveDryRun(spec=spec, objective=spec.objective, workers=min(core_count(), spec.trials))
+    study = _read(path, name, trials, listener)
     job = job_of(study)
     check_memory(job)
     planned = plan(

@@ -8,9 +8,9 @@ from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest, toml_excerpt
+from hpsearch.study.objective import parameter_rule
 from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.reader import parse_settings, settings_as_usage_errors
-from hpsearch.study.schema import SEARCHABLE
 from hpsearch.study.search_space import as_parameter
 from hpsearch.study.spec import Range, full_name
 from hpsearch.trials import ParameterValue
@@ -99,11 +99,13 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
     from hpsearch.search.space import distributions, internal_value
 
     if key not in names:
+        if not names:
+            return "must be in [search], and the study searches what its function asks for: leave it out"
         near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
         hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
         return f'must be searched by study "{study.spec.name}" (got {toml_excerpt(raw)}): {hint}'
     name = names[key]
-    if wrong := SEARCHABLE[key].problems(key, raw):
+    if wrong := parameter_rule(study.spec, name).problems(key, raw):
         return wrong[0].message
     if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
         words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
@@ -113,7 +115,7 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
 
 def _value(study: StoredStudy, name: str, raw: Any) -> ParameterValue:
     """Return a raw value in the form that a trial stores."""
-    value = as_parameter(SEARCHABLE[full_name(name)].value(raw))
+    value = as_parameter(parameter_rule(study.spec, name).value(raw))
     is_float = any(d.name == name and isinstance(d, Range) and not d.integer for d in study.spec.search)
     return float(value) if is_float else value
 

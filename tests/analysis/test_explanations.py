@@ -68,7 +68,8 @@ def test_fates_group_the_verdicts_that_lead_to_them() -> None:
     }
     assert grouped[Fate.TOO_SLOW] == {Cause.LR_TOO_LOW}
     assert grouped[Fate.OUTRANKED] == {Cause.OUTRANKED}
-    assert (grouped[Fate.LOST], grouped[Fate.CRASHED]) == ({Cause.WORKER_LOST}, {Cause.CODE_ERROR})
+    assert grouped[Fate.LOST] == {Cause.WORKER_LOST}
+    assert grouped[Fate.CRASHED] == {Cause.CODE_ERROR, Cause.TIMEOUT, Cause.OUT_OF_MEMORY}
     assert grouped[Fate.RUNNING] == grouped[Fate.WAITING] == set()
     for cause, one in EXPLANATIONS.items():
         if one.stops in (Stops.BY_DEFAULT, Stops.IF_FATAL):

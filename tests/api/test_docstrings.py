@@ -31,6 +31,7 @@ CLASSES = (
     SearchResult,
     hpsearch.sklearn.HpsearchClassifier,
     hpsearch.sklearn.HpsearchRegressor,
+    hpsearch.ObjectiveTrial,
 )
 FUNCTIONS = (
     hpsearch.create_study,
@@ -50,6 +51,7 @@ ERRORS = (
     hpsearch.StudyFileError,
     hpsearch.StudyNotFoundError,
     hpsearch.UsageError,
+    hpsearch.TrialStopped,
 )
 
 

@@ -15,7 +15,12 @@ def blocks(page: Path, heading: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("page", "heading", "count"),
-    [("README.md", "Python", 1), ("studies/README.md", "Models", 3), ("studies/README.md", "From Python", 3)],
+    [
+        ("README.md", "Python", 1),
+        ("studies/README.md", "Your own training function", 2),
+        ("studies/README.md", "Models", 3),
+        ("studies/README.md", "From Python", 3),
+    ],
 )
 def test_the_python_of_the_readmes_runs(page: str, heading: str, count: int, repository: Path) -> None:
     """Every block runs in an empty folder, and writes the figures that it names."""

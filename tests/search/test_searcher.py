@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.search.searcher import Searcher
-from hpsearch.study.spec import Choices, Range, RankName, SamplerName, SamplerSpec, StudySpec
+from hpsearch.study.spec import (
+    NO_DATA,
+    Choices,
+    ObjectiveSpec,
+    Range,
+    RankName,
+    SamplerName,
+    SamplerSpec,
+    StudySpec,
+)
 from hpsearch.trials import ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 
@@ -250,3 +259,43 @@ def test_lists_are_text_to_the_sampler(spec_of: SpecOf) -> None:
         chosen.append(params["model.hidden"])
         searcher.learn([trial(number, params=params, value=0.9 if chosen[-1] == "[64, 32]" else 0.1)])
     assert chosen[-20:].count("[64, 32]") > 15
+
+
+def asking(sampler: SamplerName) -> Searcher:
+    """Return a searcher of a training function that asks for its parameters, which has 40 trials."""
+    spec = StudySpec(
+        name="asking",
+        data=NO_DATA,
+        metric="value",  # type: ignore[arg-type] # any name, for a study with an objective
+        search=(),
+        sampler=SamplerSpec(name=sampler),
+        objective=ObjectiveSpec(function="train:train"),
+    )
+    searcher = Searcher(spec)
+    searcher.learn(trial(n, params={"x": n / 40}, value=(n / 40 - 0.25) ** 2) for n in range(40))
+    return searcher
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_running_trial_may_ask_for_parameters(sampler: SamplerName) -> None:
+    """Every sampler gives a value inside the range, the same for the same trial and name after the same history."""
+    x, depth = Range(0.0, 1.0, name="x"), Range(1, 9, step=2.0, integer=True, name="depth")
+    kind, only = Choices(["a", "b"], name="kind"), Range(3.0, 3.0, name="only")
+    drawn = [
+        [searcher.suggest_one(number, one) for number in (40, 41) for one in (x, depth, kind, only)]
+        for searcher in (asking(sampler), asking(sampler))
+    ]
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][4]
+    for value, odd, word, fixed in (drawn[0][:4], drawn[0][4:]):
+        assert 0 <= float(value) <= 1
+        assert odd in (1, 3, 5, 7, 9)
+        assert word in ("a", "b")
+        assert fixed == 3.0
+
+
+def test_tpe_learns_from_parameters_that_were_asked_for() -> None:
+    """After 40 trials, most values lie near the best ones."""
+    searcher = asking("tpe")
+    drawn = [float(searcher.suggest_one(number, Range(0.0, 1.0, name="x"))) for number in range(40, 60)]
+    assert sum(abs(x - 0.25) < 0.2 for x in drawn) >= 15

@@ -27,7 +27,10 @@ from hpsearch.study.spec import (
 )
 from hpsearch.verdicts import Cause
 
-_TOP = "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning"
+_TOP = (
+    "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning, "
+    "objective, limits"
+)
 
 SMALLEST = 'name = "first"\n[data]\nsource = "digits"'
 

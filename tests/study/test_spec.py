@@ -43,6 +43,8 @@ def test_diagnosed_causes_are_found_inside_networks() -> None:
         Cause.WORKER_LOST,
         Cause.CODE_ERROR,
         Cause.STOPPED,
+        Cause.TIMEOUT,
+        Cause.OUT_OF_MEMORY,
     }
     assert tuple(cause for cause in DIAGNOSED_CAUSES if cause in DEFAULT_FATAL) == DEFAULT_FATAL
 

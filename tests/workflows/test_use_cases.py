@@ -147,7 +147,9 @@ def test_what_cannot_be_undone_waits_for_approval(finished: str) -> None:
 
 def test_changes_are_records(url: str, file: Path) -> None:
     """Creating, editing, pausing, resuming, enqueuing and stopping return the study and its progress."""
-    assert studies.dry_run(file).plan.trials == 30
+    planned = studies.dry_run(file)
+    assert isinstance(planned, studies.DryRun)
+    assert planned.plan.trials == 30
     created = studies.create(url, file, name="other", trials=5)
     assert (created.is_new, created.study.spec.trials) == (True, 5)
     with open_store(url) as store:

@@ -34,7 +34,7 @@ def trial_page(
     """Return the page of a trial of the study in `snapshot`. `can_replay` offers to train it again."""
     study = snapshot.study
     name = study.spec.name
-    has_button = can_replay and trial.state.is_final and bool(trial.params)
+    has_button = can_replay and study.spec.objective is None and trial.state.is_final and bool(trial.params)
     curves = _curves(snapshot, trial)
     body = fill(
         "trial.html",
@@ -47,6 +47,7 @@ def trial_page(
         course=list(_course(trial, study)),
         parameters=list(parameter_facts(trial)),
         verdict=None if trial.finding is None else _verdict(trial.finding),
+        failure=trial.failure,
         curves=curves,
         attempts=[_attempt(attempt) for attempt in attempts],
         attempt_heads=_ATTEMPT_HEADS,

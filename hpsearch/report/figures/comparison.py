@@ -211,7 +211,7 @@ def comparison(snapshot: Snapshot, request: ReportRequest) -> Comparison | None:
 def _panel(name: str, scale: ResultScale, snapshot: Snapshot, chosen: Sequence[Chosen]) -> ComparedPanel:
     lines = tuple(_line(one.trial, name, scale, snapshot, order=order) for order, one in enumerate(chosen))
     points = [point for line in lines for point in line.points]
-    epochs = max([snapshot.study.spec.training.epochs, *(point.epoch for point in points)])
+    epochs = max([snapshot.study.planned_epochs, *(point.epoch for point in points)])
     rails = rails_of(scale, (point.place for point in points))
     return ComparedPanel(
         name=name.replace("_", "-"),

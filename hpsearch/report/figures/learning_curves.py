@@ -168,8 +168,7 @@ def _panel(
         if line.values or (line.is_empty and line.trial.state.is_final)
     )
     points = [point for curve in curves for point in (*curve.points, curve.end) if point is not None]
-    planned = study.spec.training.epochs if study.foreign is None else 1
-    epochs = max([planned, *(point.epoch for point in points)])
+    epochs = max([study.planned_epochs, *(point.epoch for point in points)])
     return CurvePanel(
         scale=scale,
         rails=rails_of(scale, (point.place for point in points)),

@@ -135,6 +135,10 @@ def _saved(snapshot: Snapshot) -> int:
 
 
 def _full_epochs(trial: Trial, snapshot: Snapshot) -> int:
+    if (
+        snapshot.study.spec.objective is not None
+    ):  # as many as the longest trial: each function has its own end
+        return max((one.epochs for one in snapshot.trials), default=0)
     searched = trial.params.get("training.epochs", snapshot.study.spec.training.epochs)
     return int(searched)
 

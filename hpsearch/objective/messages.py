@@ -1,0 +1,106 @@
+"""Messages between a worker and the child process in which a training function runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, final
+
+from hpsearch.study.spec import Dimension
+from hpsearch.telemetry import Telemetry
+from hpsearch.trials import Failure, ParameterValue
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """The trial that a child process trains: its number, its parameters and its seed.
+
+    `function` is `package.module:name`, found also in `python_path`; `metric` is the name of the number that ranks the
+    trial; `checkpoint_dir` is a folder of the trial's own, which need not exist.
+    """
+
+    number: int
+    params: Mapping[str, ParameterValue]
+    seed: int
+    function: str
+    python_path: tuple[str, ...]
+    metric: str
+    checkpoint_dir: str
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reported:
+    """Numbers after an epoch. `value` ranks the trial, None if it was not among them. The child waits for an answer."""
+
+    epoch: int
+    value: float | None
+    numbers: Mapping[str, float]
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """A JSON value that the function stores with its trial, under a name."""
+
+    name: str
+    value: Any
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """All that a monitor measured inside the model so far."""
+
+    telemetry: Telemetry
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A parameter that the function wants now, with its range or choices. The child waits for its value."""
+
+    dimension: Dimension
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Returned:
+    """The function returned this number."""
+
+    value: float
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopped:
+    """The function ended early: the worker asked for it, or it gave up by itself."""
+
+
+End: TypeAlias = Returned | Stopped | Failure
+END: Final = (Returned, Stopped, Failure)
+"""The end of a trial's function."""
+
+FromChild: TypeAlias = Reported | Noted | Measured | Asked | End
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Continue:
+    """The answer to a report: train on."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """The trial should end now. It may come at any time."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """The value of a parameter that the function asked for."""
+
+    value: ParameterValue
+
+
+ToChild: TypeAlias = Continue | Stop | Chosen

@@ -1,0 +1,102 @@
+"""A training function that fails in every way, with two workers of which one is killed: the budget is exact."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpsearch.storage.store import open_store
+from hpsearch.trials import TrialState
+from hpsearch.verdicts import Cause
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Folder
+
+STUDY = """
+name = "mine"
+trials = 20
+[objective]
+function = "train:train"
+[limits]
+trial_seconds = 10
+trial_memory_mb = 400
+[search]
+x = { low = -1.0, high = 1.0 }
+[sampler]
+name = "random"
+"""
+
+FUNCTION = """
+import os, pathlib, signal
+
+def train(trial):
+    (pathlib.Path(__file__).parent / f"process-{os.getpid()}").touch()
+    print("trial", trial.number)
+    if trial.number in (2, 5, 8):
+        raise ValueError("no such width")
+    if trial.number == 3:
+        while True:
+            signal.pause()
+    if trial.number == 4:
+        killed = trial.checkpoint_dir / "killed"
+        if not killed.exists():
+            killed.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            signal.pause()
+    if trial.number == 6:
+        os._exit(3)
+    if trial.number == 9:
+        blocks = []
+        while True:
+            blocks.append(b"x" * 2**22)
+    for epoch in range(3):
+        trial.report(epoch, value=trial.params["x"] ** 2, epoch_number=epoch)
+    return trial.params["x"] ** 2
+"""
+
+WORKER = ["worker", "start", "--study", "mine", "--exit-when-idle", "--lease", "2"]
+
+
+def test_every_failure_has_its_cause_and_the_budget_is_exact(
+    make_folder: Callable[[Mapping[str, str]], "Folder"],
+) -> None:
+    """20 trials finish; each failure has its cause, text and place; a lost trial goes on; nothing is left."""
+    folder = make_folder({"mine.toml": STUDY, "train.py": FUNCTION})
+    created = folder.run("study", "create", "mine.toml")
+    assert created.returncode == 0, created.stderr
+    with folder.start(*WORKER) as one, folder.start(*WORKER) as other:
+        assert sorted([one.wait(300), other.wait(300)]) == [-9, 0]
+
+    with open_store(f"sqlite:///{folder.path}/storage/hpsearch.db") as store:
+        study = store.studies.get("mine")
+        trials, progress = store.trials.all(study), store.studies.progress(study)
+    assert (progress.finished, progress.failed, progress.running, progress.waiting) == (20, 6, 0, 0)
+    failures = {trial.number: trial.failure for trial in trials if trial.state is TrialState.FAILED}
+    found = {n: (one.cause, one.words) for n, one in failures.items() if one is not None}
+    line = FUNCTION.splitlines().index('        raise ValueError("no such width")') + 1
+    assert found == {
+        **dict.fromkeys((2, 5, 8), (Cause.CODE_ERROR, f"ValueError in train.py:{line}")),
+        3: (Cause.TIMEOUT, "over trial_seconds"),
+        6: (Cause.CODE_ERROR, "exit code 3"),
+        9: (Cause.OUT_OF_MEMORY, "over trial_memory_mb"),
+    }
+    assert all(one is not None and one.output == f"trial {n}" for n, one in failures.items())
+    assert trials[4].attempts == 2
+    assert trials[4].state.is_final
+
+    shown = folder.run("study", "show", "mine").stdout
+    assert f"3 of 26 trials: ValueError in train.py:{line}: no such width (trials 2, 5, 8)" in shown
+    assert "no such width" in folder.run("trial", "show", "mine", "5").stdout
+    assert folder.json("trial", "show", "mine", "6")["failure"]["exit_code"] == 3
+    assert not [path for path in folder.path.glob("process-*") if is_running(path.name.partition("-")[2])]
+    refused = folder.run("trial", "replay", "mine", "0")
+    assert (refused.returncode, "must train the built-in network" in refused.stderr) == (1, True)
+    reported = folder.run("report", "mine")
+    assert reported.returncode == 0, reported.stderr
+
+
+def is_running(process_id: str) -> bool:
+    """Return True if a process of that id is a trial's."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{process_id}/cmdline").read_bytes()
+    except OSError:
+        return False
