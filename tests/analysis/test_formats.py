@@ -7,10 +7,13 @@ import pytest
 
 from hpsearch.analysis.formats import (
     format_duration,
+    format_metric,
+    format_metric_title,
     format_parameter,
     format_parameters,
     format_result,
     format_share,
+    format_short_metric,
     format_tick,
     format_time,
 )
@@ -57,11 +60,35 @@ def test_parameters_follow_the_search() -> None:
         (math.inf, "validation_loss", "infinite"),
         (-math.inf, "validation_loss", "minus infinite"),
         (None, "validation_accuracy", "none"),
+        (0.98888, "roc_auc", "0.989"),
+        (0.98888, "r2", "0.989"),
+        (-0.5, "r2", "-0.500"),
+        (-123456.0, "r2", "-1.235e+05"),
+        (27881.4, "rmse", "27,880"),
+        (1234567.8, "mae", "1,235,000"),
+        (0.00123456, "rmse", "0.001235"),
+        (1e20, "rmse", "1e+20"),
     ],
 )
 def test_a_result_has_the_digits_of_its_metric(value: float | None, metric: str, text: str) -> None:
-    """Accuracies have 3 decimals, losses 4 significant digits; values that are not finite are words."""
+    """Shares and R2 have 3 decimals, losses 4 significant digits; amounts have no exponent; others are words."""
     assert format_result(value, metric) == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "label", "title", "short"),
+    [
+        ("validation_accuracy", "validation accuracy", "Validation accuracy", "val acc"),
+        ("rmse", "validation RMSE", "Validation RMSE", "RMSE"),
+        ("f1_macro", "validation macro F1", "Validation macro F1", "macro F1"),
+        ("training_loss", "training loss", "Training loss", "training_loss"),
+        ("their_value", "their value", "Their value", "their_value"),
+    ],
+)
+def test_metrics_have_names_for_people(metric: str, label: str, title: str, short: str) -> None:
+    """Our metrics have the names of the table, other series and foreign metrics their own."""
+    assert (format_metric(metric), format_metric_title(metric)) == (label, title)
+    assert format_short_metric(metric) == short
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_without_fresh_seeds_the_size_of_the_validation_part_gives_an_estimate(s
     assert "360 validation examples" in floor.words
 
 
+def test_only_accuracies_are_estimated_from_their_examples(study: Snapshot) -> None:
+    """The binomial interval is of shares of examples, which a balanced accuracy and R2 are not."""
+    for metric in ("balanced_accuracy", "roc_auc", "r2"):
+        spec = replace(study.study.spec, metric=metric)
+        assert noise_floor(replace(study, study=replace(study.study, spec=spec)), 0.95) is None
+
+
 def test_an_unknown_noise_is_stated(regression: Snapshot) -> None:
     """A loss has no estimate, which the caption states; without a best there is no band and no text."""
     data = best_so_far(regression)

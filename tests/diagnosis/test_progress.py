@@ -1,9 +1,11 @@
 """What rules ask of a trial's course."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.progress import (
     FALLEN_BACK,
     LEARNED_SHARE,
@@ -18,7 +20,8 @@ from hpsearch.diagnosis.progress import (
     median_of,
     probes,
 )
-from tests.diagnosis.written import CHANCE, epoch, facts, sample, samples, telemetry
+from hpsearch.study.spec import Configuration, DataSpec, ModelSpec, StudySpec, TrainingSpec
+from tests.diagnosis.written import CHANCE, CLASSES, epoch, facts, sample, samples, telemetry
 
 
 @pytest.mark.parametrize(("first", "bound"), [(1.0, 1.0), (5.0, CHANCE)])
@@ -123,3 +126,17 @@ def test_the_remedy_names_both_rates() -> None:
 def test_evidence_is_finite() -> None:
     """What is NaN or infinite is no evidence."""
     assert finite_evidence(loss=1.0, gain=math.nan, limit=math.inf, least=-math.inf) == {"loss": 1.0}
+
+
+def test_weighted_classes_have_the_chance_of_guessing() -> None:
+    """With balanced weights, chance is that of one of the classes at random: rare ones count as much as others."""
+    data = replace(CLASSES, class_shares=(0.97, 0.02, 0.01, 0.0), validation_shares=(0.9, 0.05, 0.05, 0.0))
+    configuration = Configuration(
+        model=ModelSpec(loss="cross_entropy"), training=TrainingSpec(class_weight="balanced")
+    )
+    spec = StudySpec(name="x", data=DataSpec(source="x"))
+    weighted = facts_about(spec, data, configuration)
+    assert weighted.chance_loss == pytest.approx(math.log(3))
+    assert weighted.data.majority_share == pytest.approx(1 / 3)
+    plain = replace(configuration, training=TrainingSpec())
+    assert facts_about(spec, data, plain).data is data

@@ -4,11 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from hpsearch.errors import DataError
+from hpsearch.data.dataset import RawData
+from hpsearch.errors import DataError, StudyFileError
 from hpsearch.storage.records import Evaluation, Part
-from hpsearch.study.spec import DataSpec, PruningSpec
+from hpsearch.study.spec import DataSpec, PruningSpec, TrainingSpec
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
 from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
@@ -134,3 +136,15 @@ def test_a_missing_test_part_is_an_error() -> None:
     planned = repetitions(study, TRIALS, {11: [3]}, rows=1)
     with pytest.raises(DataError, match=r"must have a test part \(got none\): set data.test_fraction"):
         list(train(study, planned, part="test", stop=StopRequest()))
+
+
+def test_the_roc_auc_needs_every_class_in_validation() -> None:
+    """A class that validation lacks is named before any training, with a remedy."""
+    x = np.arange(40.0).reshape(20, 2)
+    y = np.array(["a"] * 10 + ["b"] * 9 + ["c"])
+    spec = replace(SPEC, data=DataSpec(source="x.npz"), metric="roc_auc", training=TrainingSpec(batch_size=4))
+    arrays = RawData(inputs=x, targets=y, where="x.npz", origin="x.npz", task="classification")
+    message = r'metric: roc_auc must have an example of every class .*\(got none of "c"\): set data.stratify'
+    with pytest.raises(StudyFileError, match=message):
+        prepare_study(spec, arrays=arrays)
+    assert prepare_study(replace(spec, metric="balanced_accuracy"), arrays=arrays).spec.metric

@@ -14,6 +14,7 @@ from hpsearch.report.figures.scales import (
     NOT_A_NUMBER,
     ScalePlace,
     measured,
+    metric_scale,
     place_of,
     rails_of,
     result_scale,
@@ -156,6 +157,18 @@ def test_results_that_can_be_distinguished_have_no_rail() -> None:
     loss = replace(snapshot.study.spec, metric="validation_loss")
     snapshot = replace(snapshot, study=replace(snapshot.study, spec=loss))
     assert result_scale(snapshot) == study_scale(snapshot)
+
+
+def test_r2_has_a_linear_scale_from_minus_one() -> None:
+    """R2 of a diverged network is on a rail, and does not compress the others; more is better."""
+    scale = metric_scale("r2", [-1e12, -0.4, 0.2, 0.9])
+    assert (scale.kind, scale.maximize, scale.title) == ("linear", True, "validation R2")
+    assert scale.place(-1e12) == ScalePlace(position=None, rail="below -1")
+    assert scale.place(None) == ScalePlace(position=None, rail=NO_EPOCH)
+    assert [scale.place(value).position for value in (-0.4, 0.9)] == [-0.4, 0.9]
+    assert -1 < scale.low < -0.4
+    assert metric_scale("rmse", [2.0, 3.0]).kind == "logarithm"
+    assert metric_scale("balanced_accuracy", [0.2, 0.9]).kind == "accuracy"
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
