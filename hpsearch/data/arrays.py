@@ -422,13 +422,13 @@ def _table(  # noqa: PLR0913 - as a reader of files passes them on
 
 def _add_column(inputs: ColumnInputs, place: int, column: Array, rule: ColumnRule | None) -> None:
     """Add a column (N,) to `inputs`, in place."""
-    if column.dtype.kind in "buif" and (rule is None or rule.kind != "category"):
+    kind = None if rule is None else rule.kind
+    if column.dtype.kind in "buif" and kind not in ("category", "date"):
         inputs.add_numbers(place, column.astype(np.float64))
-    elif column.dtype.kind == "M" and (rule is None or rule.kind != "category"):
+    elif column.dtype.kind == "M" and kind in (None, "date"):
         inputs.add_dates(place, column)
     else:
-        moments = column.dtype.kind == "M"
-        cells = column.astype("datetime64[s]") if moments else column
+        cells = column.astype("datetime64[s]") if column.dtype.kind == "M" else column
         inputs.add_objects(place, cells.tolist(), rule)
 
 

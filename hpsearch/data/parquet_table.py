@@ -166,10 +166,10 @@ def _add_column(inputs: ColumnInputs, place: int, column: Any, rule: ColumnRule 
     """Add a column to `inputs`, in place: numbers and dates by their type, anything else as text."""
     from pyarrow import types  # noqa: PLC0415 - an extra that not everyone has
 
-    is_category = rule is not None and rule.kind == "category"
-    if _is_numeric(column.type) and not is_category:
+    kind = None if rule is None else rule.kind
+    if _is_numeric(column.type) and kind not in ("category", "date"):
         inputs.add_numbers(place, _numbers(column), null="null")
-    elif (types.is_timestamp(column.type) or types.is_date(column.type)) and not is_category:
+    elif (types.is_timestamp(column.type) or types.is_date(column.type)) and kind in (None, "date"):
         inputs.add_dates(place, np.asarray(column.to_numpy()))
     else:
         inputs.add_objects(place, column.to_pylist(), rule)

@@ -506,16 +506,12 @@ class ColumnInputs:
         """Set a column of objects: numbers or dates if all are, else text."""
         kind = None if rule is None else rule.kind
         filled = [cell for cell in cells if not is_missing_object(cell)]
-        if (
-            kind != "category"
-            and filled
-            and all(isinstance(cell, Real | Decimal | np.bool_) for cell in filled)
-        ):
+        are_numbers = all(isinstance(cell, Real | Decimal | np.bool_) for cell in filled)
+        are_dates = all(isinstance(cell, date) for cell in filled)
+        if filled and are_numbers and kind not in ("category", "date"):
             numbers = [math.nan if is_missing_object(cell) else float(cell) for cell in cells]
             self.add_numbers(place, np.array(numbers), null="null")
-        elif (
-            kind != "category" and self._is_auto and filled and all(isinstance(cell, date) for cell in filled)
-        ):
+        elif filled and are_dates and self._is_auto and kind in (None, "date"):
             self.values[:, place] = [
                 math.nan if is_missing_object(cell) else moment_seconds(cell) for cell in cells
             ]

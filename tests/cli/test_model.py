@@ -155,6 +155,30 @@ def test_predictions_go_to_a_file(command: Command, model: str) -> None:
     assert list(Path().glob(".hpsearch-*")) == []
 
 
+def test_a_raw_table_becomes_predictions_in_three_commands(command: Command) -> None:
+    """Text, missing numbers, a date and an identifier: `study run`, `model export`, `model predict`."""
+    rows = [
+        f"C{i},{'' if i % 9 == 0 else 20 + i % 50},{['Oslo', 'Rome', ''][i % 3]},2024-{i % 12 + 1:02}-01,{'ab'[i % 2]}"
+        for i in range(300)
+    ]
+    Path("raw.csv").write_text("\n".join(["customer,age,city,joined,label", *rows, ""]))
+    Path("raw.toml").write_text(
+        'name = "raw"\ntrials = 1\ndata = { source = "raw.csv" }\ntraining = { epochs = 2 }\n'
+        "pruning = { diagnosis = false }\n"
+    )
+    assert command("study", "run", "raw.toml", "--workers", "1").returncode == 0
+    assert command("model", "export", "raw", "--output", "raw.npz").returncode == 0
+    Path("new.csv").write_text("city,age,joined\nParis,,2024-05-01\nRome,30,\n")
+    ended = command("model", "predict", "raw.npz", "new.csv")
+    assert ended.returncode == 0
+    assert [line.rsplit(",", 1)[0] for line in ended.stdout.splitlines()] == [
+        *("city,age,joined", "Paris,,2024-05-01", "Rome,30,"),
+    ]
+    assert ended.stderr.splitlines() == [
+        "Categories that the training part does not have were taken for rare ones, in so many rows: city (1)"
+    ]
+
+
 def test_columns_without_a_use_are_reported(command: Command, study_file: Path) -> None:
     """Columns of the table that are no inputs are named on stderr."""
     lines = [f"{i},{i % 3},{'ab'[i % 2]}" for i in range(60)]
