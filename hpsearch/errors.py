@@ -80,7 +80,6 @@ class StudyFileError(HpsearchError):
         super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in self.problems)]))
 
 
-@final
 class DataError(HpsearchError):
     """A data set is missing, malformed, or does not fit its study.
 

@@ -92,8 +92,13 @@ class Model:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The names of the inputs, if the data has any."""
+        """The names of the network's inputs, such as `age` and `city=Oslo`, if the data has any."""
         return self._trained.preprocessing.features
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that `predict` reads, if the data has any."""
+        return self._trained.preprocessing.raw_features
 
     @property
     def metric(self) -> str:

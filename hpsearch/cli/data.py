@@ -72,22 +72,24 @@ def show(
     from hpsearch.data.columns import columns_of
     from hpsearch.data.description import describe
     from hpsearch.data.sources import load
-    from hpsearch.data.table import TableReading
+    from hpsearch.data.table import TableError, TableReading
     from hpsearch.errors import DataError
 
     reading = TableReading(drop=tuple(drop) if drop else None)
     try:
-        description = describe(load(source, target=target, reading=reading, environment=os.environ))
+        dataset = load(source, target=target, reading=reading, environment=os.environ)
     except DataError as error:
+        uses = error.uses if isinstance(error, TableError) else ()
         with contextlib.suppress(DataError):  # the first error is the one to show
-            columns = columns_of(source, target=target, reading=reading)
+            columns = columns_of(source, target=target, reading=reading, uses=uses)
             if form is Format.TABLE:
                 _write_columns(columns)
             elif columns:
                 item = {"problem": str(error), "columns": [asdict(column) for column in columns]}
                 write_properties([], item, form)
         raise
-    columns = columns_of(source, target=target, reading=reading)
+    description = describe(dataset)
+    columns = columns_of(source, target=target, reading=reading, uses=dataset.uses)
     item = _described(description) | {"columns": [asdict(column) for column in columns]}
     write_properties(_described_rows(description), item, form)
     if form is Format.TABLE and columns:

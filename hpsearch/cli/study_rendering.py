@@ -456,6 +456,9 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
     if spec.data.fault is not None:
         yield "fault on purpose", fault_in_words(spec.data.fault)
     yield "examples", _examples(study)
+    if data.preprocessing.encoding is not None:
+        for use in data.uses:
+            yield "column", f"{use.name} ({use.kind}): {use.use}"
     for line in planned.configurations:
         yield "configuration", line
     if not planned.configurations:

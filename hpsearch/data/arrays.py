@@ -147,11 +147,16 @@ class _RowsFrame:
 
     def __init__(self, rows: Sequence[Mapping[str, object]]) -> None:
         self._rows = rows
-        self.columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+        self._names = list(dict.fromkeys(str(name) for row in rows for name in row))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return self._names
 
     def iter_columns(self) -> Iterator[Array]:
         """Yield the cells of each column."""
-        for name in self.columns:
+        for name in self._names:
             yield _object_array([row.get(name) for row in self._rows])
 
 

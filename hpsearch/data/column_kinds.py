@@ -34,6 +34,11 @@ _FEW_CATEGORIES: Final = 20
 _FEWEST_PER_CATEGORY: Final = 5
 """A column of text is a category if it has at most 20 different texts, or at most 1000 that have 5 rows on average."""
 
+_MOST_WORDS: Final = 3
+"""Words on average up to which different texts are names or codes, such as "Smith, Mr. John"."""
+
+_JUDGED_TEXTS: Final = 1000
+
 RARE_CELLS: Final = 0.05
 """Share of cells up to which they are mistakes in a column of another kind."""
 
@@ -257,10 +262,17 @@ def _text_kind(texts: Texts, counts: Array) -> ColumnKind:
     rules: tuple[tuple[ColumnKind, bool], ...] = (
         ("constant", distinct == 1),
         ("yes/no", any(flags <= each for each in FLAGS)),
+        ("text", distinct == present > 2 and _words(texts) > _MOST_WORDS),
         ("identifier", distinct == present > 2),
         ("category", distinct <= few),
     )
     return next((kind for kind, holds in rules if holds), "text")
+
+
+def _words(texts: Texts) -> float:
+    """Return the number of words in a text, on average over the first ones."""
+    some = texts.values[:_JUDGED_TEXTS]
+    return sum(len(text.split()) for text in some) / len(some)
 
 
 def _notation_problem(place: ColumnPlace, texts: Texts, counts: Array) -> Decision | None:
@@ -288,9 +300,9 @@ def _notation_problem(place: ColumnPlace, texts: Texts, counts: Array) -> Decisi
         f"inputs must be numbers, as {int(counts[numbers].sum()):,} are ({_got(texts.values[first], count)})"
     )
     remedy = "correct it, leave the cell empty if it is missing, or drop the row"
-    return place.problem(
-        "number", texts.lines[first], rule, remedy + place.remedy("category", "makes it a category")
-    )
+    if place.is_named:
+        remedy += f', or make it a category with {key_path(place.name)} = "category" under [data.columns]'
+    return place.problem("number", texts.lines[first], rule, remedy)
 
 
 def _first(chosen: Array) -> int:

@@ -2,17 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Final, final
 
-from hpsearch.data.column_kinds import ColumnKind
+from hpsearch.data.column_kinds import FLAGS, ColumnKind, ColumnUse
 from hpsearch.data.csv_table import open_table
 from hpsearch.data.numerals import decimal_comma_number, is_local_number, is_missing, is_number
 from hpsearch.data.parquet_table import read_parquet_cells
-from hpsearch.data.table import TableLayout, TableReading, is_unnamed
+from hpsearch.data.table import TableLayout, TableReading
 
 MOST_ROWS: Final = 200_000
 """Rows of a table that are counted, in about 10 seconds if there are 50 columns."""
@@ -23,7 +23,6 @@ _MOST_VALUES: Final = 1000
 _MOST_CATEGORIES: Final = 50
 _TOP: Final = 3
 
-_FLAGS: Final = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"0", "1"})
 _DATE: Final = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([ T]\d{1,2}:\d{2}.*)?"
 )
@@ -112,7 +111,7 @@ class _Tally:
         rules: tuple[tuple[ColumnKind, bool], ...] = (
             ("empty", not present),
             ("constant", distinct == 1),
-            ("yes/no", any(texts <= flags for flags in _FLAGS)),
+            ("yes/no", any(texts <= flags for flags in FLAGS)),
             ("whole number", self.is_numeric and self.whole),
             ("number", self.is_numeric),
             ("date", self.dates == present),
@@ -126,31 +125,14 @@ class _Tally:
         """Whether every value is a number."""
         return self.numbers == self.rows - self.missing > 0
 
-    def use(self, name: str, drop: tuple[str, ...] | None) -> str:
-        """Return what a study does with the column if it is an input."""
-        is_distinct = self.is_full or len(self.values) == self.rows > 2
-        if (
-            is_unnamed(name)
-            and drop != ()
-            and self.is_numeric
-            and self.whole
-            and is_distinct
-            and not self.missing
-        ):
-            return "left out: numbers the rows"
-        if self.kind == "empty":
-            return "problem: drop it, or fill it"
-        if self.missing and self.is_numeric:
-            return "problem: fill the missing numbers, or drop it"
-        if self.kind == "other notation":
-            return "problem: write numbers in digits, or drop it"
-        return "input" if self.is_numeric else "problem: encode it as numbers, or drop it"
 
-
-def columns_of(source: str, *, target: str | None, reading: TableReading) -> list[ColumnSummary]:
+def columns_of(
+    source: str, *, target: str | None, reading: TableReading, uses: Sequence[ColumnUse] = ()
+) -> list[ColumnSummary]:
     """Return the columns of the table in a file, in their order; none if `source` is no table in a file.
 
-    Raises DataError if the file cannot be cut into rows and columns.
+    `uses` are those of the inputs, if the table could be read. Raises DataError if the file cannot be cut into rows and
+    columns.
     """
     path = Path(source).expanduser()
     if not path.is_file() or path.name.lower().endswith(".npz"):
@@ -167,21 +149,24 @@ def columns_of(source: str, *, target: str | None, reading: TableReading) -> lis
             for _, cells in islice(table.rows(), MOST_ROWS):
                 for tally, cell in zip(tallies, cells, strict=False):
                     tally.add(cell)
-    return [_summary(i, tally, layout, reading.drop) for i, tally in enumerate(tallies)]
+    by_place = dict(zip(layout.inputs, uses, strict=True)) if uses else {}
+    return [_summary(i, tally, layout, by_place.get(i)) for i, tally in enumerate(tallies)]
 
 
-def _summary(place: int, tally: _Tally, layout: TableLayout, drop: tuple[str, ...] | None) -> ColumnSummary:
-    name, is_text = layout.names[place], not tally.is_numeric
+def _summary(place: int, tally: _Tally, layout: TableLayout, found: ColumnUse | None) -> ColumnSummary:
+    name, is_text, kind, use = layout.names[place], not tally.is_numeric, tally.kind, ""
     if place == layout.target:
         use = "target" if not tally.missing else "target; problem: fill the missing ones, or drop these rows"
     elif place in layout.useless:
         use = "left out: no name"
-    else:
-        use = "left out: data.drop" if place in layout.dropped else tally.use(name, drop)
+    elif place in layout.dropped:
+        use = "left out: data.drop"
+    elif found is not None:
+        kind, use = found.kind, found.use
     most = tally.values.most_common(_TOP)
     return ColumnSummary(
         name=name,
-        kind=tally.kind,
+        kind=kind,
         rows=tally.rows,
         missing=tally.missing,
         distinct=None if tally.is_full else len(tally.values),

@@ -18,9 +18,9 @@ class Description:
     """A data set in numbers, before split and scaling.
 
     `classes` maps names to numbers of examples, and is empty in regression, which predicts `outputs` numbers.
-    `minimum`, `maximum` and `mean` are over all inputs that are not missing, and NaN if all are. `sealed` is the size
-    of the test part that the source keeps apart, and not counted elsewhere. `notes` are sentences about how the source
-    was read.
+    `minimum`, `maximum` and `mean` are over all inputs that are numbers and not missing, and NaN if there are none.
+    `sealed` is the size of the test part that the source keeps apart, and not counted elsewhere. `notes` are sentences
+    about how the source was read.
     """
 
     name: str
@@ -41,7 +41,9 @@ class Description:
 
 def describe(dataset: Dataset) -> Description:
     """Return the description of `dataset`."""
-    present = dataset.inputs[~np.isnan(dataset.inputs)] if _missing(dataset) else dataset.inputs
+    numbers = [i for i, column in enumerate(dataset.columns) if column.kind == "number"]
+    inputs = dataset.inputs[:, numbers] if dataset.columns else dataset.inputs
+    present = inputs[~np.isnan(inputs)] if _missing(dataset) else inputs
     is_empty = present.size == 0
     counts = _class_counts(dataset)
     return Description(

@@ -194,10 +194,7 @@ def input_column_from_json(raw: Mapping[str, Any]) -> InputColumn:
 
 
 def _column_from_json(raw: Mapping[str, Any]) -> FittedColumn:
-    own = raw["column"]
-    column = InputColumn(
-        **{**own, "name": _text(own["name"]), "categories": tuple(map(_text, own["categories"]))}
-    )
+    column = input_column_from_json(raw["column"])
     fitted = FittedColumn(
         column=column,
         fill=_numbers(raw["fill"]),

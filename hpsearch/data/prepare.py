@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data import scaling as scale
+from hpsearch.data.column_kinds import ColumnUse
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.encoding import Encoding, cross_fitted, fit_encoding
 from hpsearch.data.faults import with_wrong_inputs, with_wrong_labels
@@ -44,7 +45,8 @@ class PreparedData:
     entries) are of the training part; one is 0 if a rare class fell into another part. `classes` and `class_counts` are
     empty in regression. `test` is sealed: only `study test` reads it. `preprocessing` turns the source's inputs into
     those of the parts, and `target_scaling` the outputs of a regression into the unit of its targets. `notes` are
-    sentences about how the source was read, which a user should check.
+    sentences about how the source was read, which a user should check. `uses` are the columns of a table, with those
+    that are no inputs.
     """
 
     task: KnownTask
@@ -60,6 +62,7 @@ class PreparedData:
     preprocessing: Preprocessing = AS_PREPARED
     target_scaling: TargetScaling = UNSCALED
     notes: tuple[str, ...] = ()
+    uses: tuple[ColumnUse, ...] = ()
 
 
 def prepare(
@@ -117,6 +120,7 @@ def prepare_dataset(source: Dataset, spec: DataSpec, *, seed: int, precision: Pr
         preprocessing=preprocessing_of(source, scaling, fault=spec.fault, encoding=encoding),
         target_scaling=target_scaling,
         notes=dataset.notes,
+        uses=dataset.uses,
     )
 
 

@@ -13,7 +13,7 @@ from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_npz
 from hpsearch.data.parquet_table import read_parquet
 from hpsearch.data.stored_arrays import find_stored, is_stored, read_stored
-from hpsearch.data.table import TableReading
+from hpsearch.data.table import TableError, TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
 from hpsearch.study.schema import BUILTIN_SOURCES, PATH_SUFFIXES, TEXT_SUFFIXES
@@ -128,7 +128,11 @@ def load(
         raise DataError(
             f'{source}: must be readable (got "{error.strerror or error}"): check the file and its permissions'
         ) from error
-    return dataset_from(raw, name=source if source in BUILTIN_SOURCES else Path(source).stem, task=task)
+    name = source if source in BUILTIN_SOURCES else Path(source).stem
+    try:
+        return dataset_from(raw, name=name, task=task)
+    except DataError as error:
+        raise TableError(str(error), raw.uses) from error
 
 
 def _expanded(source: str, environment: Mapping[str, str]) -> str:

@@ -262,14 +262,23 @@ def _remedy(cells: Cells, *, is_rare: bool) -> str:
     return "encode the column as numbers"
 
 
-def problems_error(where: str, problems: Sequence[str]) -> DataError:
+@final
+class TableError(DataError):
+    """A table that cannot be used; `uses` are its columns nevertheless."""
+
+    def __init__(self, text: str, uses: Sequence[ColumnUse]) -> None:
+        super().__init__(text)
+        self.uses = tuple(uses)
+
+
+def problems_error(where: str, problems: Sequence[str], uses: Sequence[ColumnUse]) -> TableError:
     """Return the error that lists `problems`, each "place: rule (got value): remedy"."""
     if len(problems) == 1:
-        return DataError(f"{where}: {problems[0]}")
+        return TableError(f"{where}: {problems[0]}", uses)
     shown = [f"  {problem}" for problem in problems[:MOST_PROBLEMS]]
     more = len(problems) - len(shown)
     rest = [f"  and {more} more"] if more else []
-    return DataError("\n".join([f"{where}: {len(problems)} problems", *shown, *rest]))
+    return TableError("\n".join([f"{where}: {len(problems)} problems", *shown, *rest]), uses)
 
 
 def row_numbers(inputs: Array, features: Sequence[str], drop: tuple[str, ...] | None) -> list[int]:
@@ -413,7 +422,8 @@ def table_data(table: TableContents, *, task: Task, reading: TableReading) -> Ra
         *(column_notes(inputs, constants, numbers) if table.is_named else ()),
     ]
     if problems := list(_problems(table, decisions, task, reading)):
-        raise problems_error(table.where, [*problems, *_constant_notes(inputs, constants, numbers)])
+        listed = [*problems, *_constant_notes(inputs, constants, numbers)]
+        raise problems_error(table.where, listed, _uses(table, decisions))
     is_plain = (
         all(column == InputColumn(name=column.name) for column in columns) and not np.isnan(inputs).any()
     )
@@ -449,7 +459,7 @@ def _uses(table: TableContents, decisions: Mapping[int, Decision]) -> tuple[Colu
     return tuple(
         ColumnUse(name=name, kind=decisions[i].kind, use=decisions[i].use)
         if i in decisions
-        else ColumnUse(name=name, kind="identifier", use="left out")
+        else ColumnUse(name=name, kind="identifier", use="left out: numbers the rows")
         for i, name in enumerate(table.features)
     )
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from hpsearch.analysis.formats import format_metric, format_parameter, format_result, format_time, loss_unit
 from hpsearch.analysis.json_objects import moment_text, with_reasons
+from hpsearch.data.encoding import FittedColumn
 from hpsearch.model.trained_model import TrainedModel
 from hpsearch.study.messages import format_count, format_number
 from hpsearch.study.spec import fault_in_words
@@ -32,11 +33,16 @@ def purpose_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
     if model.classes:
         yield "classes", _shortened(model.classes)
     features = model.preprocessing.features
-    if model.preprocessing.encoding is not None and model.preprocessing.raw_features:
-        yield "columns", _shortened(model.preprocessing.raw_features)
     yield "inputs", f"{model.inputs:,}" + (f": {_shortened(features)}" if features else "")
+    if model.preprocessing.encoding is not None:
+        yield "columns", _shortened([_column_words(each) for each in model.preprocessing.encoding.columns])
     yield "preprocessing", preprocessing_words(model)
     yield "network", network_words(model)
+
+
+def _column_words(fitted: FittedColumn) -> str:
+    """Return a column that predictions need, such as `city (category)`."""
+    return f"{fitted.column.name} ({fitted.column.kind})"
 
 
 def training_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
@@ -141,6 +147,7 @@ def model_object(model: TrainedModel) -> dict[str, Any]:
         "classes": list(model.classes),
         "inputs": model.inputs,
         "features": list(model.preprocessing.features),
+        "columns": list(model.preprocessing.raw_features),
         "outputs": model.outputs,
         "scale": model.preprocessing.scaling.kind,
         "target_scale": model.target_scaling.kind,

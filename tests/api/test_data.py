@@ -225,6 +225,25 @@ def test_type_checkers_know_arrays_and_data_frames(tmp_path: Path, repository: P
     assert [int(line.split(":")[1]) for line in lines] == wrong, checked.stdout
 
 
+def test_a_raw_table_becomes_predictions() -> None:
+    """Text, dates and missing cells of a data frame train a study in worker processes, and predict again."""
+    frame = pd.DataFrame(
+        {
+            "id": [f"C{i}" for i in range(300)],
+            "city": ["Oslo", "Rome", None] * 100,
+            "age": [None if i % 11 == 0 else 20 + i % 60 for i in range(300)],
+            "joined": pd.to_datetime("2020-01-01") + pd.to_timedelta(range(300), unit="D"),
+            "kind": ["stay" if i % 3 == 0 or i % 60 > 40 else "leave" for i in range(300)],
+        }
+    )
+    study = small_study({"source": frame, "columns": {"age": {"transform": "log"}}}, target="kind")
+    model = study.run(workers=1, progress=False).best_trial.model()
+    assert model.columns == ("city", "age", "joined")
+    assert {"city=Oslo", "city missing", "age missing", "joined weekday"} <= set(model.features)
+    assert (model.predict(frame) == frame["kind"]).mean() > 0.5
+    assert model.predict([{"city": "Paris", "age": 30, "joined": "2020-05-01"}]).shape == (1,)
+
+
 def test_columns_of_arrays_are_dropped_by_the_program() -> None:
     """`drop` is for tables in files: arrays and data frames come without the columns that nothing shall learn from."""
     with pytest.raises(

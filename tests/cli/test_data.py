@@ -49,7 +49,7 @@ def test_a_file_is_described_by_its_target(command: Command) -> None:
         ["price"],
         {"a": 5, "b": 4},
     )
-    assert command("data", "show", "x.csv").returncode == 1
+    assert json.loads(command("data", "show", "x.csv", "--format", "json").stdout)["task"] == "regression"
 
 
 def test_what_needs_no_download_says_so(command: Command) -> None:
@@ -85,7 +85,7 @@ def test_the_columns_of_a_table_are_shown(command: Command) -> None:
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
     assert lines[lines.index("") + 1 :] == [
         "column kind missing distinct values use",
-        "Unnamed: 0 whole number 60 0 to 59 left out: numbers the rows",
+        "Unnamed: 0 identifier 60 0 to 59 left out: numbers the rows",
         "age whole number 40 20 to 59 input",
         "sex category 2 m (30), f (30) left out: data.drop",
         "day date 28 2024-01-01 (3), 2024-01-02 (3), 2024-01-03 (3) left out: data.drop",
@@ -117,18 +117,37 @@ def test_the_columns_of_a_table_with_problems_are_shown(command: Command) -> Non
     Path("t.csv").write_text("age,sex,fare,survived\n" + "\n".join(rows) + "\n")
     shown = command("data", "show", "t.csv")
     assert shown.returncode == 1
-    assert shown.stderr.startswith("Error: t.csv: 3 problems\n")
+    assert shown.stderr.startswith('Error: t.csv: line 2, column "fare": inputs must be numbers in digits')
     uses = [line.split("  ")[-1].strip() for line in shown.stdout.splitlines()]
     assert uses == [
         "use",
-        "problem: fill the missing numbers, or drop it",
-        "problem: encode it as numbers, or drop it",
-        "problem: write numbers in digits, or drop it",
+        "input, 4 missing: the median, and an indicator",
+        "one input per category",
+        'problem: write 0, or leave it out with data.drop = ["fare"]',
         "target",
     ]
     item = json.loads(command("data", "show", "t.csv", "--format", "json").stdout)
-    assert item["problem"].startswith("t.csv: 3 problems\n")
+    assert item["problem"].startswith('t.csv: line 2, column "fare"')
     assert [column["missing"] for column in item["columns"]] == [4, 0, 0, 0]
+
+
+def test_a_plan_has_the_use_of_every_column(command: Command) -> None:
+    """`study create --dry-run` prints each column of a table of mixed kinds, and warns of what is left out."""
+    rows = (f"{i},{i % 9 or ''},{'mf'[i % 2]},2024-01-{i % 28 + 1:02},{i % 2}" for i in range(200))
+    Path("t.csv").write_text("id,age,sex,day,survived\n" + "\n".join(rows) + "\n")
+    Path("x.toml").write_text('name = "x"\n[data]\nsource = "t.csv"\n[data.columns]\nday = "category"\n')
+    planned = command("study", "create", "x.toml", "--dry-run")
+    assert [line.split("  ")[-1].strip() for line in planned.stdout.splitlines() if line[:6] == "column"] == [
+        "id (identifier): left out: counts the rows, from 0 to 199",
+        "age (whole number): input, 23 missing: the median, and an indicator",
+        "sex (category): one input per category",
+        "day (category): one input per category",
+    ]
+    assert planned.stderr.startswith('Warning: data.columns: column "id" counts the rows, from 0 to 199')
+    Path("x.toml").write_text('name = "x"\n[data]\nsource = "t.csv"\n[data.columns]\nsecks = "category"\n')
+    refused = command("study", "create", "x.toml", "--dry-run")
+    assert refused.returncode == 1
+    assert 'data.columns: must name inputs of the table (got "secks")' in refused.stderr
 
 
 def test_decisions_about_data_are_warnings(command: Command) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpsearch.data.arrays import read_arrays
@@ -38,6 +39,25 @@ def test_stored_arrays_are_read_as_they_were(tmp_path: Path) -> None:
     assert read.targets.tolist() == raw.targets.tolist()
     assert read.features == raw.features
     assert load(source, environment={}).classes == ("no", "yes")
+
+
+def test_described_columns_are_stored_without_pickles(tmp_path: Path, refused: Refused) -> None:
+    """Categories, dates and missing cells come back as they were; codes without a category are refused."""
+    frame = pd.DataFrame(
+        {"city": ["Rome", "Łódź", None] * 9, "n": [1.5, None, 3] * 9, "y": ["a", "b", "b"] * 9}
+    )
+    frame["day"] = pd.to_datetime(["2024-01-31", None, "2024-02-01"] * 9)
+    raw = read_arrays(frame, target="y")
+    source = store_arrays(raw, tmp_path)
+    read = load(source, environment={})
+    assert (read.columns, read.uses) == (raw.columns, raw.uses)
+    np.testing.assert_array_equal(read.inputs, raw.inputs)
+    assert store_arrays(raw, tmp_path) == source
+    with np.load(source, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    arrays["x"][0, 0] = 7
+    np.savez(source, **arrays)
+    assert "column city has codes without a category" in refused(lambda: load(source, environment={}))
 
 
 @pytest.mark.parametrize("kind", ["u1", "i8", "f2", "f4", "f8", ">f8", "?"])

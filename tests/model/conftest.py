@@ -1,5 +1,6 @@
 """Finished studies of several kinds, and their best trials."""
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,38 @@ def flowers(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     bench, stored = _run(replace(KINDS["csv"], data=data), folder)
     bench.close()
     return fit_again(stored).model
+
+
+@pytest.fixture(scope="session")
+def customers(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """Return the model of the best trial on a raw table: text, missing cells, a date, an id and free text."""
+    folder = tmp_path_factory.mktemp("customers")
+    (folder / "customers.csv").write_text(customers_table(300), encoding="utf-8")
+    bench, stored = _run(replace(SPEC, data=DataSpec(source=str(folder / "customers.csv"))), folder)
+    bench.close()
+    return fit_again(stored).model
+
+
+def customers_table(rows: int) -> str:
+    """Return a raw table of customers as CSV."""
+    stream = random.Random(5)
+    lines = ["customer,age,city,income,member,joined,comment,label"]
+    for i in range(rows):
+        age, city = stream.randint(18, 80), stream.choice(["Oslo", "Rome", "Łódź"])
+        year, member = stream.randint(2015, 2023), stream.choice(["yes", "no"])
+        score = (city == "Oslo") + (age - 50) / 15 + (member == "yes") + (year - 2019) * 0.4
+        cells = [
+            f"C{i:04}",
+            "" if stream.random() < 0.1 else str(age),
+            "NA" if stream.random() < 0.05 else "Bern" if stream.random() < 0.01 else city,
+            f"{stream.lognormvariate(10, 1):.2f}",
+            member,
+            f"{year}-{stream.randint(1, 12):02}-{stream.randint(1, 28):02}",
+            " ".join(stream.choice(["good", "bad", "late"]) for _ in range(6)) + f" {i}",
+            "stay" if score > 0.5 else "leave",
+        ]
+        lines.append(",".join(cells))
+    return "\n".join([*lines, ""])
 
 
 def _run(spec: StudySpec, folder: Path) -> tuple[Bench, StoredTrial]:

@@ -163,9 +163,9 @@ def test_keys_of_a_newer_version_are_refused_in_dimensions() -> None:
 def test_a_study_without_header_and_drop_reads_tables_as_before() -> None:
     """A study of an older version takes a first line of numbers for an example, and drops no column."""
     raw = json.loads(spec_to_json(StudySpec(name="x", data=DataSpec(source="x.csv"))))
-    del raw["data"]["header"], raw["data"]["drop"]
+    del raw["data"]["header"], raw["data"]["drop"], raw["data"]["types"], raw["data"]["columns"]
     data = spec_from_json(json.dumps(raw)).data
-    assert (data.header, data.drop) == ("text", ())
+    assert (data.header, data.drop, data.types, data.columns) == ("text", (), "numbers", None)
     for drop in (None, (), ("id",)):
         study = StudySpec(name="x", data=DataSpec(source="x.csv", drop=drop))
         assert spec_from_json(spec_to_json(study)) == study

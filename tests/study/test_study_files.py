@@ -11,9 +11,17 @@ from hpsearch.diagnosis.verdicts import CATALOGUE
 from hpsearch.errors import StudyFileError
 from hpsearch.study.messages import toml_excerpt
 from hpsearch.study.reader import parse_study, read_study
-from hpsearch.study.schema import BUILTIN_SOURCES, SECTIONS, STUDY
+from hpsearch.study.schema import BUILTIN_SOURCES, COLUMNS, SECTIONS, STUDY
 from hpsearch.study.search_space import DIMENSION_KEYS
-from hpsearch.study.spec import DEFAULT_FATAL, DEFAULT_SEARCH, DIAGNOSED_CAUSES, Initializer, Range, StudySpec
+from hpsearch.study.spec import (
+    DEFAULT_FATAL,
+    DEFAULT_SEARCH,
+    DIAGNOSED_CAUSES,
+    ColumnRule,
+    Initializer,
+    Range,
+    StudySpec,
+)
 from hpsearch.verdicts import Cause
 
 HEADINGS = {"study": "At the top", **{name: f"[{name}]" for name in SECTIONS}}
@@ -59,6 +67,16 @@ def test_every_key_is_documented_with_its_default(readme: str, name: str) -> Non
     rows = rows_below(readme, HEADINGS[name])
     documented = {key: default for key, (default, _) in rows.items() if key not in BUILTIN_SOURCES}
     assert documented == {key: default_of(kind, key) for key in keys}
+
+
+def test_every_key_of_a_column_is_documented(readme: str) -> None:
+    """The page has exactly the keys of [data.columns], with their defaults and words."""
+    rows = rows_below(readme, "[data.columns]")
+    assert {key: default for key, (default, _) in rows.items()} == {
+        key: default_of(ColumnRule, key) for key in COLUMNS.rules
+    }
+    for key, rule in COLUMNS.rules.items():
+        assert [word for word in getattr(rule, "words", []) if f"`{word}`" not in rows[key][1]] == [], key
 
 
 @pytest.mark.parametrize("name", sorted(SECTIONS))

@@ -8,6 +8,7 @@ import pytest
 from hpsearch.study.reader import parse_study
 from hpsearch.study.spec import (
     Choices,
+    ColumnRule,
     DataSpec,
     Fault,
     Initializer,
@@ -29,6 +30,12 @@ WIDE = StudySpec(
         test_fraction=0.1,
         stratify=True,
         scale="standard",
+        types="numbers",
+        columns=(
+            ColumnRule(name='a "quoted" name', kind="drop"),
+            ColumnRule(name="größe", kind="number", transform="log"),
+            ColumnRule(name="city", kind="category", encoding="target", min_frequency=5.0),
+        ),
         fault=Fault(name="byte_product", number=3),
     ),
     metric="validation_loss",
