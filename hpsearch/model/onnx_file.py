@@ -239,7 +239,7 @@ def _check_names(model: TrainedModel, where: str) -> None:
     """Raise HpsearchError if two inputs or outputs of the graph would have one name."""
     if model.preprocessing.encoding is None:
         return
-    names = Counter([*model.preprocessing.raw_features, *_OUTPUTS])
+    names = Counter([*(each.column.name for each in model.preprocessing.encoding.columns), *_OUTPUTS])
     if shared := [name for name, count in names.items() if count > 1]:
         raise HpsearchError(
             f"{where}: columns of an .onnx file must have different names, other than {', '.join(_OUTPUTS)} "
