@@ -229,7 +229,8 @@ class TorchMonitor:
             recorder.break_off("logits" if is_broken else "loss")
         elif is_due:
             self._sample(number, outputs, targets, accuracy)
-        self._disarm()
+        if self._handles:
+            self._disarm()
         recorder.end_step(self._program, examples=examples, notifies=is_due)
         if recorder.is_due:
             self._arm()
