@@ -214,22 +214,23 @@ class TorchMonitor:
         that AMP skipped: it counts no step.
         """
         recorder = self._recorder
-        recorder.add_loss(loss.detach() if isinstance(loss, Tensor) else float(loss))
+        is_due = recorder.is_due
+        is_far = (
+            isinstance(loss, Tensor) and loss.device.type != "cpu"
+        )  # reading it would wait for the device
+        number = 0.0 if is_far and not is_due else loss.item() if isinstance(loss, Tensor) else float(loss)
+        recorder.add_loss(loss.detach() if isinstance(loss, Tensor) and is_far else number)
         if self._made_steps == 0:
             return
         self._made_steps = 0
-        is_due = recorder.is_due
-        on_device = isinstance(loss, Tensor) and loss.device.type != "cpu"
-        number = (
-            float(loss.detach() if isinstance(loss, Tensor) else loss) if is_due or not on_device else 0.0
-        )
         examples = len(outputs) if isinstance(outputs, Tensor) and outputs.ndim else 0
         if not math.isfinite(number):
             is_broken = outputs is not None and not bool(torch.isfinite(outputs).all())
             recorder.break_off("logits" if is_broken else "loss")
         elif is_due:
             self._sample(number, outputs, targets, accuracy)
-        self._disarm()
+        if self._handles:
+            self._disarm()
         recorder.end_step(self._program, examples=examples, notifies=is_due)
         if recorder.is_due:
             self._arm()
