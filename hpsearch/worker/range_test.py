@@ -21,7 +21,7 @@ RATES: Final = tuple(float(f"{digit}e{power}") for power in range(-7, 3) for dig
 STEPS: Final = 101
 """The steps of the test, as far as the trial has as many; samples are taken at the steps 50, 75 and 100.
 
-All 43 bases of `tests/benchmarks/diagnosis` that need no MNIST reach nine tenths of their best gain with the rate that
+All 43 bases of `tests/benchmarks/diagnosis` reach nine tenths of their best gain with the rate that
 such a test suggests, on a grid of four rates in a decade.
 """
 
