@@ -12,7 +12,7 @@ from hpsearch.data.dataset import Array
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
 FEWEST_SHARED: Final = 3
-"""Fewer equal examples prove nothing: a random split of iris shares up to 2, of its one measured twice."""
+"""Fewer equal examples prove nothing: a random split of iris may share its one flower that was measured twice."""
 
 LEAST_SHARE: Final = 0.01
 """A smaller share of the validation part changes an accuracy by less than its rounding."""
@@ -23,8 +23,8 @@ LEAST_DIFFERENT: Final = 0.4
 BEYOND_CHANCE: Final = 4.0
 """Copies make this many times as many equal pairs as chance.
 
-Measured on 800 made-up rows in 20 splits each: at most 1.8 for tables of rounded numbers, whole numbers, switches and
-categories without copies, whose 8 to 149 shared examples are natural; above 30 for numbers with decimals of which one
+Measured on 800 made-up rows in 20 splits each: at most 1.8 for tables of whole numbers, switches and categories
+without copies, whose 8 to 149 shared examples are natural; above 30 for numbers with decimals of which one
 row in fifty is copied, and above 4.5 for whole numbers and switches of which three in ten are.
 """
 
