@@ -39,6 +39,9 @@ _MOST_WORDS: Final = 3
 
 _JUDGED_TEXTS: Final = 1000
 
+_MEASURE: Final = re.compile(r"[+-]?\d+(?:[.,]\d+)*\s*(?P<unit>[^\W\d_]{1,5}[²³]?|°C|°F)")
+"""A number and its unit."""
+
 RARE_CELLS: Final = 0.05
 """Share of cells up to which they are mistakes in a column of another kind."""
 
@@ -233,6 +236,8 @@ def decide_texts(  # noqa: PLR0911 - one for each kind
         return _date(place, codes, texts, counts)
     if (problem := _notation_problem(place, texts, counts)) is not None:
         return problem
+    if kind in ("identifier", "text") and (problem := _unit_problem(place, texts)) is not None:
+        return problem
     missing = len(codes) - len(present)
     match kind:
         case "date":
@@ -309,6 +314,20 @@ def _notation_problem(place: ColumnPlace, texts: Texts, counts: Array) -> Decisi
     if place.is_named:
         remedy += f', or make it a category with {key_path(place.name)} = "category" under [data.columns]'
     return place.problem("number", texts.lines[first], rule, remedy)
+
+
+def _unit_problem(place: ColumnPlace, texts: Texts) -> Decision | None:
+    """Return the problem of numbers that all have the same unit after them, such as `400 km`."""
+    found = [_MEASURE.fullmatch(text) for text in texts.values]
+    units = {match["unit"] for match in found if match is not None}
+    if len(units) != 1 or not all(found):
+        return None
+    text = texts.values[0]
+    rule = (
+        f'inputs must be numbers without a unit (got "{text}"; {len(texts.values):,} different such in all)'
+    )
+    remedy = f"write {plain(text[: -len(units.pop())])}, or {_leave(place)}"
+    return place.problem("other notation", texts.lines[0], rule, remedy)
 
 
 def _first(chosen: Array) -> int:

@@ -13,7 +13,10 @@ MISSING: Final = frozenset(
 """Marks for a missing value, in lower case: those of pandas.read_csv, and the question mark of the UCI repository."""
 
 _SPACES: Final = "\u0020\u00a0\u2009\u202f"
-_CURRENCY: Final = r"(?:[$€£¥₹₽]|USD|EUR|GBP|CHF|JPY|CNY|INR|Rs\.?)"
+_CURRENCY: Final = (
+    r"(?:(?:US|A|C|HK|NZ|R|S)?\$|[€£¥₹₽₺₩₪₴]|USD|EUR|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK"
+    r"|PLN|CZK|HUF|kr\.?|zł|Kč|Ft|Rs\.?)"
+)
 _GROUPED: Final = rf"\d{{1,3}}(?:[.,'\u2019_{_SPACES}]\d{{2,3}})*[.,'\u2019_{_SPACES}]\d{{3}}"
 """Digits in thousands, or in the hundreds of India: `1,000`, `1.000.000`, `1 000`, `1_000`, `1,00,000`."""
 

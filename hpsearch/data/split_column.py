@@ -1,5 +1,6 @@
 """The column that decides about a split: groups that stay together, or the times by which rows are ordered."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from hpsearch.data.csv_table import open_table
 from hpsearch.data.dataset import Array
+from hpsearch.data.dates import date_number, day_first_of
 from hpsearch.data.numerals import is_missing, is_number
 from hpsearch.data.parquet_table import read_parquet_cells
 from hpsearch.data.table import TableReading
@@ -96,15 +98,18 @@ def groups_of(values: Array) -> Array:
 
 
 def times_of(values: Array, name: str, *, where: str) -> Array:
-    """Return the time (N,) of each row: numbers as they are, ISO 8601 dates and times in microseconds.
+    """Return the time (N,) of each row: numbers as they are, dates and times in microseconds.
 
-    Times without a zone are all of one zone. Raises DataError for text that is neither, and for a mixture.
+    They are in ISO 8601, or in another form of `dates` that has one meaning. Times without a zone are all of one zone.
+    Raises DataError for other text, and for a mixture.
     """
     if values.dtype.kind in "buif":
         return values
     texts = [str(value) for value in values]
     if all(is_number(text) for text in texts):
         return np.array(texts, dtype=np.float64)
+    if (others := _other_dates(texts)) is not None:
+        return others
     times = list(_moments(texts, name, where=where))
     zoned = [time.tzinfo is not None for time in times]
     if any(zoned) and not all(zoned):
@@ -113,6 +118,18 @@ def times_of(values: Array, name: str, *, where: str) -> Array:
             f' and "{texts[zoned.index(False)]}"): write all of them alike'
         )
     return np.array([_microseconds(time) for time in times], dtype=np.int64)
+
+
+def _other_dates(texts: list[str]) -> Array | None:
+    """Return dates such as `31.01.2024` in microseconds; None if the first is in ISO 8601, or one is unclear."""
+    if date_number(texts[0]) is None and date_number(texts[0], day_first=True) is None:
+        return None
+    day_first = day_first_of(texts)
+    if re.match(r"\d{4}-\d{2}-\d{2}", texts[0]) or day_first is None:
+        return None
+    numbers = [date_number(text, day_first=day_first) for text in texts]
+    seconds = [number for number in numbers if number is not None]
+    return np.array(seconds) * 1_000_000 if len(seconds) == len(texts) else None
 
 
 def _moments(texts: list[str], name: str, *, where: str) -> Iterator[datetime]:

@@ -25,7 +25,7 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
 def preflight_warnings(study: PreparedStudy) -> list[str]:
     """Return a line for an intended fault, one for each decision about the data, and one for each problem found.
 
-    Of exact configurations, the first one with a problem is named.
+    Of exact configurations, the first one with a problem is named. Of folds, each is examined.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
@@ -35,17 +35,22 @@ def preflight_warnings(study: PreparedStudy) -> list[str]:
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
-    return static_findings(facts_about(study.spec, facts_of(study.data), configure(study.spec, {})))
+    found: dict[Cause, Finding] = {}
+    for data in map(facts_of, study.data.searched):
+        for finding in static_findings(facts_about(study.spec, data, configure(study.spec, {}))):
+            found.setdefault(finding.cause, finding)
+    return list(found.values())
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
     """Return the first finding of every cause, with the name of its configuration in front of the remedy."""
     found: dict[Cause, Finding] = {}
-    data = facts_of(study.data)
+    facts = [facts_of(data) for data in study.data.searched]
     names = [exact.name for exact in study.spec.configurations]
     for name, configuration in zip(names, exact_configurations(study.spec), strict=True):
-        for finding in static_findings(facts_about(study.spec, data, configuration)):
-            found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
+        for data in facts:
+            for finding in static_findings(facts_about(study.spec, data, configuration)):
+                found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
     return list(found.values())
 
 

@@ -134,6 +134,15 @@ def test_marks_among_decimal_commas_are_refused_as_such(refused: Refused) -> Non
     )
 
 
+def test_numbers_with_a_unit_are_no_identifiers(refused: Refused) -> None:
+    """A column of measures is refused instead of left out, and a code whose letters differ is an identifier."""
+    assert refused(lambda: loaded([f"{i}.5km" for i in range(120)])) == (
+        't.csv: line 2, column "x": inputs must be numbers without a unit (got "0.5km"; 120 different such in all)'
+        ': write 0.5, or leave it out with data.drop = ["x"]'
+    )
+    assert use(loaded([f"{i}{'AB'[i % 2]}" for i in range(120)]))[0] == "identifier"
+
+
 def test_dates_of_an_unclear_order_have_a_note() -> None:
     """They are read as month/day/year, which the note says; a day above 12 makes it clear."""
     (note,) = loaded(["1/2/2024", "3/4/2024"]).notes

@@ -118,6 +118,12 @@ def test_times_are_numbers_or_iso_dates(refused: Refused) -> None:
     for texts in (["10", "9", "1e2"], ["2024-02-01", "2024-01-31 23:59", "2024-02-01T00:00:01"]):
         times = times_of(np.array(texts), "day", where="t.csv")
         assert list(np.argsort(times)) == [1, 0, 2]
+    days = ["31.01.2024", "01.12.2023 10:00", "02.02.2024"]
+    for texts in (days, [day.replace(".", "/") for day in days]):
+        assert list(np.argsort(times_of(np.array(texts), "day", where="t.csv"))) == [1, 0, 2]
+    assert "data.time must be numbers, or dates" in refused(
+        lambda: times_of(np.array(["1/2/2024", "3/4/2024"]), "day", where="t.csv")
+    )
     zoned = times_of(np.array(["2024-01-01T12:00+02:00", "2024-01-01T11:00+00:00"]), "day", where="t.csv")
     assert zoned[0] < zoned[1]
     assert 'row 2, column "day": data.time must be numbers, or dates' in refused(

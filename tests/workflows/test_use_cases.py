@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import open_store
+from hpsearch.study.spec import DataSpec, StudySpec
 from hpsearch.trials import Trial, TrialState
+from hpsearch.worker.preparation import prepare_study
 from hpsearch.worker.replay import ReplayRequest
 from hpsearch.worker.shutdown import StopRequest, do_nothing
 from hpsearch.workflows import studies
@@ -17,6 +20,7 @@ from hpsearch.workflows.confirmation import confirm
 from hpsearch.workflows.diagnosis import diagnose
 from hpsearch.workflows.listener import Listener, Show
 from hpsearch.workflows.narrowing import Narrowing, follow_up, narrow
+from hpsearch.workflows.preflight import preflight_warnings
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.sealed_test import open_test_part
 from hpsearch.workflows.snapshot import assemble_snapshot, take_snapshot
@@ -220,3 +224,16 @@ def test_a_configuration_is_diagnosed(file: Path) -> None:
     found = diagnose(file, {"training.learning_rate": 1e6, "training.epochs": 20})
     assert found.spec.search == ()
     assert found.diagnosis.verdict.primary.cause.value != "healthy"
+
+
+def test_warnings_of_folds_are_of_each_fold(tmp_path: Path) -> None:
+    """All examples train once the folds are joined, which is no leak; copies in another fold are one."""
+    numbers = np.random.default_rng(1).normal(size=(60, 3)).round(6)
+    for name, rows in (("clean", numbers), ("copied", np.concatenate([numbers, numbers]))):
+        path = tmp_path / f"{name}.csv"
+        lines = [f"{a},{b},{c},{'uv'[int(a > 0)]}" for a, b, c in rows]
+        path.write_text("\n".join(["a,b,c,y", *lines, ""]))
+        study = prepare_study(
+            StudySpec(name=name, data=DataSpec(source=str(path), folds=3, scale="standard"))
+        )
+        assert any("validation_leak" in line for line in preflight_warnings(study)) == (name == "copied")
