@@ -168,6 +168,8 @@ def _rows(lines: Iterable[str], delimiter: str) -> list[Row]:
 
 def _delimiter(lines: Sequence[str]) -> str:
     rows = {delimiter: [cells for _, cells in _rows(lines, delimiter)] for delimiter in DELIMITERS}
+    if not _are_even(rows[" "]) and any(_are_even(rows[mark]) for mark in DELIMITERS if mark != " "):
+        rows[" "] = []  # the spaces are inside cells, such as `400 km`
     return max(
         DELIMITERS,
         key=lambda delimiter: (
@@ -191,6 +193,11 @@ def _score(rows: Sequence[Sequence[str]], *, is_space: bool) -> float:
     cells = [cell for row in body[:_JUDGED_ROWS] if len(row) == width for cell in row]
     share = sum(_is_number_like(cell) for cell in cells) / max(1, len(cells))
     return 0.0 if is_space and share < 0.5 else count / len(body) + share
+
+
+def _are_even(rows: Sequence[Sequence[str]]) -> bool:
+    """Return True if all rows, also the first, have the same number of cells, of which there are several."""
+    return len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
 
 
 def _usual_width(rows: Sequence[Sequence[str]]) -> tuple[int, int]:

@@ -433,6 +433,7 @@ def table_data(table: TableContents, *, task: Task, reading: TableReading) -> Ra
         *(_dropped_note(table.features[i], "numbers the rows") for i in numbered),
         *(decision.note for decision in decisions.values() if decision.note is not None),
         *(column_notes(inputs, constants, numbers) if table.is_named else ()),
+        *(_one_hot_notes(table) if table.is_named else ()),
     ]
     if problems := list(_problems(table, decisions, task, reading)):
         listed = [*problems, *_constant_notes(inputs, constants, numbers)]
@@ -450,6 +451,25 @@ def table_data(table: TableContents, *, task: Task, reading: TableReading) -> Ra
         columns=() if is_plain else columns,
         uses=_uses(table, decisions),
     )
+
+
+def _one_hot_notes(table: TableContents) -> Iterator[str]:
+    """Yield a sentence if the last inputs and the target are the columns of one class, with one 1 in each row."""
+    total = table.targets
+    if total.dtype.kind != "f" or not len(total) or not bool(((total == 0) | (total == 1)).all()):
+        return
+    for place in reversed(range(len(table.features))):
+        column = table.inputs[:, place]
+        if place in table.texts or not bool(((column == 0) | (column == 1)).all()):
+            return
+        total = total + column
+        if bool((total == 1).all()):
+            names = toml_excerpt(list(table.features[place:]))
+            yield (
+                f"data.drop: each row has one 1 among {table.target} and {names}, which reveal the target:"
+                f" write them as one column of classes, or leave them out with data.drop = {names}"
+            )
+            return
 
 
 def _inputs_of(

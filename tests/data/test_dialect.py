@@ -283,3 +283,10 @@ def test_a_header_in_a_comment_is_the_header(write_csv: WriteText) -> None:
             reading=TableReading(header=header),
         )
         assert (len(data.inputs), data.features) == (40, ("a", "b", "c"))
+
+
+def test_spaces_inside_cells_delimit_none(write_csv: WriteText) -> None:
+    """A first column of measures leaves the delimiter that cuts header and rows alike."""
+    path = write_csv("x,a,y\n" + "".join(f"{i % 3}.5 km,{i},{'uv'[i % 2]}\n" for i in range(40)))
+    dialect = find_dialect(path.read_text().splitlines(), path, "auto")
+    assert (dialect.delimiter, dialect.skipped, dialect.names) == (",", 0, ("x", "a", "y"))

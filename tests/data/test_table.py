@@ -209,6 +209,14 @@ def test_what_was_read_before_is_read_to_the_same_numbers() -> None:
         assert data.fingerprint == fingerprint, source
 
 
+def test_columns_of_one_class_have_a_note(write_csv: WriteText) -> None:
+    """A target that is one of several indicator columns is revealed by the others; independent ones are not."""
+    rows = "".join(f"{i / 4},{int(i % 3 == 0)},{int(i % 3 == 1)},{int(i % 3 == 2)}\n" for i in range(60))
+    (note,) = loaded(write_csv(f"a,red,green,blue\n{rows}")).notes
+    assert 'one 1 among column "blue" and ["red", "green"], which reveal the target' in note
+    assert loaded(write_csv(table("a,b,y", lambda i: f"{i / 4},{i % 2},{int(i % 3 == 0)}"))).notes == ()
+
+
 def test_a_few_texts_among_numbers_are_mistakes_of_their_rows(write_csv: WriteText, refused: Refused) -> None:
     """Units, totals and a second header do not make a column one of text: the remedy is in the row."""
     path = write_csv(table("a,b,y", lambda i: f"{i % 7},{i % 5},{i % 2}") + "Total,,\n")
