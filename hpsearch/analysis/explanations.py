@@ -387,10 +387,10 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "clipped outliers; columns that vary",
     ),
     Cause.VALIDATION_LEAK: (
-        "examples of the validation part are in the training part too, which flatters validation",
+        "examples of the validation part are in the training part too, so validation is too good",
         (
-            "Before the first step: at least three validation examples, and 1 % of them, have inputs that a training "
-            "example has. Data with few different inputs are left out: less than 40 % of the training inputs differ, "
+            "Before the first step: at least three validation examples, and 1 % of them, have the inputs of a training "
+            "example. Data with few different inputs are left out: less than 40 % of the training inputs differ, "
             "or chance explains a quarter of the equal pairs, by the pairs that agree in all columns but one. It is a "
             "note next to another verdict, and never the verdict itself."
         ),

@@ -316,7 +316,7 @@ class _Columns:
     def of(
         cls, layout: TableLayout, dialect: Dialect, reading: TableReading, notation: _Notation
     ) -> "_Columns":
-        """Return the reading of the columns that the first rows suggest, and the study says."""
+        """Return the reading of the columns by their first rows and by the rules of the study."""
         rules = rules_by_place(reading.columns, layout.names)
         needed = frozenset(i for i, rule in rules.items() if rule.kind in ("category", "date"))
         is_auto = reading.types == "auto"

@@ -132,7 +132,7 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
 
 
 def _needs_version_2(model: TrainedModel) -> bool:
-    """Return True if the file holds steps that version 1 does not know."""
+    """Return True if the model has steps that version 1 has no place for."""
     return model.target_scaling.kind != "none" or model.preprocessing.encoding is not None
 
 

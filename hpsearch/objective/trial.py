@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NOTE: Final = 60_000
 _LONGEST_NAME: Final = 190
-"""What every database stores of a note."""
+"""The most that every database stores of a note: bytes of its JSON, and characters of its name."""
 
 
 class TrialStopped(Exception):  # noqa: N818 # it is no error, as StopIteration is none
@@ -163,7 +163,7 @@ class ObjectiveTrial:
         return import_module("hpsearch.objective.torch").attach(self, model, optimizer, **options)
 
     def measured(self, telemetry: Telemetry) -> None:
-        """Send what a monitor measured so far."""
+        """Send the measurements of a monitor so far."""
         self._channel.send(Measured(telemetry=telemetry))
 
     def suggest_float(

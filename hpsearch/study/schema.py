@@ -392,7 +392,7 @@ STUDY: Final[Mapping[str, Rule]] = {
 
 COLUMNS: Final = Columns(
     rules={
-        "kind": Word(words=words(spec.ColumnUse)),
+        "kind": Word(words=words(spec.ColumnRuleKind)),
         "transform": Word(words=words(spec.NumberTransform)),
         "encoding": Word(words=words(spec.CategoryEncoding)),
         "min_frequency": Number(low=0.0, high=1e9, above=True),

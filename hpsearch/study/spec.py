@@ -20,7 +20,7 @@ HeaderUse: TypeAlias = Literal["auto", "yes", "no", "text"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
 TargetScale: TypeAlias = Literal["standard", "none"]
 ColumnTypes: TypeAlias = Literal["auto", "numbers"]
-ColumnUse: TypeAlias = Literal["number", "category", "date", "drop"]
+ColumnRuleKind: TypeAlias = Literal["number", "category", "date", "drop"]
 NumberTransform: TypeAlias = Literal["none", "log"]
 CategoryEncoding: TypeAlias = Literal["one_hot", "target"]
 FaultName: TypeAlias = Literal[
@@ -131,7 +131,7 @@ class ColumnRule:
     """
 
     name: str
-    kind: ColumnUse
+    kind: ColumnRuleKind
     transform: NumberTransform = "none"
     encoding: CategoryEncoding = "one_hot"
     min_frequency: float = RARE_SHARE

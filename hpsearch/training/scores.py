@@ -54,7 +54,7 @@ class Scoring:
 
 
 def scoring_of(fold: Fold, data: PreparedData, metric: str) -> Scoring | None:
-    """Return what to measure on a `fold` of `data` in a study that ranks by `metric`; None if validation has it all."""
+    """Return the other metrics to measure on a `fold` of `data` for a study that ranks by `metric`; None if none."""
     is_regression = data.task == "regression"
     if metric in MEASURED_ALWAYS and not is_regression:
         return None
