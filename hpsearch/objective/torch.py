@@ -58,7 +58,7 @@ _OPTIMIZERS: Final[Mapping[str, str]] = {
 """PyTorch's optimizers -> those of study files; all others adapt their steps, as Adam does."""
 
 STALE_SAMPLES: Final = 5
-UNTRAINED_SAMPLES: Final = 5
+"""Samples in a row with gradients of an earlier step, from which on they are stale: one may be deliberate."""
 
 
 @final

@@ -83,7 +83,7 @@ def test_other_columns_without_a_name_are_inputs(write_csv: WriteText) -> None:
 def test_identifiers_are_warned_of(
     name: str, value: Callable[[int], int], reason: str, write_csv: WriteText
 ) -> None:
-    """A named column stays an input of numbers; if it counts the rows or looks like an identifier, a note says so."""
+    """A named column stays an input of numbers; if it counts the rows or looks like an identifier, there is a note."""
     path = write_csv(table(f"{name},a,y", lambda i: f"{value(i)},{i % 7},{i % 2}"))
     data = loaded(path, reading=NUMBERS)
     assert data.features == (name, "a")

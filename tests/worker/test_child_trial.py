@@ -175,7 +175,7 @@ def test_trials_are_pruned_by_rank(store: Store) -> None:
 
 
 def test_a_study_that_only_fails_pauses(store: Store) -> None:
-    """After five failures of one kind in a row it says why, and takes no more trials."""
+    """After five failures of one kind in a row the study pauses with the reason, and takes no more trials."""
 
     def train(trial: ObjectiveTrial) -> float:
         raise KeyError("width")
