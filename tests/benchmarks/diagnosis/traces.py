@@ -34,6 +34,7 @@ FEW: Final = 4096
 
 NEWER: Final = {
     "TrialFacts": {"scale", "metric", "program", "acts"},
+    "TrainingSpec": {"class_weight", "keep"},
     "DataFacts": {
         "input_is_constant",
         "features",
