@@ -75,7 +75,7 @@ def watch(
     With a PyTorch `model` and its `optimizer`, or a list of all its optimizers, it measures layers, units, gradients
     and steps; without them, the numbers that `step` gets, from any framework, which allow fewer verdicts.
 
-    `steps` are the steps of the optimizer in the whole training, if you know them: they decide whether a learning
+    `steps` are the steps of the optimizer in the whole training, if they are known: they decide whether a learning
     rate is too low. `learning_rate` is that of a loop without an `optimizer`. Pass the `scaler` of AMP, so that
     gradients are measured in their own scale. With `probes` the model is called once more at a few steps (0, 10, 20,
     50, 100, 150, 200, and each 500th), twice with dropout or batch normalization, on the same minibatch and without

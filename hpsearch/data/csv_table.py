@@ -96,7 +96,7 @@ def read_csv(
                 continue
             if more := columns.more_texts(found):
                 columns, found = replace(columns, texts=columns.texts | more), None
-    # If the delimiter leaves both marks, a target with a decimal comma is a number if the study wants numbers.
+    # If the delimiter leaves both marks, a target with a decimal comma is a number in a regression.
     notation = columns.notation
     is_wanted = notation == "unknown" and task == "regression"
     is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.targets)))

@@ -302,7 +302,7 @@ STATIC_RULES: Final[Sequence[StaticRule]] = (
 def static_findings(facts: TrialFacts, *, overshoots: bool = False) -> list[Finding]:
     """Return the findings before the first step, without those that the study expects.
 
-    `overshoots` says that the trial's steps were too long: remedies may then shorten them.
+    `overshoots` is True if the trial's steps were too long: remedies may then shorten them.
     """
     found = (
         grad_reduction_sum(facts, overshoots=overshoots) if rule is grad_reduction_sum else rule(facts)

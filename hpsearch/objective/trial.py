@@ -39,7 +39,7 @@ class Channel(Protocol):
 
     @property
     def should_stop(self) -> bool:
-        """True if the worker wants the trial to end."""
+        """True if the worker asked the trial to end."""
 
     def send(self, message: Noted | Measured) -> None:
         """Send a message that needs no answer."""

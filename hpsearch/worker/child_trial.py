@@ -146,7 +146,7 @@ _UNMEASURED: Final = "Nothing was measured inside the model, so diagnosis has no
 
 
 def failure_remedy(failure: Failure) -> str:
-    """Return what to do about a failure, with what it says."""
+    """Return the remedy of a failure, with its message."""
     said = f": {failure.message}" if failure.message else ""
     match failure.cause:
         case Cause.TIMEOUT:
