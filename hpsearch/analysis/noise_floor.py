@@ -80,7 +80,7 @@ def _estimated(snapshot: Snapshot, best: float) -> NoiseFloor | None:
     if snapshot.study.spec.metric != "validation_accuracy":  # no other metric is a share of the examples
         return None
     examples = _examples(snapshot.trials)
-    if examples is None:
+    if examples is None or not 0 <= best <= 1:  # another Optuna client may have stored any value
         return None
     low, high = wilson_interval(best, examples)
     return NoiseFloor(

@@ -183,7 +183,7 @@ def show(
 
     The model card adds an interval of the accuracy, the use of the model, its limits, and every setting.
 
-    Example: hpsearch model show digits.npz --card > digits.md
+    Example: hpsearch model show digits.npz --card
     """
     from hpsearch.model.archive import read_model
     from hpsearch.model.card import model_card

@@ -20,7 +20,7 @@ from hpsearch.data.split import Split, split, split_folds, whole_split
 from hpsearch.data.table import TableReading
 from hpsearch.data.target_scaling import UNSCALED, TargetScaling, fit_targets
 from hpsearch.errors import DataError
-from hpsearch.study.spec import DataSpec, KnownTask, Precision
+from hpsearch.study.spec import DataSpec, KnownTask, Precision, TargetScale
 
 
 @final
@@ -223,10 +223,14 @@ def _class_counts(dataset: Dataset, parts: Split) -> tuple[int, ...]:
 
 
 def _target_scaling(dataset: Dataset, parts: Split, spec: DataSpec) -> TargetScaling:
-    """Return the scaling of the targets, fitted on the training part; none for classes."""
+    """Return the scaling of the targets, fitted on the training part; none for classes.
+
+    "auto" is "standard" here: `study.spec.with_target_scale` knows the network.
+    """
     if dataset.task == "classification":
         return UNSCALED
-    return fit_targets(dataset.targets, parts.training, kind=spec.target_scale, where=dataset.origin)
+    kind: TargetScale = "none" if spec.target_scale == "none" else "standard"
+    return fit_targets(dataset.targets, parts.training, kind=kind, where=dataset.origin)
 
 
 def _parts(

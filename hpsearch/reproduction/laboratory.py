@@ -18,7 +18,15 @@ from hpsearch.reproduction.charts import Picture
 from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.files import example_files
 from hpsearch.study.reader import read_study
-from hpsearch.study.spec import Configuration, DataSpec, Precision, StudySpec, configure, resolve
+from hpsearch.study.spec import (
+    Configuration,
+    DataSpec,
+    Precision,
+    StudySpec,
+    configure,
+    resolve,
+    with_target_scale,
+)
 from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.evaluation import NetworkEvaluation, evaluate
@@ -243,6 +251,7 @@ class Lab:
 
     def prepare(self, spec: StudySpec) -> PreparedStudy:
         """Return a study with its data, which is read once for all studies with the same data."""
+        spec = with_target_scale(spec)
         data = _prepared(spec.data, spec.seed, spec.training.precision)
         return PreparedStudy(spec=resolve(spec, task=data.task), data=data)
 

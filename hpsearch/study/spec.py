@@ -18,7 +18,7 @@ Task: TypeAlias = Literal["auto"] | KnownTask
 SealedUse: TypeAlias = Literal["test", "validation"]
 HeaderUse: TypeAlias = Literal["auto", "yes", "no", "text"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
-TargetScale: TypeAlias = Literal["standard", "none"]
+TargetScale: TypeAlias = Literal["auto", "standard", "none"]
 ColumnTypes: TypeAlias = Literal["auto", "numbers"]
 ColumnRuleKind: TypeAlias = Literal["number", "category", "date", "drop"]
 NumberTransform: TypeAlias = Literal["none", "log"]
@@ -157,8 +157,8 @@ class DataSpec:
     table that are not read. Unless it is empty, columns without a name that number the rows are dropped too. With
     `types` "numbers" every column must be complete numbers, as studies of before this key read them; "auto" finds out
     the kind of each column, except for those of `columns`. `target_scale` "standard" trains a regression on targets
-    with mean 0 and standard deviation 1 in the training part; predictions and metrics are in the user's unit in any
-    case.
+    with mean 0 and standard deviation 1 in the training part, and "auto" does unless the network has an output
+    activation of its own (`with_target_scale`); predictions and metrics are in the user's unit in any case.
 
     `group` names the column whose equal values stay in one part, `time` the column by which later parts have later
     rows; neither is an input. With `folds` K > 0, each trial is trained K times, each time with another part to
@@ -171,7 +171,7 @@ class DataSpec:
     validation_fraction: float = 0.2
     test_fraction: float = 0.0
     scale: Scale = "unit"
-    target_scale: TargetScale = "standard"
+    target_scale: TargetScale = "auto"
     stratify: bool = False
     task: Task = "auto"
     target: str | None = None
@@ -460,6 +460,23 @@ class StudySpec:
 
 NO_DATA = DataSpec(source="none")
 """The data of a study with an objective, whose function reads its own."""
+
+
+def with_target_scale(spec: StudySpec) -> StudySpec:
+    """Return `spec` with a known scale of its targets: as they are if some output activation was chosen for them.
+
+    A bounded activation such as tanh cannot reach standardized targets.
+    """
+    if spec.data.target_scale != "auto":
+        return spec
+    outputs: set[object] = {spec.model.output}
+    for dimension in spec.search:
+        if dimension.name == "model.output" and isinstance(dimension, Choices):
+            outputs.update(dimension.choices)
+    for exact in spec.configurations:
+        outputs.update(value for name, value in exact.params if name == "model.output")
+    scale: TargetScale = "standard" if outputs <= {"auto", "identity"} else "none"
+    return replace(spec, data=replace(spec.data, target_scale=scale))
 
 
 def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:

@@ -16,7 +16,7 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits, with_fitting_batches
 from hpsearch.study.reader import read_study
-from hpsearch.study.spec import StudySpec, check_trains_network, resolve
+from hpsearch.study.spec import StudySpec, check_trains_network, resolve, with_target_scale
 
 
 @final
@@ -74,6 +74,7 @@ def prepare_study(
     it has an objective.
     """
     check_trains_network(spec)
+    spec = with_target_scale(spec)
     precision = spec.training.precision
     if arrays is None:
         data = prepare(spec.data, seed=spec.seed, precision=precision, environment=os.environ)

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
+from hpsearch.data.column_kinds import ColumnUse
 from hpsearch.data.columns import ColumnSummary, columns_of
 from hpsearch.data.prepare import PreparedData
-from hpsearch.data.table import TableReading
+from hpsearch.data.table import TableError, TableReading, is_unnamed
 from hpsearch.errors import DataError, HpsearchError, StudyFileError, UsageError
 from hpsearch.report.file import check_report_path, write_page
 from hpsearch.study.messages import format_count, remedy_for, toml_text
 from hpsearch.study.metrics import Metric
 from hpsearch.study.reader import parse_study
 from hpsearch.study.schema import PATH_SUFFIXES
-from hpsearch.worker.preparation import prepare_study
+from hpsearch.worker.preparation import PreparedStudy, prepare_study
 
 _TARGETS: Final = re.compile(r"(?:target|label|class|outcome|response|y)s?", re.IGNORECASE)
 """Names of columns that are the target wherever they are."""
@@ -114,7 +115,9 @@ class _Draft:
             yield f'task = "{self.data.task}"  # {self._task_reason(self.data)}'
         if self.dropped:
             yield f"drop = {toml_text([column.name for column in self.dropped])}"
-            yield from (f"# {_one_line(column.name)}: {column.kind}; {column.use}" for column in self.dropped)
+            yield from (
+                f"# {_one_line(column.name)}: {column.kind}; {_reason(column)}" for column in self.dropped
+            )
         yield 'scale = "standard"  # mean 0 and deviation 1, fitted on the training part'
         yield "test_fraction = 0.2  # a sealed part that only `hpsearch study test` opens, once"
         if self._can_stratify:
@@ -176,22 +179,40 @@ def _draft(table: Path, target: str | None, path: Path) -> _Draft:
         raise DataError(
             f"TABLE: must be a table in a file (got {table}): name a file in {', '.join(PATH_SUFFIXES)}"
         )
-    names = [column.name for column in summaries]
-    chosen, why = _target(names, target)
-    if target is None and chosen != names[-1]:
-        summaries = columns_of(str(table), target=chosen, reading=TableReading())
+    chosen, why = _target([column.name for column in summaries], target)
+    study = _attempt(table, chosen, dropped=())
+    summaries = columns_of(str(table), target=chosen, reading=TableReading(), uses=_uses(study))
     draft = _Draft(
         name=_stem(table),
         source=os.path.relpath(table.absolute(), path.absolute().parent),
         target=chosen,
         why_target=why,
         columns=summaries,
-        dropped=[column for column in summaries if column.use.startswith("problem")],
+        dropped=[column for column in summaries if _is_useless(column)],
     )
     draft.decisions += [f"target: {_one_line(chosen)}, {why}"]
-    draft.decisions += [f"left out: {_one_line(c.name)} ({c.kind}; {c.use})" for c in draft.dropped]
-    _read(draft, table)
+    draft.decisions += [f"left out: {_one_line(c.name)} ({c.kind}; {_reason(c)})" for c in draft.dropped]
+    if draft.dropped:
+        study = _attempt(table, chosen, dropped=[column.name for column in draft.dropped])
+    if isinstance(study, HpsearchError):
+        draft.problems.append(str(study))
+        return draft
+    draft.data, draft.metric = study.data, study.spec.metric
+    classes = f", {len(study.data.classes)} classes" if study.data.classes else ""
+    draft.decisions.append(f"task: {study.data.task}{classes}")
     return draft
+
+
+def _uses(study: PreparedStudy | HpsearchError) -> Sequence[ColumnUse]:
+    """Return what a study does with each column of its table, or would do if the problems were solved."""
+    if isinstance(study, PreparedStudy):
+        return study.data.uses
+    return study.uses if isinstance(study, TableError) else ()
+
+
+def _is_useless(column: ColumnSummary) -> bool:
+    """Return True for a column that is no input as it is, and has a name by which to leave it out."""
+    return column.use.startswith(("problem", "left out")) and not is_unnamed(column.name)
 
 
 def _target(names: Sequence[str], target: str | None) -> tuple[str, str]:
@@ -204,27 +225,27 @@ def _target(names: Sequence[str], target: str | None) -> tuple[str, str]:
     return (named[-1], "by its name") if named else (names[-1], "the last column")
 
 
-def _read(draft: _Draft, table: Path) -> None:
-    """Read the data as the draft describes it, or note its problems, in place."""
+def _reason(column: ColumnSummary) -> str:
+    return column.use.removeprefix("left out: ")
+
+
+def _attempt(table: Path, target: str, *, dropped: Sequence[str]) -> PreparedStudy | HpsearchError:
+    """Return a study of the table without the columns `dropped`, or the problems of its data."""
     document = [
         'name = "draft"',
         "[data]",
         f"source = {toml_text(str(table.absolute()))}",
-        f"target = {toml_text(draft.target)}",
-        *([f"drop = {toml_text([column.name for column in draft.dropped])}"] if draft.dropped else []),
+        f"target = {toml_text(target)}",
+        *([f"drop = {toml_text(list(dropped))}"] if dropped else []),
         'scale = "standard"',
         "test_fraction = 0.2",
     ]
     try:
-        study = prepare_study(parse_study("\n".join(document), source=str(table)))
+        return prepare_study(parse_study("\n".join(document), source=str(table)))
     except (DataError, StudyFileError) as error:
-        draft.problems.append(str(error))
-        return
+        return error
     except HpsearchError as error:
         raise DataError(f"{table}: {error}") from error
-    draft.data, draft.metric = study.data, study.spec.metric
-    classes = f", {len(study.data.classes)} classes" if study.data.classes else ""
-    draft.decisions.append(f"task: {study.data.task}{classes}")
 
 
 def _batch_size(examples: int) -> int:

@@ -29,7 +29,7 @@ def visits(path: Path, *, rows: int = 120) -> None:
 
 
 def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
-    """The file can be created as it is: columns that cannot be read are left out, with the reason in a comment."""
+    """The file can be created as it is: columns that are no inputs are left out, with the reason in a comment."""
     visits(folder / "visits.csv")
     written = write_table_study(Path("visits.csv"))
     assert written.problems == ()
@@ -37,7 +37,7 @@ def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
     study = prepare_file(written.path)
     assert (study.spec.name, study.spec.data.task) == ("visits", "regression")
     assert study.spec.metric != "auto"
-    assert study.data.preprocessing.features == ("a", "b")
+    assert study.data.preprocessing.raw_features == ("customer_id", "day", "a", "b")
     assert study.data.notes == ()
     assert study.spec.training.batch_size == 8
     text = written.path.read_text()
