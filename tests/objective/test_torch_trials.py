@@ -1,0 +1,106 @@
+"""PyTorch models in trials of a study: their verdicts come from what a monitor measured, and may stop them."""
+
+from pathlib import Path
+
+import pytest
+
+from hpsearch.cli import main
+from hpsearch.storage.store import open_store
+from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, PruningSpec, SamplerSpec, StudySpec
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import AUDITED_AT, Cause
+from hpsearch.worker.child_trial import children_of
+from hpsearch.worker.loop import Worker, WorkerOptions
+from hpsearch.worker.shutdown import StopRequest
+from tests.objective.torch_programs import require_torch
+
+require_torch()
+
+FUNCTION = """
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+EPOCHS, BATCHES = 3, 17
+
+
+def train(trial):
+    torch.manual_seed(trial.seed)
+    torch.set_num_threads(1)
+    digits = load_digits()
+    x = torch.tensor(digits.data / 16, dtype=torch.float32)
+    y = torch.tensor(digits.target)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=trial.params["rate"])
+    monitor = trial.watch(model, optimizer, steps=EPOCHS * BATCHES)
+    for epoch in range(EPOCHS):
+        for chosen in torch.randperm(len(x))[: 100 * BATCHES].split(100):
+            optimizer.zero_grad()
+            z = model(x[chosen])
+            loss = F.cross_entropy(z, y[chosen])
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss, outputs=z, targets=y[chosen])
+        trial.report(epoch, value=float(loss.detach()))
+    return float(loss.detach())
+"""
+
+HEALTHY, SICK = 0.5, 1e6
+
+
+def trained(folder: Path, pruning: PruningSpec) -> dict[float, Trial]:
+    """Return the two trials of a study by their learning rate, after a worker trained them."""
+    (folder / "torch_train.py").write_text(FUNCTION)
+    spec = StudySpec(
+        name="torch",
+        data=NO_DATA,
+        metric="value",  # type: ignore[arg-type] # any name, for a study with an objective
+        trials=2,
+        search=(Choices(name="rate", choices=(HEALTHY, SICK)),),
+        sampler=SamplerSpec(name="grid"),
+        pruning=pruning,
+        objective=ObjectiveSpec(function="torch_train:train", python_path=(str(folder),)),
+    )
+    with open_store(f"sqlite:///{folder}/lab.db") as store:
+        study = store.studies.create(spec, fingerprint="")
+        options = WorkerOptions(name="ann", rows=1)
+        children = children_of(study, store.folder, None)
+        Worker(store, study, children, options=options, stop=StopRequest()).run()
+        return {float(trial.params["rate"]): trial for trial in store.trials.all(study)}
+
+
+def test_a_trial_has_the_verdict_of_its_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One model learns and the other diverges, which stops no trial by itself; `trial show` prints the verdict."""
+    trials = trained(tmp_path, PruningSpec(rank="none"))
+    healthy, sick = trials[HEALTHY], trials[SICK]
+    assert (healthy.state, healthy.verdict, healthy.steps) == (TrialState.COMPLETE, Cause.HEALTHY, 51)
+    assert sick.verdict in (Cause.DIVERGED_LR, Cause.EXPLODING)
+    assert (sick.epochs, sick.steps) == (3, 51)
+    assert sick.finding is not None
+    assert sick.finding.evidence
+    assert sick.finding.confidence <= 0.85
+    capsys.readouterr()
+    storage = ["--storage", f"sqlite:///{tmp_path}/lab.db"]
+    assert main(["trial", "show", "torch", str(sick.number), *storage]) == 0
+    shown = capsys.readouterr().out
+    assert sick.verdict in shown
+    assert "Lower the learning rate from 1e+06" in shown
+
+
+@pytest.mark.parametrize("audit", [0.0, 1.0])
+def test_a_verdict_stops_a_trial_if_the_study_lets_it(tmp_path: Path, audit: float) -> None:
+    """With "act" the model that diverges ends early, the other one does not; an audited trial runs on."""
+    trials = trained(tmp_path, PruningSpec(rank="none", diagnosis="act", audit=audit))
+    healthy, sick = trials[HEALTHY], trials[SICK]
+    assert (healthy.state, healthy.verdict, healthy.epochs) == (TrialState.COMPLETE, Cause.HEALTHY, 3)
+    assert sick.verdict in (Cause.DIVERGED_LR, Cause.EXPLODING)
+    assert sick.finding is not None
+    assert sick.finding.confidence >= 0.9
+    if audit:
+        assert (sick.epochs, sick.steps) == (3, 51)
+        assert sick.finding.evidence[AUDITED_AT] < 51
+    else:
+        assert sick.state is TrialState.PRUNED
+        assert sick.epochs < 3
+        assert sick.steps < 51
