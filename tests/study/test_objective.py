@@ -128,10 +128,8 @@ def test_only_studies_of_a_function_let_diagnosis_act() -> None:
     assert checked_spec(spec_to_json(spec)) == spec
     assert spec_problems(spec_to_json(spec)) == []
     assert 'diagnosis = "act"' in specification_text(spec)
-    assert problems_of('name = "a"\ndata.source = "iris"\npruning.diagnosis = "act"\n') == [
-        'pruning.diagnosis: must be true or false without [objective] (got "act"): '
-        "write true, which stops trials here"
-    ]
+    (problem,) = problems_of('name = "a"\ndata.source = "iris"\npruning.diagnosis = "act"\n')
+    assert problem.startswith('pruning.diagnosis: must be true or false without [objective] (got "act"): ')
     assert problems_of(FILE + 'diagnosis = "stop"\n') == [
         'pruning.diagnosis: must be true, false or "act" (got "stop")'
     ]
