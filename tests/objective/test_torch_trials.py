@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from hpsearch.diagnosis.programs import MOST_CONFIDENT
+from hpsearch.objective.messages import Measured
 from hpsearch.storage.store import open_store
 from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, PruningSpec, SamplerSpec, StudySpec
 from hpsearch.trials import Trial, TrialState
@@ -12,9 +13,14 @@ from hpsearch.verdicts import Cause
 from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.shutdown import StopRequest
+from tests.objective.test_trial import Recorder, trial_of
 from tests.objective.torch_programs import require_torch
 
 require_torch()
+
+import torch  # noqa: E402 # it may be missing
+
+from hpsearch.objective.torch import TorchMonitor  # noqa: E402
 
 FUNCTION = """
 import torch
@@ -86,3 +92,26 @@ def test_a_trial_has_the_verdict_of_its_monitor(tmp_path: Path) -> None:
     ).stdout
     assert sick.verdict in shown
     assert "Lower the learning rate from 1e+06" in shown
+
+
+def test_each_report_ends_an_epoch_of_the_monitor() -> None:
+    """Its numbers of the known names are the epoch's; a report before the first step ends none."""
+    channel = Recorder()
+    trial = trial_of(channel)
+    model = torch.nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = trial.watch(model, optimizer)
+    assert isinstance(monitor, TorchMonitor)
+    trial.report(0, value=0.0)
+    for epoch in (1, 2):
+        loss = model(torch.ones(5, 4)).square().mean()
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss)
+        trial.report(epoch, validation_loss=0.25 * epoch, accuracy=0.5)
+    monitor.close()
+    (*_, last) = (one.telemetry for one in channel.sent if isinstance(one, Measured))
+    assert [(one.epoch, one.validation_loss, one.validation_accuracy) for one in last.epochs] == [
+        (0, 0.25, None),
+        (1, 0.5, None),
+    ]
