@@ -150,6 +150,11 @@ class Children:
         """The numbers of the trials in training."""
         return tuple(self._children)
 
+    def has_checkpoint(self, number: int) -> bool:
+        """Return True if an earlier attempt at trial `number` left files in its folder."""
+        folder = self.folder / str(number)
+        return folder.is_dir() and any(folder.iterdir())
+
     def join(self, number: int, params: Mapping[str, ParameterValue]) -> None:
         """Start the process of trial `number`."""
         order = Order(

@@ -110,6 +110,11 @@ class Recorder:
         """True if the present step is sampled."""
         return self._nonfinite is None and self.age >= self._next
 
+    @property
+    def is_within_epoch(self) -> bool:
+        """True if a step was made since the last end of an epoch."""
+        return self.age > 0 and self._loss_count > 0
+
     def add_loss(self, loss: Any) -> None:
         """Add the loss of a step to the epoch's mean; a tensor stays on its device."""
         self._loss_sum = self._loss_sum + loss

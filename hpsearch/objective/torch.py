@@ -252,6 +252,16 @@ class TorchMonitor:
             validation_examples=validation_examples,
         )
 
+    def end_reported_epoch(self, numbers: Mapping[str, float]) -> None:
+        """End an epoch after which a trial reported `numbers`, unless no step was made since the last end."""
+        if not self._recorder.is_within_epoch:
+            return
+        self.end_epoch(
+            training_loss=numbers.get("training_loss"),
+            validation_loss=numbers.get("validation_loss"),
+            validation_accuracy=numbers.get("validation_accuracy"),
+        )
+
     def close(self) -> None:
         """Remove all hooks from the model and the optimizers."""
         self._disarm()

@@ -132,6 +132,24 @@ class Word:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FlagOrWord:
+    """True, false, or `word`."""
+
+    word: str
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`."""
+        if isinstance(raw, bool) or raw == self.word:
+            return []
+        return violation(where, f'must be true, false or "{self.word}"', raw)
+
+    def value(self, raw: bool | str) -> bool | str:  # noqa: FBT001 - the value itself, not a switch
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
     """One line of 1 to `longest` characters without spaces around it."""
 
@@ -478,7 +496,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "pruning": Section(
         kind=PruningSpec,
         rules={
-            "diagnosis": Flag(),
+            "diagnosis": FlagOrWord(word="act"),
             "fatal": Causes(),
             "audit": Number(low=0.0, high=1.0),
             "expected": Causes(),

@@ -334,16 +334,17 @@ class SamplerSpec:
 class PruningSpec:
     """The conditions that stop a trial early.
 
-    `diagnosis` stops trials whose verdict is fatal. `rank` is one of Optuna's pruners: `startup_trials` must have
-    finished and a trial must be `warmup_epochs` old for median and percentile to stop it; `percentile` is the share in
-    percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
+    `diagnosis` stops trials whose verdict is fatal; those of a training function only if it is "act". `rank` is one of
+    Optuna's pruners: `startup_trials` must have finished and a trial must be `warmup_epochs` old for median and
+    percentile to stop it; `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and
+    hyperband's.
 
     `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which never
     count as problems; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
     would stop which run on, to measure the rate of wrong stops.
     """
 
-    diagnosis: bool = True
+    diagnosis: bool | Literal["act"] = True
     fatal: tuple[Cause, ...] = DEFAULT_FATAL
     audit: float = 0.0
     expected: tuple[Cause, ...] = ()
