@@ -9,7 +9,7 @@ import numpy as np
 
 from hpsearch.data.dates import date_number, day_first_of, has_time
 from hpsearch.data.encoding import Array, InputColumn
-from hpsearch.data.numerals import is_local_number, is_missing, is_number, plain
+from hpsearch.data.numerals import has_decimal_comma, is_local_number, is_missing, is_number, plain
 from hpsearch.study.messages import key_path, remedy_for, toml_excerpt
 from hpsearch.study.spec import RARE_SHARE, ColumnRule
 
@@ -136,11 +136,15 @@ class Decision:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnPlace:
-    """The name of a column for people, and the unit of its lines: `line` or `row`. Without a header it has a number."""
+    """The name of a column for people, and the unit of its lines: `line` or `row`. Without a header it has a number.
+
+    `has_decimal_comma` is whether numbers of the table may have one.
+    """
 
     name: str
     is_named: bool
     unit: str
+    has_decimal_comma: bool = False
 
     @property
     def shown(self) -> str:
@@ -277,8 +281,10 @@ def _words(texts: Texts) -> float:
 
 def _notation_problem(place: ColumnPlace, texts: Texts, counts: Array) -> Decision | None:
     """Return the problem of numbers in another notation, and of a few texts among many numbers."""
-    local = np.array([is_local_number(text) for text in texts.values])
-    numbers = np.array([is_number(text) for text in texts.values])
+    numbers = np.array(
+        [is_number(text) or (place.has_decimal_comma and has_decimal_comma(text)) for text in texts.values]
+    )
+    local = np.array([is_local_number(text) for text in texts.values]) & ~numbers
     present, others = int(counts.sum()), ~numbers & ~local
     if local.any() and counts[local | numbers].sum() >= present * (1 - RARE_CELLS):
         first, count = _first(local), int(counts[local].sum())

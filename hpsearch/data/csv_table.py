@@ -101,7 +101,9 @@ def read_csv(
     is_wanted = notation == "unknown" and task == "regression"
     is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.targets)))
     targets = targets_of(found.targets, has_decimal_comma=is_comma)
-    return table_data(_contents(found, layout, dialect, targets, str(path)), task=task, reading=reading)
+    contents = _contents(found, layout, dialect, targets, str(path))
+    contents = replace(contents, has_decimal_comma=notation == "comma")
+    return table_data(contents, task=task, reading=reading)
 
 
 @final

@@ -226,8 +226,8 @@ class ColumnProblems:
             self.text = self.text or Cells(place=place, text=text)
             self.text.add(text)
 
-    def sentences(self, name: str, rows: int, *, is_named: bool) -> Iterator[str]:
-        """Yield "place, column: rule (got value): remedy" for a column of so many rows.
+    def sentences(self, name: str, rows: int, *, is_named: bool, may_miss: bool) -> Iterator[str]:
+        """Yield "place, column: rule (got value): remedy" for a column of so many rows, which `may_miss` cells.
 
         Missing cells of a column of text are mentioned there. A few texts among numbers are mistakes in their rows:
         units, totals, another header.
@@ -239,6 +239,8 @@ class ColumnProblems:
             rule = "must be numbers in digits" if is_local_number(self.text.text) else "must be numbers"
             is_rare = self.text.count <= rows * RARE_CELLS
             remedy = _remedy(self.text, is_rare=is_rare)
+            if is_rare and may_miss:
+                remedy += ", leave the cell empty if it is missing"
             remedy += ", or drop the row" if is_rare else f", or {leave}"
             yield f"{self.text.place}, {shown}: inputs {rule} ({self.text.got}{holes}): {remedy}"
         elif self.missing is not None:
@@ -347,7 +349,8 @@ class TableContents:
     `target` is the target's column for messages. `problems` are by the place of the input. `table_problems` and
     `target_problem` are sentences. `useless` are the names of columns that the reader left out without being asked.
     `texts` are the texts of the columns whose inputs are codes, and `dates` the places of those in seconds since the
-    start of 1970. `unit` is what the cells' places count: `line` or `row`.
+    start of 1970. `unit` is what the cells' places count: `line` or `row`. `has_decimal_comma` is whether its numbers
+    may have one.
     """
 
     where: str
@@ -364,6 +367,7 @@ class TableContents:
     texts: Mapping[int, Texts] = field(default_factory=dict)
     dates: frozenset[int] = frozenset()
     unit: str = "line"
+    has_decimal_comma: bool = False
 
     def decisions(
         self, places: Iterable[int], reading: TableReading, *, keeps_identifiers: bool = False
@@ -381,7 +385,12 @@ class TableContents:
     def _decision(
         self, place: int, reading: TableReading, rule: ColumnRule | None, *, is_plain: bool
     ) -> Decision:
-        column = ColumnPlace(name=self.features[place], is_named=self.is_named, unit=self.unit)
+        column = ColumnPlace(
+            name=self.features[place],
+            is_named=self.is_named,
+            unit=self.unit,
+            has_decimal_comma=self.has_decimal_comma,
+        )
         found = self.problems.get(place)
         if place in self.texts:
             return decide_texts(column, self.inputs[:, place], self.texts[place], rule)
@@ -389,7 +398,10 @@ class TableContents:
             return decide_date(column, self.inputs[:, place])
         is_problem = found is not None and (found.text is not None or reading.types == "numbers")
         if found is not None and is_problem:
-            sentence = next(found.sentences(column.name, len(self.inputs), is_named=self.is_named))
+            may_miss = reading.types == "auto"
+            sentence = next(
+                found.sentences(column.name, len(self.inputs), is_named=self.is_named, may_miss=may_miss)
+            )
             return Decision(kind="number", use=f"problem: {sentence.rpartition(': ')[2]}", problem=sentence)
         if reading.types == "numbers":
             return Decision(kind="number", use="input", column=InputColumn(name=column.name))

@@ -125,6 +125,15 @@ def test_marks_among_many_numbers_are_refused(refused: Refused) -> None:
     )
 
 
+def test_marks_among_decimal_commas_are_refused_as_such(refused: Refused) -> None:
+    """In a table with decimal commas `2,5` is a number: the problem is the mark, not the comma."""
+    lines = [f"{i},5;{f'{i},25' if i % 12 else 'n.b.'};{i},75" for i in range(120)]
+    Path("t.csv").write_text("\n".join(["a;x;y", *lines, ""]), encoding="utf-8")
+    assert refused(lambda: load("t.csv", reading=TableReading(), environment=os.environ)).startswith(
+        't.csv: line 2, column "x": inputs must be numbers, as 110 are (got "n.b."; 10 such in all): correct it,'
+    )
+
+
 def test_dates_of_an_unclear_order_have_a_note() -> None:
     """They are read as month/day/year, with a note; a day above 12 makes it clear."""
     (note,) = loaded(["1/2/2024", "3/4/2024"]).notes

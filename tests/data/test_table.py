@@ -214,6 +214,7 @@ def test_a_few_texts_among_numbers_are_mistakes_of_their_rows(write_csv: WriteTe
     path = write_csv(table("a,b,y", lambda i: f"{i % 7},{i % 5},{i % 2}") + "Total,,\n")
     assert refused(lambda: loaded(path)) == (
         f"{path}: 2 problems\n"
-        '  line 62, column "a": inputs must be numbers (got "Total"): correct it, or drop the row\n'
+        '  line 62, column "a": inputs must be numbers (got "Total"): correct it,'
+        " leave the cell empty if it is missing, or drop the row\n"
         '  line 62, column "y": a target is missing (got ""): fill it, or drop the row'
     )
