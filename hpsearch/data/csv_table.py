@@ -408,8 +408,11 @@ def _add(
     found.numbers.frombytes(block.tobytes())
 
 
-def _numbers(cells: Sequence[str], columns: _Columns) -> list[float] | None:
-    """Return the numbers of a column's cells, or None if they have to be examined one by one."""
+def _numbers(cells: Sequence[str], columns: _Columns) -> Array | None:
+    """Return the numbers of a column's cells, or None if they have to be examined one by one.
+
+    Numbers too large for float64, such as 1e400, become infinite, and are examined.
+    """
     if columns.notation == "comma":
         return None
     filled = [cell for cell in cells if cell not in _EMPTY] if columns.may_miss else cells
@@ -417,10 +420,12 @@ def _numbers(cells: Sequence[str], columns: _Columns) -> list[float] | None:
         return None
     try:
         if len(filled) == len(cells):
-            return list(map(float, cells))
-        return [math.nan if cell in _EMPTY else float(cell) for cell in cells]
+            values = np.array(list(map(float, cells)))
+        else:
+            values = np.array([math.nan if cell in _EMPTY else float(cell) for cell in cells])
     except ValueError:
         return None
+    return None if np.isinf(values).any() else values
 
 
 def _examined(

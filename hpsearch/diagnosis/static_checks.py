@@ -211,7 +211,7 @@ def validation_leak(facts: TrialFacts) -> Finding | None:
 
 def _of_validation(count: int, facts: TrialFacts) -> str:
     share = 100 * count / max(1, facts.data.validation_examples)
-    return f"{count} ({share:.2g} %) {'is' if count == 1 else 'are'}"
+    return f"{count} ({format_number(share)} %) {'is' if count == 1 else 'are'}"
 
 
 def missing_class(facts: TrialFacts) -> Finding | None:

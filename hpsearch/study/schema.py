@@ -219,11 +219,16 @@ class Columns:
         if not isinstance(raw, dict):
             rule = "must be a table from columns to their use, [data.columns]"
             return violation(where, rule, raw, 'write columns = { NAME = "category" }, for example')
-        return [p for name, item in raw.items() for p in self._column_problems(key_path(where, name), item)]
+        return [p for name, item in raw.items() for p in self._item_problems(where, name, item)]
 
     def value(self, raw: Mapping[str, Any]) -> tuple[ColumnRule, ...] | None:
         """Return the rules of the columns in their order, or None if there is none."""
         return tuple(self._rule(name, item) for name, item in raw.items()) or None
+
+    def _item_problems(self, where: str, name: object, item: object) -> list[Problem]:
+        if not isinstance(name, str):
+            return violation(where, "must have the names of columns, as text", name, f'write "{name}"')
+        return self._column_problems(key_path(where, name), item)
 
     def _column_problems(self, where: str, item: object) -> list[Problem]:
         if not isinstance(item, dict):
@@ -234,7 +239,11 @@ class Columns:
             for problem in (
                 self.rules[key].problems(f"{where}.{key}", value)
                 if key in self.rules
-                else [unknown_key(f"{where}.{key}", tuple(self.rules), near=nearest(key, self.rules))]
+                else [
+                    unknown_key(
+                        f"{where}.{key_path(key)}", tuple(self.rules), near=nearest(str(key), self.rules)
+                    )
+                ]
             )
         ]
         if found:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
@@ -35,15 +36,22 @@ def preflight_warnings(study: PreparedStudy) -> list[str]:
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
-    return static_findings(facts_about(study.spec, facts_of(study.data), configure(study.spec, {})))
+    """Return the first finding of every cause, over all folds."""
+    found: dict[Cause, Finding] = {}
+    configuration = configure(study.spec, {})
+    for data in map(facts_of, study.data.searched):
+        for finding in static_findings(facts_about(study.spec, data, configuration)):
+            found.setdefault(finding.cause, finding)
+    return list(found.values())
 
 
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
     """Return the first finding of every cause, with the name of its configuration in front of the remedy."""
     found: dict[Cause, Finding] = {}
-    data = facts_of(study.data)
     names = [exact.name for exact in study.spec.configurations]
-    for name, configuration in zip(names, exact_configurations(study.spec), strict=True):
+    named = zip(names, exact_configurations(study.spec), strict=True)
+    parts = [facts_of(data) for data in study.data.searched]
+    for (name, configuration), data in product(named, parts):
         for finding in static_findings(facts_about(study.spec, data, configuration)):
             found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
     return list(found.values())
