@@ -46,7 +46,7 @@ class UsageError(HpsearchError):
 
 
 class TrainingWarning(UserWarning):
-    """A training loop that `hpsearch.watch` watches goes wrong: cause and remedy.
+    """A verdict of `hpsearch.watch` on a training loop that goes wrong: cause and remedy.
 
     >>> warnings.filterwarnings("error", category=hpsearch.TrainingWarning)
     """

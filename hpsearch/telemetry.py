@@ -88,9 +88,9 @@ class LayerSample:
 class Sample:
     """One sample of one trial, taken at one step. NaN marks a missing measurement.
 
-    `step` counts optimizer steps from 0. Two numbers of examples say how much a sample has seen. `batch_examples` is
+    `step` counts optimizer steps from 0. Two numbers of examples are the size of a sample. `batch_examples` is
     the size of the step's minibatch, from which gradients, and the numbers derived from them, are taken. `examples` is
-    the number behind `loss`, `accuracy`, `top_share`, `logit_max`, `output_range` and the layers' shares of units: a
+    the number for `loss`, `accuracy`, `top_share`, `logit_max`, `output_range` and the layers' shares of units: a
     minibatch that is too small for them is replaced by a fixed random part of the training examples, in evaluation
     mode. 0 means unknown.
 
@@ -212,7 +212,7 @@ class Epoch:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
-    """A training loop of the user's, as far as a monitor knows it.
+    """A training loop of the user's, as far as a monitor sees it.
 
     `data` are estimates from the minibatches that were measured; NaN, 0 and () are unknown. `loss` is the loss whose
     formula gives the loop's numbers, in the words of study files, or "auto". `activation` is that of all hidden layers

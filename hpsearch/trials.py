@@ -94,7 +94,7 @@ class Failure:
 
     `kind` is the class of its exception, or what ended its process, such as `exit code 3`, `SIGSEGV` or `over
     trial_seconds`; `place` is the line of the user's code, such as `train.py:41`, empty if it is unknown. `output` is
-    the last of what the trial wrote to its standard output and error. `exit_code` and `signal` are those of a process
+    the end of the trial's standard output and error. `exit_code` and `signal` are those of a process
     that ended by itself.
     """
 

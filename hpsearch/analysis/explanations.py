@@ -19,8 +19,8 @@ from hpsearch.verdicts import Cause
 class Stops(StrEnum):
     """Whether a verdict stops a trial before its last epoch."""
 
-    BY_DEFAULT = "yes, from 90 % confidence"
-    IF_FATAL = "only if `pruning.fatal` lists it, from 90 % confidence"
+    BY_DEFAULT = "yes, if its evidence is strong enough"
+    IF_FATAL = "only if `pruning.fatal` lists it and its evidence is strong enough"
     NEVER = "no"
     EXTERNAL = "yes; diagnosis does not decide it"
 
@@ -133,8 +133,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         (
             "In ten measured steps in a row, and for 1,000 examples or all, at least 85 % of a layer's units "
             "fire for no example of the minibatch, and in the last three 98 %; or the first layer's gradient is "
-            "exactly 0 in three measured steps in a row, each of 100 examples or more. The first step was normal, and "
-            "the loss is above half of the first one or of that of guessing. " + _WIDE
+            "exactly 0 in three measured steps in a row, each of 100 examples or more. The first step was normal, "
+            "and the loss is above half of the first one or of that of guessing. " + _WIDE
         ),
         "a lower learning rate; wider layers if one has fewer than 8 units",
     ),
@@ -387,10 +387,10 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "clipped outliers; columns that vary",
     ),
     Cause.VALIDATION_LEAK: (
-        "examples of the validation part are in the training part too, which flatters validation",
+        "examples of the validation part are in the training part too, so validation is too good",
         (
-            "Before the first step: at least three validation examples, and 1 % of them, have inputs that a training "
-            "example has. Data with few different inputs are left out: less than 40 % of the training inputs differ, "
+            "Before the first step: at least three validation examples, and 1 % of them, have the inputs of a training "
+            "example. Data with few different inputs are left out: less than 40 % of the training inputs differ, "
             "or chance explains a quarter of the equal pairs, by the pairs that agree in all columns but one. It is a "
             "note next to another verdict, and never the verdict itself."
         ),
@@ -399,7 +399,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
     Cause.MISSING_CLASS: (
         "a class has no example in the training part, or none in the validation part",
         (
-            "Before the first step, for classes. It is a note next to another verdict, and never the verdict itself."
+            "Before the first step, in classification. It is a note next to another verdict, and never the verdict "
+            "itself."
         ),
         "`data.stratify = true`, or more examples of the class",
     ),
@@ -475,7 +476,7 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         "raise the limit, or search smaller models",
     ),
     Cause.OUT_OF_MEMORY: (
-        "the training function took more memory than there is",
+        "the training function took more memory than its limit or the machine allows",
         (
             "Its processes took more than `limits.trial_memory_mb`, or it raised MemoryError or its framework's own "
             "error of that kind."

@@ -43,6 +43,6 @@ def _line(group: FailureGroup, trials: int) -> str:
     shown = ", ".join(map(str, group.numbers[:_SHOWN]))
     more = f" and {len(group.numbers) - _SHOWN:,} more" if len(group.numbers) > _SHOWN else ""
     noun = "trial" if len(group.numbers) == 1 else "trials"
-    said = f": {group.failure.message}" if group.failure.message else ""
+    message = f": {group.failure.message}" if group.failure.message else ""
     of = format_count(trials, "trial")
-    return f"{len(group.numbers):,} of {of}: {group.failure.words}{said} ({noun} {shown}{more})"
+    return f"{len(group.numbers):,} of {of}: {group.failure.words}{message} ({noun} {shown}{more})"

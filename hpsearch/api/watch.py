@@ -26,7 +26,7 @@ _HELD_STEPS = 10
 
 
 class _Source(Protocol):
-    """What measures a loop: `objective.monitor.Monitor`, or `objective.torch.TorchMonitor`."""
+    """The monitor of a loop: `objective.monitor.Monitor`, or `objective.torch.TorchMonitor`."""
 
     @property
     def telemetry(self) -> Telemetry: ...
@@ -75,7 +75,7 @@ def watch(
     With a PyTorch `model` and its `optimizer`, or a list of all its optimizers, it measures layers, units, gradients
     and steps; without them, the numbers that `step` gets, from any framework, which allow fewer verdicts.
 
-    `steps` are the steps of the optimizer in the whole training, if you know them: they decide whether a learning
+    `steps` are the steps of the optimizer in the whole training, if they are known: they decide whether a learning
     rate is too low. `learning_rate` is that of a loop without an `optimizer`. Pass the `scaler` of AMP, so that
     gradients are measured in their own scale. With `probes` the model is called once more at a few steps (0, 10, 20,
     50, 100, 150, 200, and each 500th), twice with dropout or batch normalization, on the same minibatch and without
@@ -109,7 +109,7 @@ def watch(
 
 @final
 class TrainingMonitor:
-    """A watched training loop: what is wrong with it, and what to do. Notebooks show it as a card.
+    """A watched training loop with its verdicts and remedies. Notebooks show it as a card.
 
     >>> monitor = hpsearch.watch()
     >>> for loss in (2.3, 2.1, 1.9):
@@ -150,7 +150,7 @@ class TrainingMonitor:
         """Measure one step: call it after each step of the optimizer, with the loss that was minimized.
 
         `outputs` are the network's outputs for the minibatch, examples first, as they went into the loss, and `targets`
-        what they should be; with them the monitor knows the loss of guessing. `accuracy` (0..1) replaces the one
+        what they should be; the monitor computes the loss of guessing from them. `accuracy` (0..1) replaces the one
         that it computes from them. Call it once per minibatch if gradients accumulate over several.
         """
         self._source.step(loss, outputs=outputs, targets=targets, accuracy=accuracy)
@@ -165,10 +165,10 @@ class TrainingMonitor:
         validation_accuracy: SupportsFloat | None = None,
         validation_examples: int = 0,
     ) -> None:
-        """Tell the monitor that an epoch has ended, if you want verdicts on curves, such as `overfit`.
+        """End an epoch: call it after each epoch if you want verdicts on curves, such as `overfit`.
 
         The training loss is the mean of the epoch's steps, unless one is given. `validation_examples` is the number of
-        examples behind the validation accuracy (0..1): without it, luck is not told from skill.
+        examples of the validation accuracy (0..1): without it, no verdict judges whether the accuracy is above chance.
         """
         self._source.end_epoch(
             training_loss=training_loss,
@@ -190,7 +190,7 @@ class TrainingMonitor:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the monitor cannot see in this network, in sentences."""
+        """The blind spots of the monitor in this network, in sentences."""
         return tuple(self._source.notes)
 
     @property
@@ -199,7 +199,7 @@ class TrainingMonitor:
         return self._source.telemetry
 
     def close(self) -> None:
-        """Remove all hooks from the model and the optimizers; the measurements stay."""
+        """Remove all hooks from the model and the optimizers; the measurements are kept."""
         self._source.close()
 
     def _findings(self) -> tuple[Finding, ...]:

@@ -55,7 +55,9 @@ def diagnose(
     ] = None,
     is_fix: Annotated[
         bool,
-        typer.Option("--fix", help="Try up to three remedies, and write the study file with what healed it."),
+        typer.Option(
+            "--fix", help="Try up to three remedies, and write the study file with the values that healed it."
+        ),
     ] = False,
     output: Annotated[
         Path | None,

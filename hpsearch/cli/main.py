@@ -62,7 +62,8 @@ def init(
 ) -> None:
     """Write a commented study file for a table, or copy the example study files to a folder.
 
-    Files that exist are not overwritten. An example also runs without a copy, by its name: hpsearch study run digits
+    Existing files are kept, unless a table has --force. An example also runs
+    without a copy, by its name: hpsearch study run digits
 
     Example: hpsearch init houses.csv --target price
     """
@@ -83,7 +84,7 @@ def init(
 
 
 def _write_table_study(written: "TableStudy") -> None:
-    """Write what was decided to stdout, and the problems of the table to stderr."""
+    """Write the decisions to stdout, and the problems of the table to stderr."""
     write_line(f"{written.path}: written")
     for decision in written.decisions:
         write_line(f"  {decision}")

@@ -74,7 +74,7 @@ def export(
         bool,
         typer.Option(
             "--allow-difference",
-            help="Also export a training that differs from the stored one; the model says so.",
+            help="Also export a training that differs from the stored one, marked as not verified.",
         ),
     ] = False,
     form: Annotated[
@@ -165,7 +165,7 @@ def predict(
     if predicted.unknown:
         counts = ", ".join(f"{name} ({count:,})" for name, count in predicted.unknown.items())
         write_message(
-            f"Categories that the training part does not have were taken for rare ones, in so many rows: {counts}"
+            f"Categories that the training part does not have, counted as rare ones (rows): {counts}"
         )
     if output is not None:
         write_line(f"{output}: {predicted.rows:,} rows with predictions")
@@ -179,7 +179,7 @@ def show(
     ] = ModelFormat.TABLE,
     card: Annotated[bool, typer.Option("--card", help="The same as --format markdown.")] = False,
 ) -> None:
-    """Show what a model is, from which study, how good, and on which data.
+    """Show a model: its study, its network, its results and its data.
 
     The model card adds an interval of the accuracy, the use of the model, its limits, and every setting.
 

@@ -158,7 +158,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     from hpsearch.workflows.json_objects import study_summary
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_asked(store.studies.get_any(name))
+        study = store.trials.with_suggested(store.studies.get_any(name))
         if form is Format.TABLE:
             progress, found, evaluations = (
                 store.studies.progress(study),
@@ -202,7 +202,7 @@ def best(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_asked(store.studies.get_any(name))
+        study = store.trials.with_suggested(store.studies.get_any(name))
         store.queue.sweep(study)
         found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
@@ -275,7 +275,7 @@ def trials(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_asked(store.studies.get_any(name))
+        study = store.trials.with_suggested(store.studies.get_any(name))
         store.queue.sweep(study)
         chosen = [
             trial

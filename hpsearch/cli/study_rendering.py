@@ -55,7 +55,7 @@ from hpsearch.storage.foreign_trials import description, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count, format_size
-from hpsearch.study.plan import dimension_in_words, sampler_in_words
+from hpsearch.study.plan import dimension_in_words, pruning_in_words, sampler_in_words
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
@@ -457,7 +457,8 @@ def _objective_lines(dry_run: ObjectiveDryRun) -> Iterator[tuple[str, str]]:
     for line in map(dimension_in_words, spec.search):
         yield "search", line
     yield "sampler", sampler_in_words(spec.sampler)
-    yield "pruning", spec.pruning.rank
+    stops = spec.pruning.diagnosis == "act"
+    yield "pruning", pruning_in_words(spec.pruning if stops else replace(spec.pruning, diagnosis=False))
     yield (
         "time of a trial",
         "no limit" if limits.trial_seconds is None else f"{limits.trial_seconds:g} s at most",

@@ -106,7 +106,7 @@ class Routes:
         return response
 
     def _stock_response(self, request: Request) -> Response:
-        """Return the response of Optuna's dashboard, with our page for a path that it does not know either."""
+        """Return the response of Optuna's dashboard, with our page for a path that it does not serve either."""
         try:
             response = Response.from_app(self._stock, request.environ)
         except HpsearchError as error:

@@ -1,1 +1,1 @@
-"""Training data: sources, the shuffled split, scaling and the fingerprint."""
+"""Training data: sources, columns and their encoding, the split, scaling and the fingerprint."""

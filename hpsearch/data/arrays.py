@@ -21,7 +21,7 @@ from hpsearch.data.encoding import Encoding
 from hpsearch.data.numerals import MISSING
 from hpsearch.data.preprocessing import Preprocessing
 from hpsearch.data.raw_cells import ColumnReader
-from hpsearch.data.split_column import checked_split_column
+from hpsearch.data.split_column import checked_split_column, place_of
 from hpsearch.data.table import (
     ColumnInputs,
     TableContents,
@@ -33,7 +33,6 @@ from hpsearch.data.table import (
 )
 from hpsearch.data.targets import resolve_targets
 from hpsearch.errors import DataError
-from hpsearch.study.messages import remedy_for
 from hpsearch.study.spec import ColumnRule, Task
 
 _MOST_PROBLEMS: Final = 20
@@ -107,9 +106,9 @@ def read_arrays(
 
     `data` is a data frame, whose column `target` (by default the last one) holds the targets; or a pair (X, y) of
     inputs (N, ...) and targets (N,) or (N, O). X may be a data frame too, and then names the inputs. Columns of data
-    frames, and of arrays of objects or text, are read as those of a table in a file, as `reading` says. Bytes (uint8),
-    or more than one axis per example, mean images. `split_column` of a data frame is no input. Raises DataError, which
-    lists every problem.
+    frames, and of arrays of objects or text, are read by the rules of `reading`, as those of a table in a file. Bytes
+    (uint8), or more than one axis per example, mean images. `split_column` of a data frame is no input. Raises
+    DataError, which lists every problem.
 
         read_arrays((X, y))
         read_arrays(frame, target="species", task="classification")
@@ -149,13 +148,8 @@ def _split_values(data: ArrayData, column: SplitColumn) -> Array:
         raise DataError(
             f'data: only columns of data frames have names (got "{column.name}" with arrays): pass the values'
         )
-    names = _names(frame)
-    if names.count(column.name) != 1:
-        raise DataError(
-            f'data: data.group and data.time must name one column (got "{column.name}", of which there are'
-            f" {names.count(column.name)}): {remedy_for(column.name, names)}"
-        )
-    return checked_split_column(_columns(frame)[names.index(column.name)], column.name, where="data")
+    place = place_of(column.name, _names(frame), where="data")
+    return checked_split_column(_columns(frame)[place], column.name, where="data")
 
 
 def _without(data: ArrayData, column: SplitColumn) -> ArrayData:

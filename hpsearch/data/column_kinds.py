@@ -1,4 +1,4 @@
-"""The kind of each column of a table, found from its cells, and what a study does with it."""
+"""The kind of each column of a table, found from its cells, and its use in a study."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,8 +48,8 @@ RARE_CELLS: Final = 0.05
 _FEW_MARKS: Final = 3
 """Different texts that may be marks for missing values among many different numbers."""
 
-_FEWEST_IDENTIFIERS: Final = 20
-"""Rows of a table in which numbers that count the rows are an identifier."""
+FEWEST_IDENTIFIERS: Final = 20
+"""Rows of a table from which on a column of numbers may be an identifier."""
 
 IDENTIFIER: Final = re.compile(
     r"(?:.*[\W_])?(?:id|ids|uid|uuid|guid|idx|index|row|nr|no|key|serial)|.*[a-z](?:Id|ID)", re.IGNORECASE
@@ -62,7 +62,7 @@ FLAGS: Final = ({"true", "false"}, {"yes", "no"}, {"y", "n"}, {"t", "f"}, {"0", 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnUse:
-    """A column of a table, its kind, and in words what a study does with it."""
+    """A column of a table, its kind, and its use in a study in words."""
 
     name: str
     kind: ColumnKind
@@ -93,8 +93,8 @@ class Texts:
             return [self._code(cell, line) for cell, line in zip(cells, lines, strict=True)]
 
     def _code(self, cell: str, line: int) -> float:
-        if (known := self.codes.get(cell)) is not None:
-            return known
+        if (found := self.codes.get(cell)) is not None:
+            return found
         text = cell.strip()
         code = np.nan if is_empty_cell(text) else self.codes.get(text)
         if code is None:
@@ -122,7 +122,7 @@ def is_empty_cell(text: str) -> bool:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Decision:
-    """What a study does with a column: `column` describes the input, or is None.
+    """The use of a column in a study: `column` describes the input, or is None.
 
     `values` (N,) replace those that were read. `problem` is "place, column: rule (got value): remedy", `note` a
     sentence about a decision that a user should check.
@@ -182,7 +182,7 @@ class ColumnPlace:
 def decide_number(
     place: ColumnPlace, values: Array, rule: ColumnRule | None, *, keeps_constants: bool = False
 ) -> Decision:
-    """Return what a study does with a column of numbers (N,), NaN if one is missing."""
+    """Return the use of a column of numbers (N,), NaN if one is missing."""
     present = values[~np.isnan(values)]
     missing = len(values) - len(present)
     if not len(present):
@@ -211,7 +211,7 @@ def _all_missing(place: ColumnPlace) -> Decision:
 
 def counts_rows(name: str, values: Array) -> bool:
     """Return True for numbers that grow by 1 from row to row, in a column that is called like an identifier."""
-    if len(values) < _FEWEST_IDENTIFIERS or not is_identifier_name(name):
+    if len(values) < FEWEST_IDENTIFIERS or not is_identifier_name(name):
         return False
     return bool(np.all(np.diff(values) == 1)) and bool(values[0] == np.floor(values[0]))
 
@@ -224,7 +224,7 @@ def is_identifier_name(name: str) -> bool:
 def decide_texts(  # noqa: PLR0911 - one for each kind
     place: ColumnPlace, codes: Array, texts: Texts, rule: ColumnRule | None
 ) -> Decision:
-    """Return what a study does with a column of text: `codes` (N,) are those of `texts`."""
+    """Return the use of a column of text: `codes` (N,) are those of `texts`."""
     present = codes[~np.isnan(codes)].astype(np.intp)
     if not len(present):
         return place.left_out("empty", "is empty", keep="category") if rule is None else _all_missing(place)
@@ -384,7 +384,7 @@ def _date(place: ColumnPlace, codes: Array, texts: Texts, counts: Array) -> Deci
 
 
 def decide_date(place: ColumnPlace, seconds: Array, *, day_first: bool = False) -> Decision:
-    """Return what a study does with a column of dates in seconds (N,), NaN if one is missing."""
+    """Return the use of a column of dates in seconds (N,), NaN if one is missing."""
     missing = int(np.isnan(seconds).sum())
     if missing == len(seconds):
         return place.left_out("empty", "is empty", keep="date")

@@ -96,7 +96,7 @@ def read_csv(
                 continue
             if more := columns.more_texts(found):
                 columns, found = replace(columns, texts=columns.texts | more), None
-    # If the delimiter leaves both marks, a target with a decimal comma is a number if the study wants numbers.
+    # If the delimiter leaves both marks, a target with a decimal comma is a number in a regression.
     notation = columns.notation
     is_wanted = notation == "unknown" and task == "regression"
     is_comma = notation == "comma" or (is_wanted and any(map(has_decimal_comma, found.targets)))
@@ -318,7 +318,7 @@ class _Columns:
     def of(
         cls, layout: TableLayout, dialect: Dialect, reading: TableReading, notation: _Notation
     ) -> "_Columns":
-        """Return the reading of the columns that the first rows suggest, and the study says."""
+        """Return the reading of the columns by their first rows and by the rules of the study."""
         rules = rules_by_place(reading.columns, layout.names)
         needed = frozenset(i for i, rule in rules.items() if rule.kind in ("category", "date"))
         is_auto = reading.types == "auto"
@@ -408,8 +408,11 @@ def _add(
     found.numbers.frombytes(block.tobytes())
 
 
-def _numbers(cells: Sequence[str], columns: _Columns) -> list[float] | None:
-    """Return the numbers of a column's cells, or None if they have to be examined one by one."""
+def _numbers(cells: Sequence[str], columns: _Columns) -> Array | None:
+    """Return the numbers of a column's cells, or None if they have to be examined one by one.
+
+    Numbers too large for float64, such as 1e400, become infinite, and are examined.
+    """
     if columns.notation == "comma":
         return None
     filled = [cell for cell in cells if cell not in _EMPTY] if columns.may_miss else cells
@@ -417,10 +420,12 @@ def _numbers(cells: Sequence[str], columns: _Columns) -> list[float] | None:
         return None
     try:
         if len(filled) == len(cells):
-            return list(map(float, cells))
-        return [math.nan if cell in _EMPTY else float(cell) for cell in cells]
+            values = np.array(list(map(float, cells)))
+        else:
+            values = np.array([math.nan if cell in _EMPTY else float(cell) for cell in cells])
     except ValueError:
         return None
+    return None if np.isinf(values).any() else values
 
 
 def _examined(

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpsearch.data.dataset import Array, Dataset
 from hpsearch.data.duplicates import shared_examples
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.study.spec import KnownTask
 from hpsearch.telemetry import DataFacts
 
@@ -117,9 +117,9 @@ def facts_of(data: PreparedData) -> DataFacts:
 _NAMED_COPIES = 3
 
 
-def _source_places(fold: Fold, places: tuple[int, ...]) -> tuple[int, ...]:
+def _source_places(part: DataPart, places: tuple[int, ...]) -> tuple[int, ...]:
     """Return the places in the source of the examples at `places` of a part; none if they are unknown."""
-    return () if fold.places is None else tuple(int(fold.places[place]) for place in places)
+    return () if part.places is None else tuple(int(part.places[place]) for place in places)
 
 
 def _shares(labels: Array, classes: int) -> tuple[float, ...]:

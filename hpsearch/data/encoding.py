@@ -60,7 +60,7 @@ class InputColumn:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedColumn:
-    """What the training part says about a column; its `column` has the categories of the training part only.
+    """A column with the numbers fitted on the training part; its `column` has the categories of that part only.
 
     `fill` replaces a missing number, after its transform, or the parts of a missing date. `has_missing` is whether the
     training part has missing ones: numbers and dates then have an indicator, and None is a category after the others.

@@ -46,7 +46,7 @@ def fingerprint(  # noqa: PLR0913  # all that decides the numbers
             digest.update(block)
     fitted = [f"{number + 0.0:.9e}" for number in (*scaling.offset, *scaling.divisor)]
     digest.update(f"{scaling.kind} {stratify} {' '.join(fitted)}\n".encode())
-    if target_scaling.kind != "none":  # studies of before this key keep their fingerprint
+    if target_scaling.kind != "none":  # studies stored without this key keep their fingerprint
         fitted = [f"{number + 0.0:.9e}" for number in (*target_scaling.offset, *target_scaling.divisor)]
         digest.update(f"targets {target_scaling.kind} {' '.join(fitted)}\n".encode())
     if encoding:

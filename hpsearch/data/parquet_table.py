@@ -33,7 +33,7 @@ _ROWS_AT_ONCE: Final = 1000
 def read_parquet(
     path: Path, *, target: str | None, task: Task = "auto", reading: TableReading | None = None
 ) -> RawData:
-    """Return the table in `path`, as `reading` says; the target is the column of that name, or the last one.
+    """Return the table in `path`, read by the rules of `reading`; the target is the named column, or the last one.
 
     Raises DataError if pyarrow is missing, or, with every problem, if the table cannot be used.
     """

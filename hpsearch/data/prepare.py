@@ -25,7 +25,7 @@ from hpsearch.study.spec import DataSpec, KnownTask, Precision, TargetScale
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Fold:
+class DataPart:
     """One part: inputs (N, I), C-contiguous, and targets (N,) int64 classes or (N, O) numbers.
 
     Inputs, and targets that are numbers, are in the study's precision and scaled. `values` (N, O) float64 are the
@@ -61,9 +61,9 @@ class PreparedData:
     class_counts: tuple[int, ...]
     inputs: int
     outputs: int
-    training: Fold
-    validation: Fold
-    test: Fold | None
+    training: DataPart
+    validation: DataPart
+    test: DataPart | None
     fingerprint: str
     origin: str
     preprocessing: Preprocessing = AS_PREPARED
@@ -124,7 +124,7 @@ def _prepared(
     target_scaling = _target_scaling(dataset, parts, spec)
     try:
         scaling = scale.fit(dataset.inputs, parts.training, kind=spec.scale, is_image=dataset.is_image)
-        training, validation, test = _folds(dataset, parts, (scaling, target_scaling), precision)
+        training, validation, test = _parts(dataset, parts, (scaling, target_scaling), precision)
     except FloatingPointError as error:
         of_targets = (
             "" if dataset.task == "classification" else f' and data.target_scale = "{spec.target_scale}"'
@@ -197,7 +197,7 @@ def joined_parts(data: PreparedData) -> PreparedData:
     The preprocessing stays as it was fitted, and so does the validation part, which then measures nothing.
     """
     parts = (data.training, data.validation)
-    joined = Fold(
+    joined = DataPart(
         inputs=np.concatenate([part.inputs for part in parts]),
         targets=np.concatenate([part.targets for part in parts]),
         values=None
@@ -233,26 +233,28 @@ def _target_scaling(dataset: Dataset, parts: Split, spec: DataSpec) -> TargetSca
     return fit_targets(dataset.targets, parts.training, kind=kind, where=dataset.origin)
 
 
-def _folds(
+def _parts(
     dataset: Dataset, parts: Split, scalings: tuple[scale.Scaling, TargetScaling], precision: Precision
-) -> tuple[Fold, Fold, Fold | None]:
+) -> tuple[DataPart, DataPart, DataPart | None]:
     """Return training, validation and, if there is one, test part."""
     scaling, target_scaling = scalings
 
-    def fold(inputs: Array, targets: Array, rows: npt.NDArray[np.int64]) -> Fold:
+    def data_part(inputs: Array, targets: Array, rows: npt.NDArray[np.int64]) -> DataPart:
         own, is_classes = targets[rows], dataset.task == "classification"
-        return Fold(
+        return DataPart(
             inputs=scale.apply(scaling, inputs, rows, precision=precision),
             targets=own if is_classes else target_scaling.apply(own, precision=precision),
             values=None if is_classes else own,
         )
 
-    def part(rows: npt.NDArray[np.int64]) -> Fold:
-        return replace(fold(dataset.inputs, dataset.targets, rows), places=rows)
+    def part(rows: npt.NDArray[np.int64]) -> DataPart:
+        return replace(data_part(dataset.inputs, dataset.targets, rows), places=rows)
 
     apart, test = None, part(parts.test) if len(parts.test) else None
     if dataset.sealed is not None:
-        apart = fold(dataset.sealed.inputs, dataset.sealed.targets, np.arange(len(dataset.sealed.targets)))
+        apart = data_part(
+            dataset.sealed.inputs, dataset.sealed.targets, np.arange(len(dataset.sealed.targets))
+        )
     if apart is not None and not len(parts.validation):
         return part(parts.training), apart, test
     return part(parts.training), part(parts.validation), test or apart

@@ -1,8 +1,8 @@
-"""New cells for a fitted encoding: what a table or a program passes to a model becomes its raw inputs."""
+"""The cells that a table or a program passes to a model, as raw inputs for its fitted encoding."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -32,7 +32,7 @@ class CellProblem:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class ColumnReader:
     """Reads the cells of one column of an encoding. `number` returns the number in a text, or raises ValueError.
 
@@ -41,7 +41,7 @@ class ColumnReader:
 
     fitted: FittedColumn
     number: Callable[[str], float] = float
-    unknown: list[int] = field(default_factory=lambda: [0])
+    unknown: int = 0
 
     @cached_property
     def _codes(self) -> dict[str, float]:
@@ -52,7 +52,7 @@ class ColumnReader:
         kind = self.fitted.column.kind
         if kind == "category":
             values = [self._category(cell) for cell in cells]
-            self.unknown[0] += values.count(UNKNOWN)
+            self.unknown += values.count(UNKNOWN)
             return np.array(values, np.float64), []
         convert = self._number if kind == "number" else self._date
         numbers, problems = np.empty(len(cells)), []

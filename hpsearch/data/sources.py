@@ -163,9 +163,10 @@ def _read_with_split_column(
         values = read_array(path, SPLIT_COLUMN if is_stored(source) else split_column)
         found = checked_split_column(values, split_column, where=source)
     else:
+        # Read first: an error about its name must not be one about data.drop.
+        found = np.array(read_split_column(path, split_column, target=target, reading=reading), np.str_)
         others = replace(reading, drop=(*(reading.drop or ()), split_column))
         raw = _read(source, target, task, others, environment)
-        found = np.array(read_split_column(path, split_column, target=target, reading=reading), np.str_)
     if len(found) != len(raw.targets):
         raise DataError(
             f'{source}: "{split_column}" must have one value per example (got {len(found)} values and'

@@ -129,7 +129,7 @@ def _split_column(dataset: Dataset) -> Array:
 
 
 def _share_of_rest(spec: DataSpec) -> float:
-    """Return the validation part as a fraction of what the test part leaves."""
+    """Return the validation part as a fraction of the rows outside the test part."""
     return spec.validation_fraction / (1 - spec.test_fraction)
 
 

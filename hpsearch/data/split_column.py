@@ -1,7 +1,7 @@
 """The column that decides about a split: groups that stay together, or the times by which rows are ordered."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from hpsearch.data.table import TableReading
 from hpsearch.errors import DataError
 from hpsearch.study.messages import remedy_for
 
-_SECONDS: Final = "datetime64[us]"
+_MICROSECONDS: Final = "datetime64[us]"
 
 
 def read_split_column(path: Path, name: str, *, target: str | None, reading: TableReading) -> tuple[str, ...]:
@@ -27,12 +27,12 @@ def read_split_column(path: Path, name: str, *, target: str | None, reading: Tab
     """
     if path.name.lower().endswith(".parquet"):
         layout, columns = read_parquet_cells(path, target=target, drop=reading.drop)
-        place = _place(name, layout.names, where=str(path))
+        place = place_of(name, layout.names, where=str(path))
         cells = list(enumerate(columns[place], start=1))
         return _filled(cells, name, where=str(path), unit="row")
     with open_table(path, target=target, reading=reading) as table:
         names = table.layout.names if table.layout.is_named else ()
-        place = _place(name, names, where=str(path))
+        place = place_of(name, names, where=str(path))
         read = {table.layout.target, *table.layout.inputs} - {place}
         cells = [
             (line, cells[place])
@@ -43,7 +43,8 @@ def read_split_column(path: Path, name: str, *, target: str | None, reading: Tab
     return _filled(cells, name, where=str(path), unit="line")
 
 
-def _place(name: str, names: tuple[str, ...], *, where: str) -> int:
+def place_of(name: str, names: Sequence[str], *, where: str) -> int:
+    """Return the place of the column `name`. Raises DataError, about `where`, unless one column has that name."""
     if names.count(name) != 1:
         remedy = remedy_for(name, names) if names else "add a header that names the columns"
         raise DataError(
@@ -78,7 +79,7 @@ def checked_split_column(values: Array, name: str, *, where: str) -> Array:
         )
     if values.dtype.kind == "M":
         missing = np.isnat(values)
-        made: Array = values.astype(_SECONDS).astype(np.int64)
+        made: Array = values.astype(_MICROSECONDS).astype(np.int64)
     elif values.dtype.kind in "buif":
         missing, made = np.isnan(values.astype(np.float64)), values
     else:

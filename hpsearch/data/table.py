@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, final
 import numpy as np
 
 from hpsearch.data.column_kinds import (
+    FEWEST_IDENTIFIERS,
     FLAGS,
     RARE_CELLS,
     ColumnPlace,
@@ -39,9 +40,6 @@ MOST_PROBLEMS: Final = 30
 """Problems that an error lists."""
 
 _SHOWN_NAMES: Final = 5
-
-_FEWEST_IDENTIFIERS: Final = 20
-"""Rows of a table in which different whole numbers are evidence of an identifier."""
 
 _UNNAMED: Final = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """The names that pandas gives to a column without one, in CSV and in Parquet."""
@@ -301,7 +299,7 @@ def _are_identifiers(column: Array) -> bool:
 def column_notes(inputs: Array, features: Sequence[str], numbers: Iterable[int]) -> Iterator[str]:
     """Yield sentences about the inputs (N, I) at the places `numbers` that teach nothing: identifiers, constants."""
     yield from _constant_notes(inputs, features, numbers)
-    if len(inputs) < _FEWEST_IDENTIFIERS:
+    if len(inputs) < FEWEST_IDENTIFIERS:
         return
     reasons = ((features[i], _identifier_reason(features[i], inputs[:, i])) for i in numbers)
     for name, reason in [found for found in reasons if found[1]][:_SHOWN_NAMES]:
@@ -374,7 +372,7 @@ class TableContents:
     def decisions(
         self, places: Iterable[int], reading: TableReading, *, keeps_identifiers: bool = False
     ) -> dict[int, Decision]:
-        """Return what a study does with the columns at some places. A table of complete numbers keeps constants."""
+        """Return the use of the columns at some places. A table of complete numbers keeps constants."""
         rules = rules_by_place(reading.columns, self.features)
         chosen = [place for place in places if not (place in rules and rules[place].kind == "drop")]
         is_plain = not self.texts and not self.dates and not bool(np.isnan(self.inputs).any())
@@ -426,17 +424,17 @@ def table_data(table: TableContents, *, task: Task, reading: TableReading) -> Ra
     kept = [i for i, decision in decisions.items() if decision.column is not None]
     inputs, columns = _inputs_of(table, kept, decisions)
     numbers = [i for i, column in enumerate(columns) if column.kind == "number"]
-    constants = [column.name for column in columns]
+    names = [column.name for column in columns]
     notes = [
         *table.notes,
         *(_dropped_note(name, "names the rows") for name in table.useless),
         *(_dropped_note(table.features[i], "numbers the rows") for i in numbered),
         *(decision.note for decision in decisions.values() if decision.note is not None),
-        *(column_notes(inputs, constants, numbers) if table.is_named else ()),
+        *(column_notes(inputs, names, numbers) if table.is_named else ()),
         *(_one_hot_notes(table) if table.is_named else ()),
     ]
     if problems := list(_problems(table, decisions, task, reading)):
-        listed = [*problems, *_constant_notes(inputs, constants, numbers)]
+        listed = [*problems, *_constant_notes(inputs, names, numbers)]
         raise problems_error(table.where, listed, _uses(table, decisions))
     is_plain = (
         all(column == InputColumn(name=column.name) for column in columns) and not np.isnan(inputs).any()

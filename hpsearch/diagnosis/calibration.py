@@ -14,7 +14,7 @@ import numpy as np
 from hpsearch.verdicts import Cause, Finding
 
 WEIGHT: Final = 8.0
-"""The curve counts as so many runs beside those of a level: a level with few of its own gets the curve's value."""
+"""The curve counts as so many runs in addition to those of a level: one with few runs gets the curve's value."""
 
 UNSEEN: Final = 1.0
 """Wrong calls that are added to those of each level: its rule was written with a view to the same families."""
@@ -81,8 +81,8 @@ GOOD_BOUND: Final[Mapping[Cause, float]] = {
 }
 """The upper end of the 95 % interval of the share of good trials among those that a cause stops.
 
-A trial is good if it is healthy, or ends near the best of its search, when it runs on undisturbed. Causes share what is
-known: the good and stopped trials of all causes are added with the weight of 50 trials.
+A trial is good if it is healthy, or ends near the best of its search, when it runs on undisturbed. Causes share
+their evidence: the good and stopped trials of all causes are added with the weight of 50 trials.
 """
 
 MOST_GOOD: Final = 0.05

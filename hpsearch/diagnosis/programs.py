@@ -1,4 +1,4 @@
-"""Verdicts on training loops of the user's: less sure than on the built-in network, with remedies in plain words."""
+"""Verdicts on training loops of users: less sure than on the built-in network, with remedies without keys."""
 
 import math
 from collections.abc import Mapping
@@ -87,7 +87,7 @@ def facts_of_program(
 
 
 def supports(finding: Finding, facts: TrialFacts) -> bool:
-    """Return True if what the finding rests on has a meaning in the trial's network."""
+    """Return True if the measurements of the finding have a meaning in the trial's network."""
     if facts.program is None:
         return True
     if finding.cause is Cause.PLATEAU:  # the narrow layer of an autoencoder is on purpose
@@ -96,7 +96,7 @@ def supports(finding: Finding, facts: TrialFacts) -> bool:
 
 
 def adapted(finding: Finding, facts: TrialFacts) -> Finding:
-    """Return the finding as it is said of the trial: unchanged for the built-in network.
+    """Return the finding in words that fit the trial: unchanged for the built-in network.
 
     In a program it suggests no keys of `[model]` or `[data]`, and is as sure as `MOST_CONFIDENT` at most.
     """

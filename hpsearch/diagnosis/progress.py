@@ -29,7 +29,7 @@ def has_learned(telemetry: Telemetry, facts: TrialFacts, *, share: float = LEARN
 
 
 def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """Return True if the loss is below four fifths of chance's, or a classifier answers well, if by luck."""
+    """Return True if the loss is below four fifths of chance's, or a classifier answers well, even by luck."""
     return current_loss(telemetry) < AHEAD_SHARE * facts.chance_loss < math.inf or answers_well(
         telemetry, facts
     )
@@ -56,8 +56,8 @@ def current_loss(telemetry: Telemetry) -> float:
     """Return the current loss: that of the last epoch, since one minibatch is noisy, or of the last samples.
 
     The median of the last three samples counts if there is no epoch, or if all three are at least three times the last
-    epoch's or not a number. Of an epoch the lower loss counts, training's or validation's, since
-    training's is a mean over the way down.
+    epoch's or not a number. Of an epoch the lower loss counts, training's or validation's, since training's is a mean
+    over the way down.
     """
     recent = sorted(sample.loss for sample in telemetry.samples[-3:])
     now = recent[len(recent) // 2]

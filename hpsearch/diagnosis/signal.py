@@ -51,7 +51,7 @@ MOST_COHERENCE: Final = 3.0
 TIMID_GAIN: Final = 0.99
 BETTER_SHARE: Final = 0.85
 KNOWN_SHARE: Final = 0.95
-AHEAD_SHARE: Final = 0.85
+PREDICTIVE_SHARE: Final = 0.85
 BETTER_EXCESS: Final = 1.5
 ROUNDED_ACCURACY: Final = 0.02
 MOST_SILENT_SHARE: Final = 0.5
@@ -240,7 +240,7 @@ def _generalizes(telemetry: Telemetry, facts: TrialFacts) -> bool:
 def _has_been_ahead(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """Return True if an epoch's losses were both clearly below chance's: then inputs predict, whatever came later."""
     return any(
-        max(epoch.training_loss, epoch.validation_loss) < AHEAD_SHARE * facts.chance_loss
+        max(epoch.training_loss, epoch.validation_loss) < PREDICTIVE_SHARE * facts.chance_loss
         for epoch in telemetry.epochs
     )
 

@@ -146,7 +146,7 @@ def targets_unscaled(facts: TrialFacts) -> Finding | None:
 def dead_input_column(facts: TrialFacts) -> Finding | None:
     """Find columns of inputs that outliers squeezed to nearly one number when they were scaled, or that are constant.
 
-    Such a column tells examples apart no longer. It is named, or numbered from 1 if it has no name.
+    Such a column no longer distinguishes examples. It is named, or numbered from 1 if it has no name.
     """
     squeezed, constant = facts.data.squeezed, facts.data.constant
     if not squeezed and not constant:
@@ -182,7 +182,7 @@ def _one_line(name: str) -> str:
 
 
 def validation_leak(facts: TrialFacts) -> Finding | None:
-    """Find examples that are in the validation part and in the training part, which validation then flatters.
+    """Find examples that are in both the validation part and the training part: validation is then too good.
 
     Data with few different inputs have equal examples by nature: see `hpsearch.data.duplicates`.
     """
@@ -211,7 +211,7 @@ def validation_leak(facts: TrialFacts) -> Finding | None:
 
 def _of_validation(count: int, facts: TrialFacts) -> str:
     share = 100 * count / max(1, facts.data.validation_examples)
-    return f"{count} ({share:.3g} %) {'is' if count == 1 else 'are'}"
+    return f"{count} ({format_number(share)} %) {'is' if count == 1 else 'are'}"
 
 
 def missing_class(facts: TrialFacts) -> Finding | None:
@@ -302,7 +302,7 @@ STATIC_RULES: Final[Sequence[StaticRule]] = (
 def static_findings(facts: TrialFacts, *, overshoots: bool = False) -> list[Finding]:
     """Return the findings before the first step, without those that the study expects.
 
-    `overshoots` says that the trial's steps were too long: remedies may then shorten them.
+    `overshoots` is True if the trial's steps were too long: remedies may then shorten them.
     """
     found = (
         grad_reduction_sum(facts, overshoots=overshoots) if rule is grad_reduction_sum else rule(facts)

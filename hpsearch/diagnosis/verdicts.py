@@ -177,7 +177,7 @@ def _without_repeats(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _is_serious(finding: Finding) -> bool:
-    """Return True if a trial with this finding does not learn, as far as can be said."""
+    """Return True if a trial with this finding probably does not learn."""
     return finding.cause not in _MILD or (
         finding.cause is Cause.DEAD_RELU_PARTIAL and finding.confidence >= SURE
     )

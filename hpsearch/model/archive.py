@@ -132,7 +132,7 @@ def _metadata(model: TrainedModel) -> dict[str, Any]:
 
 
 def _needs_version_2(model: TrainedModel) -> bool:
-    """Return True if the file holds steps that version 1 does not know."""
+    """Return True if the model has steps that version 1 has no place for."""
     return model.target_scaling.kind != "none" or model.preprocessing.encoding is not None
 
 
@@ -190,6 +190,7 @@ def _newer(metadata: Mapping[str, Any]) -> str:
 def _model(metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> TrainedModel:
     """Return the model. Raises ValueError and its like for anything that does not fit together."""
     spec = checked_spec(json.dumps(metadata["study"]))
+    _typed(spec.name, str)
     inputs, outputs = _count(metadata["inputs"]), _count(metadata["outputs"])
     classes, features = _texts(metadata["classes"]), _texts(metadata["features"])
     if spec.data.task != ("classification" if classes else "regression"):
@@ -235,6 +236,7 @@ def _weights(network: Network, precision: Precision, arrays: Mapping[str, Array]
         array = arrays[name]
         if array.shape != shape or array.dtype != precision:
             raise ValueError(f"{name} must be {precision} {shape}, and is {array.dtype} {array.shape}")
+        _check_numbers(name, array)
     parameters, running = np.empty(network.parameters, precision), np.empty(network.statistics, precision)
     for name, view in _layers(network, parameters, running):
         view[...] = arrays[name]
@@ -272,7 +274,14 @@ def _target_scaling(kind: Any, arrays: Mapping[str, Array], outputs: int) -> Tar
 def _floats(array: Array, shape: tuple[int, ...]) -> Array:
     if array.dtype != np.float64 or array.shape != shape:
         raise ValueError(f"an array must be float64 {shape}, and is {array.dtype} {array.shape}")
+    _check_numbers("an array", array)
     return array
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    """Raise ValueError for NaN, which would become a prediction like any other."""
+    if np.isnan(array).any():
+        raise ValueError(f"{name} must be numbers, and has NaN")
 
 
 def _result(raw: Mapping[str, Any]) -> TrainingResult:
@@ -284,7 +293,7 @@ def _result(raw: Mapping[str, Any]) -> TrainingResult:
         validation_examples=_count(raw["validation_examples"]),
         training_loss=_number(raw["training_loss"]),
         validation_loss=_number(raw["validation_loss"]),
-        validation_accuracy=None if accuracy is None else _number(accuracy),
+        validation_accuracy=None if accuracy is None else _share(accuracy),
         stored_value=None if stored is None else _number(stored),
         is_verified=_typed(raw["is_verified"], bool),
         trained_on=_word(raw["trained_on"], TrainedOn),
@@ -316,6 +325,13 @@ def _count(value: Any) -> int:
 def _number(value: Any) -> float:
     """Return a number, which may be the text `nan`, `inf` or `-inf`."""
     return float(value) if value in ("nan", "inf", "-inf") else _typed(value, float)
+
+
+def _share(value: Any) -> float:
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{value!r:.40} must be from 0 to 1")
+    return number
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def model_facts(model: TrainedModel) -> list[tuple[str, str]]:
 
 
 def purpose_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
-    """Yield what the model predicts, and how it is built."""
+    """Yield the facts on the model's predictions and its network."""
     yield "study", model.spec.name
     yield "trial", str(model.trial)
     yield "task", model.task
@@ -46,7 +46,7 @@ def _column_words(fitted: FittedColumn) -> str:
 
 
 def training_facts(model: TrainedModel) -> Iterator[tuple[str, str]]:
-    """Yield how long and on what it was trained, and the searched values."""
+    """Yield the facts on its training, and the searched values."""
     training, result = model.spec.training, model.result
     yield (
         "training",

@@ -12,7 +12,7 @@ Name: TypeAlias = str
 """The name of a tensor in a graph."""
 
 ML_DOMAIN: Final = "ai.onnx.ml"
-"""The domain of operators for texts, beside the default one."""
+"""The domain of operators for texts, next to the default one."""
 
 _PREFIX: Final = "hpsearch/"
 """Keeps names of tensors apart from those of columns, which are inputs of the graph."""

@@ -236,8 +236,8 @@ class _Reader:
         inputs = np.empty((len(whole), len(self.columns)))
         for i, (place, column) in enumerate(zip(self.places, self.columns, strict=True)):
             inputs[:, i], problems = column.read([cells[place] for _, cells in whole])
-            if column.unknown[0]:
-                self.unknown[self.names[place]] = column.unknown[0]
+            if column.unknown:
+                self.unknown[self.names[place]] = column.unknown
             for problem in problems:
                 line, cells = whole[problem.place]
                 self._note(place, problem.rule, problem.remedy, line, f'"{_excerpt(cells[place])}"')

@@ -1,1 +1,1 @@
-"""Training functions of users: the trial they get, the processes they run in, and the limits of these."""
+"""Training functions of users: their trials, the processes and limits of these, and monitors of training loops."""

@@ -57,7 +57,7 @@ def run_trial(
 def load_function(name: str, python_path: Sequence[str]) -> Objective:
     """Return the function `package.module:name`, found also in the folders `python_path`.
 
-    Raises what importing the module raises, and LookupError or TypeError if it has no such function.
+    Raises the errors of the module's import, and LookupError or TypeError if it has no such function.
     """
     sys.path[:0] = [folder for folder in python_path if folder not in sys.path]
     module_name, _, path = name.partition(":")

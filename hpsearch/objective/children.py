@@ -104,7 +104,7 @@ class _Child:
 
 @final
 class _Output:
-    """The last of what a process and those that it started write: a thread reads it, so that no write blocks."""
+    """The last output of a process and those that it started: a thread reads it, so that no write blocks."""
 
     def __init__(self, reader: Connection) -> None:
         self._reader = reader
@@ -149,6 +149,11 @@ class Children:
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the trials in training."""
         return tuple(self._children)
+
+    def has_checkpoint(self, number: int) -> bool:
+        """Return True if an earlier attempt at trial `number` left files in its folder."""
+        folder = self.folder / str(number)
+        return folder.is_dir() and any(folder.iterdir())
 
     def join(self, number: int, params: Mapping[str, ParameterValue]) -> None:
         """Start the process of trial `number`."""
@@ -215,7 +220,7 @@ class Children:
         self._ending.clear()
 
     def _reap(self) -> None:
-        """Kill what is left of the processes that were asked to end, once they did or their time is over."""
+        """Kill the rest of the processes that were asked to end, once they did or their time is over."""
         for child in list(self._ending):
             with contextlib.suppress(EOFError, OSError):
                 while child.connection.poll():
@@ -298,7 +303,7 @@ def _start(order: Order, function: Objective | None) -> _Child:
 
 
 def _killed(child: _Child, failure: Failure) -> Failure:
-    """Kill what is left of a child, and return the failure with its last output."""
+    """Kill the rest of a child's processes, and return the failure with its last output."""
     return replace(failure, output=output_end(_last_output(child)))
 
 

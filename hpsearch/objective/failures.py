@@ -1,4 +1,4 @@
-"""What ended a training function, as a record: exceptions, exit codes, signals and limits."""
+"""Failures of training functions as records: exceptions, exit codes, signals and limits."""
 
 import json
 import re

@@ -57,7 +57,7 @@ class Measured:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A parameter that the function wants now, with its range or choices. The child waits for its value."""
+    """A parameter that the function asks for, with its range or choices. The child waits for its value."""
 
     dimension: Dimension
 

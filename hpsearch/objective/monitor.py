@@ -32,7 +32,7 @@ Listener = Callable[[Telemetry], None]
 @final
 @dataclass(kw_only=True)
 class DataEstimate:
-    """What minibatches show of the data so far."""
+    """Estimates about the data from the minibatches so far."""
 
     examples: int = 0
     class_counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -62,7 +62,7 @@ class DataEstimate:
             self.target_high = max(self.target_high, float(t.max()))
 
     def facts(self, validation_examples: int) -> DataFacts:
-        """Return the estimates; NaN for what is unknown."""
+        """Return the estimates; NaN for an unknown number."""
         total = int(self.class_counts.sum())
         is_known = self.target_count > 0 and not total
         mean = self.target_sum / self.target_count if is_known else math.nan
@@ -109,6 +109,11 @@ class Recorder:
     def is_due(self) -> bool:
         """True if the present step is sampled."""
         return self._nonfinite is None and self.age >= self._next
+
+    @property
+    def is_within_epoch(self) -> bool:
+        """True if a step was made since the last end of an epoch."""
+        return self.age > 0 and self._loss_count > 0
 
     def add_loss(self, loss: Any) -> None:
         """Add the loss of a step to the epoch's mean; a tensor stays on its device."""
@@ -176,7 +181,7 @@ class Recorder:
             self._listener(self.telemetry(program))
 
     def telemetry(self, program: Program) -> Telemetry:
-        """Return all measurements so far, with what the recorder knows of the loop added to `program`."""
+        """Return all measurements so far, with the recorder's facts about the loop added to `program`."""
         loss = self._most_common(self._losses, "auto")
         data = self.data.facts(self._validation_examples)
         if loss == "binary_cross_entropy" and len(data.class_shares) != 2:
@@ -199,7 +204,7 @@ class Recorder:
 
     @staticmethod
     def _most_common(counts: Counter[str], otherwise: str) -> str:
-        """Return what nearly all of the measured steps have."""
+        """Return the name that nearly all of the measured steps have."""
         if not counts:
             return otherwise
         name, count = counts.most_common(1)[0]
@@ -231,7 +236,7 @@ class Monitor:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the monitor does not see, in sentences."""
+        """The blind spots of the monitor, in sentences."""
         return ("No PyTorch model is watched: layers, gradients and steps are not measured.",)
 
     def step(

@@ -1,4 +1,4 @@
-"""Statistics of a network's outputs, and the loss that they prove: by NumPy, for any framework."""
+"""Statistics of a network's outputs, and the loss that they imply: by NumPy, for any framework."""
 
 import math
 from collections.abc import Iterator
@@ -98,13 +98,13 @@ def read_outputs(
     z, t, examples = _rows(np.asarray(outputs), None if targets is None else np.asarray(targets))
     if t is None or not np.isfinite(z).all() or not math.isfinite(loss):
         return Outputs(z=z, t=t, examples=examples)
-    if t.ndim == 1 and not _is_one_hot_place(t, z.shape[1]):
+    if t.ndim == 1 and not _are_classes(t, z.shape[1]):
         return Outputs(z=z, t=None, examples=examples)
     within = COARSE_AGREEMENT if coarse else AGREEMENT
     for (name, mistake), number in _formulas(z, t):
         if math.isclose(number, loss, rel_tol=within, abs_tol=within * 1e-3):
-            said = mistake or (_softmax_mistake(z) if name == "cross_entropy" else "")
-            return Outputs(z=z, t=t, examples=examples, loss=name, softmax=said, formula=mistake)
+            softmax_mistake = mistake or (_softmax_mistake(z) if name == "cross_entropy" else "")
+            return Outputs(z=z, t=t, examples=examples, loss=name, softmax=softmax_mistake, formula=mistake)
     logits = _logits_of_probabilities(z)
     if logits is not None:
         for (name, mistake), number in _formulas(logits, t):
@@ -130,7 +130,7 @@ def _rows(z: NDArray[Any], t: NDArray[Any] | None) -> tuple[Numbers, NDArray[Any
     return flat, np.asarray(t, np.float64).reshape(flat.shape), examples
 
 
-def _is_one_hot_place(t: NDArray[Any], classes: int) -> bool:
+def _are_classes(t: NDArray[Any], classes: int) -> bool:
     return bool(t.size and t.min() >= 0 and t.max() < classes)
 
 

@@ -58,7 +58,7 @@ _OPTIMIZERS: Final[Mapping[str, str]] = {
 """PyTorch's optimizers -> those of study files; all others adapt their steps, as Adam does."""
 
 STALE_SAMPLES: Final = 5
-UNTRAINED_SAMPLES: Final = 5
+"""Samples in a row with gradients of an earlier step, from which on they are stale: one may be deliberate."""
 
 
 @final
@@ -83,7 +83,7 @@ class _Layer:
 @final
 @dataclass(eq=False)
 class _Shares:
-    """What an activation showed in the present forward pass: units that fired (U,), and the flat share."""
+    """The measurements of an activation in one forward pass: units that fired (U,), and the flat share."""
 
     fires: Tensor
     flat: float
@@ -153,7 +153,7 @@ class TorchMonitor:
         if not isinstance(model, nn.Module):
             raise UsageError(f"watch: model must be a torch.nn.Module (got a {type(model).__name__})")
         self._recorder = Recorder(steps=steps, listener=listener)
-        inner = getattr(model, "_orig_mod", None)  # what torch.compile returns holds the model itself
+        inner = getattr(model, "_orig_mod", None)  # a compiled model holds the model itself
         self._model = inner if isinstance(inner, nn.Module) else model
         self._is_compiled = (
             self._model is not model or getattr(model, "_compiled_call_impl", None) is not None
@@ -188,7 +188,7 @@ class TorchMonitor:
         ]
         self._arm()
 
-    # What the caller sees.
+    # The public interface.
 
     @property
     def telemetry(self) -> Telemetry:
@@ -197,7 +197,7 @@ class TorchMonitor:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the monitor does not see, in sentences."""
+        """The blind spots of the monitor, in sentences."""
         return tuple(self._blind_spots())
 
     def step(
@@ -250,6 +250,16 @@ class TorchMonitor:
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
             validation_examples=validation_examples,
+        )
+
+    def end_reported_epoch(self, numbers: Mapping[str, float]) -> None:
+        """End an epoch after which a trial reported `numbers`, unless no step was made since the last end."""
+        if not self._recorder.is_within_epoch:
+            return
+        self.end_epoch(
+            training_loss=numbers.get("training_loss"),
+            validation_loss=numbers.get("validation_loss"),
+            validation_accuracy=numbers.get("validation_accuracy"),
         )
 
     def close(self) -> None:
@@ -551,7 +561,7 @@ class TorchMonitor:
                 for module, mode in modes:
                     module.training = mode
 
-    # What is known of the program.
+    # Facts about the program.
 
     def _program(self) -> Program:
         hidden = self._layers[:-1]
@@ -607,7 +617,7 @@ class MeasuredTrial(Protocol):
     """A trial that takes telemetry."""
 
     def measured(self, telemetry: Telemetry) -> None:
-        """Send what a monitor measured so far."""
+        """Send the measurements of a monitor so far."""
 
 
 def attach(trial: MeasuredTrial, model: Any, optimizer: Any, **options: Any) -> TorchMonitor:
@@ -688,7 +698,7 @@ def _norm(tensors: Iterable[Tensor]) -> float:
 
 
 def _known_norm(known: Mapping[int, Tensor], weights: Sequence[nn.Parameter]) -> float:
-    """Return the norm of what is known of the weights; NaN if nothing is."""
+    """Return the norm of the weights whose values are in `known`; NaN if none is."""
     found = [known[id(weight)] for weight in weights if id(weight) in known]
     return _norm(found) if found else math.nan
 

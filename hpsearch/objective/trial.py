@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NOTE: Final = 60_000
 _LONGEST_NAME: Final = 190
-"""What every database stores of a note."""
+"""The most that every database stores of a note: bytes of its JSON, and characters of its name."""
 
 
 class TrialStopped(Exception):  # noqa: N818 # it is no error, as StopIteration is none
@@ -39,7 +39,7 @@ class Channel(Protocol):
 
     @property
     def should_stop(self) -> bool:
-        """True if the worker wants the trial to end."""
+        """True if the worker asked the trial to end."""
 
     def send(self, message: Noted | Measured) -> None:
         """Send a message that needs no answer."""
@@ -49,6 +49,13 @@ class Channel(Protocol):
 
     def ask(self, message: Asked) -> ParameterValue:
         """Return the value that the worker chooses."""
+
+
+class Monitored(Protocol):
+    """A monitor of a model in training."""
+
+    def end_reported_epoch(self, numbers: Mapping[str, float]) -> None:
+        """End an epoch after which the function reported `numbers`."""
 
 
 @final
@@ -77,6 +84,7 @@ class ObjectiveTrial:
         self._params = dict(order.params)
         self._notes: dict[str, object] = {}
         self._last_epoch = -1
+        self._monitor: Monitored | None = None
 
     @property
     def number(self) -> int:
@@ -139,6 +147,8 @@ class ObjectiveTrial:
             raise ValueError(f"epoch: must grow from report to report (got {epoch} after {self._last_epoch})")
         self._last_epoch = epoch
         plain = {name: float(number) for name, number in numbers.items()}
+        if self._monitor is not None:
+            self._monitor.end_reported_epoch(plain)
         self._channel.report(Reported(epoch=epoch, value=value, numbers=plain))
 
     def note(self, name: str, value: object) -> None:
@@ -159,11 +169,17 @@ class ObjectiveTrial:
         self._channel.send(Noted(name=str(name), value=value))
 
     def watch(self, model: object, optimizer: object, **options: object) -> object:
-        """Return a monitor of a PyTorch model in training; call its `step` once per step of the optimizer."""
-        return import_module("hpsearch.objective.torch").attach(self, model, optimizer, **options)
+        """Return a monitor of a PyTorch model in training; call its `step` once per step of the optimizer.
+
+        The trial's verdict comes from what it measures. Each `report` ends an epoch, with the numbers called
+        `training_loss`, `validation_loss` and `validation_accuracy`. The model that is watched last counts.
+        `options` are those of `hpsearch.watch`: `steps`, `scaler` and `probes`.
+        """
+        self._monitor = import_module("hpsearch.objective.torch").attach(self, model, optimizer, **options)
+        return self._monitor
 
     def measured(self, telemetry: Telemetry) -> None:
-        """Send what a monitor measured so far."""
+        """Send the measurements of a monitor so far."""
         self._channel.send(Measured(telemetry=telemetry))
 
     def suggest_float(

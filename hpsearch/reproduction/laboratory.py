@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from hpsearch.data.prepare import Fold, PreparedData, prepare
+from hpsearch.data.prepare import DataPart, PreparedData, prepare
 from hpsearch.errors import HpsearchError
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
@@ -311,9 +311,9 @@ def held_back(run: Run, data: PreparedData) -> NetworkEvaluation:
     return evaluate(run.network, run.final, data.validation)
 
 
-def accuracy_on(run: Run, fold: Fold) -> float:
+def accuracy_on(run: Run, part: DataPart) -> float:
     """Return a run's final share of right answers, in evaluation mode."""
-    accuracy = evaluate(run.network, run.final, fold).accuracy
+    accuracy = evaluate(run.network, run.final, part).accuracy
     return float("nan") if accuracy is None else accuracy
 
 
@@ -334,7 +334,7 @@ def study_file(name: str) -> Path:
 def with_few(data: PreparedData) -> PreparedData:
     """Return the data with a few of the held-back examples in place of all."""
     own = data.validation
-    few = Fold(inputs=own.inputs[:CURVE_EXAMPLES], targets=own.targets[:CURVE_EXAMPLES])
+    few = DataPart(inputs=own.inputs[:CURVE_EXAMPLES], targets=own.targets[:CURVE_EXAMPLES])
     return replace(data, validation=few)
 
 

@@ -121,8 +121,8 @@ class Searcher:
         if distribution.single():
             return dimension.choices[0] if isinstance(dimension, Choices) else _plain(dimension)
         view = self._sampler_view
-        if view.asked.get(dimension.name) != distribution:
-            view.asked[dimension.name] = distribution
+        if view.suggested.get(dimension.name) != distribution:
+            view.suggested[dimension.name] = distribution
             for trial in self._known.values():
                 if trial.number not in self._running_here:
                     view.show(trial)

@@ -52,14 +52,14 @@ class SamplerView:
       ranks them below all others. cmaes and gp see them as COMPLETE, with values below the worst survivor;
       `update_dead_values` keeps these below as survivors arrive.
 
-    `asked` are the distributions of parameters outside the search space that training functions asked for: trials are
-    shown with those that they have.
+    `suggested` are the distributions of parameters outside the search space that training functions asked for: trials
+    are shown with those that they have.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:
         self.mirror = Mirror(spec.name, direction)
         self._space = distributions(spec)
-        self.asked: dict[str, BaseDistribution] = {}
+        self.suggested: dict[str, BaseDistribution] = {}
         self._maximize = direction is StudyDirection.MAXIMIZE
         self._from_values = spec.sampler.name in _FROM_VALUES
         self._survivors: dict[int, float] = {}  # number -> value, if values are learned from
@@ -114,13 +114,13 @@ class SamplerView:
 
     def _put(self, trial: Trial, state: OptunaState, params: dict[str, ParameterValue], **shown: Any) -> None:
         attributes = _cmaes_attributes(trial.system_attributes, self._space)
-        own = values_inside(self.asked, trial.params)
+        own = values_inside(self.suggested, trial.params)
         self.mirror.put(
             _frozen(
                 trial.number,
                 state,
                 params={**params, **own},
-                distributions={**self._space, **{name: self.asked[name] for name in own}},
+                distributions={**self._space, **{name: self.suggested[name] for name in own}},
                 system_attrs=attributes,
                 **shown,
             )

@@ -66,7 +66,7 @@ class StoredStudy:
 
     @property
     def planned_epochs(self) -> int:
-        """The epochs of a trial that the study fixes; 1 if only its trials' own programs know them."""
+        """The epochs of a trial that the study fixes; 1 if another program decides about them."""
         is_known = self.foreign is None and self.spec.objective is None
         return self.spec.training.epochs if is_known else 1
 

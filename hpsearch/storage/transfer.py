@@ -282,7 +282,7 @@ def _target(address: Address) -> Iterator[Engine]:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Origin:
-    """A study in the source. Errors of its driver are raised as _SourceError, to tell them from the target's."""
+    """A study in the source. Errors of its driver are raised as _SourceError, to distinguish them from the target's."""
 
     engine: Engine
     address: Address

@@ -137,14 +137,18 @@ class Trials:
         """
         return self._transactions.read(_changes, study, since or Mark())
 
-    def with_asked(self, study: StoredStudy) -> StoredStudy:
-        """Return a study whose search also has the parameters that its training function asked for: to show it."""
+    def with_suggested(self, study: StoredStudy) -> StoredStudy:
+        """Return the study to show: its search also has the parameters that its training function asked for."""
         if study.spec.objective is None:
             return study
         known = {dimension.name for dimension in study.spec.search}
         found = self._transactions.read(searched, study.study_id)
-        asked = tuple(dimension for dimension in found if dimension.name not in known)
-        return replace(study, spec=replace(study.spec, search=study.spec.search + asked)) if asked else study
+        suggested = tuple(dimension for dimension in found if dimension.name not in known)
+        return (
+            replace(study, spec=replace(study.spec, search=study.spec.search + suggested))
+            if suggested
+            else study
+        )
 
     def series(self, study: StoredStudy, numbers: Sequence[int]) -> dict[int, Series | None]:
         """Return number -> series, float32, of those trials among `numbers` that have ended with one.

@@ -108,7 +108,7 @@ _OLDER_DATA: Final[Mapping[str, Any]] = {
     "types": "numbers",
     "target_scale": "none",
 }
-"""What studies did that were stored before these keys existed."""
+"""The values of keys that studies stored by earlier versions lack."""
 _SHOWN: Final = 40
 """Characters of a text that a message shows."""
 

@@ -35,7 +35,9 @@ def key_path(*keys: str) -> str:
     return ".".join(_key(key) for key in keys)
 
 
-def _key(key: str) -> str:
+def _key(key: object) -> str:
+    if not isinstance(key, str):  # of a dictionary that a program passed
+        return _scalar(key)
     return key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 

@@ -29,7 +29,7 @@ MetricKind: TypeAlias = Literal["share", "loss", "amount", "score"]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricInfo:
-    """What the rest of the package needs to know about one metric.
+    """One metric: its names, the range of its values, and the task that it fits.
 
     `noun` names it in sentences ("test accuracy"), `short` in tables. `kind` is the range of its values, and so their
     format: a "share" is in 0..1 and more is better; a "loss" is above 0 and less is better; an "amount" is a loss in

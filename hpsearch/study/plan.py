@@ -138,7 +138,7 @@ def with_fitting_batches(spec: StudySpec, training_examples: int) -> tuple[Study
         return replace(spec, search=search), (
             (
                 f"search.training.batch_size: must be at most the {training_examples:,} training examples"
-                f" (got {dimension_in_words(found)}): searched is {dimension_in_words(fitted)}"
+                f" (got {dimension_in_words(found)}): the search uses {dimension_in_words(fitted)}"
             ),
         )
     size = spec.training.batch_size

@@ -161,6 +161,7 @@ def _problems(document: _Document, *, locate: Locate, options: _Document) -> lis
         *_source_problems(document, locate),
         *search_problems(document.get("search", {})),
         *configuration_problems(document, options),
+        *_act_problems(document),
         *_cross_problems(document),
     ]
 
@@ -204,6 +205,14 @@ def _top_problems(document: _Document, options: _Document) -> Iterator[Problem]:
     for key, rule in STUDY.items():
         if key in document:
             yield from rule.problems(f"--{key}" if key in options else key, document[key])
+
+
+def _act_problems(document: _Document) -> Iterator[Problem]:
+    """Yield the problem of `pruning.diagnosis = "act"` for the built-in network, which it is not for."""
+    pruning = document.get("pruning", {})
+    if isinstance(pruning, Mapping) and pruning.get("diagnosis") == "act":
+        rule, remedy = "must be true or false without [objective]", "write true, which stops trials here"
+        yield from violation("pruning.diagnosis", rule, "act", remedy)
 
 
 def _section_problems(name: str, table: object) -> Iterator[Problem]:

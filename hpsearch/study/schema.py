@@ -132,6 +132,24 @@ class Word:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FlagOrWord:
+    """True, false, or `word`."""
+
+    word: str
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`."""
+        if isinstance(raw, bool) or raw == self.word:
+            return []
+        return violation(where, f'must be true, false or "{self.word}"', raw)
+
+    def value(self, raw: bool | str) -> bool | str:  # noqa: FBT001 - the value itself, not a switch
+        """Return `raw`."""
+        return raw
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
     """One line of 1 to `longest` characters without spaces around it."""
 
@@ -201,11 +219,16 @@ class Columns:
         if not isinstance(raw, dict):
             rule = "must be a table from columns to their use, [data.columns]"
             return violation(where, rule, raw, 'write columns = { NAME = "category" }, for example')
-        return [p for name, item in raw.items() for p in self._column_problems(key_path(where, name), item)]
+        return [p for name, item in raw.items() for p in self._item_problems(where, name, item)]
 
     def value(self, raw: Mapping[str, Any]) -> tuple[ColumnRule, ...] | None:
         """Return the rules of the columns in their order, or None if there is none."""
         return tuple(self._rule(name, item) for name, item in raw.items()) or None
+
+    def _item_problems(self, where: str, name: object, item: object) -> list[Problem]:
+        if not isinstance(name, str):
+            return violation(where, "must have the names of columns, as text", name, f'write "{name}"')
+        return self._column_problems(key_path(where, name), item)
 
     def _column_problems(self, where: str, item: object) -> list[Problem]:
         if not isinstance(item, dict):
@@ -216,7 +239,11 @@ class Columns:
             for problem in (
                 self.rules[key].problems(f"{where}.{key}", value)
                 if key in self.rules
-                else [unknown_key(f"{where}.{key}", tuple(self.rules), near=nearest(key, self.rules))]
+                else [
+                    unknown_key(
+                        f"{where}.{key_path(key)}", tuple(self.rules), near=nearest(str(key), self.rules)
+                    )
+                ]
             )
         ]
         if found:
@@ -392,7 +419,7 @@ STUDY: Final[Mapping[str, Rule]] = {
 
 COLUMNS: Final = Columns(
     rules={
-        "kind": Word(words=words(spec.ColumnUse)),
+        "kind": Word(words=words(spec.ColumnRuleKind)),
         "transform": Word(words=words(spec.NumberTransform)),
         "encoding": Word(words=words(spec.CategoryEncoding)),
         "min_frequency": Number(low=0.0, high=1e9, above=True),
@@ -478,7 +505,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     "pruning": Section(
         kind=PruningSpec,
         rules={
-            "diagnosis": Flag(),
+            "diagnosis": FlagOrWord(word="act"),
             "fatal": Causes(),
             "audit": Number(low=0.0, high=1.0),
             "expected": Causes(),

@@ -20,7 +20,7 @@ HeaderUse: TypeAlias = Literal["auto", "yes", "no", "text"]
 Scale: TypeAlias = Literal["unit", "standard", "none"]
 TargetScale: TypeAlias = Literal["auto", "standard", "none"]
 ColumnTypes: TypeAlias = Literal["auto", "numbers"]
-ColumnUse: TypeAlias = Literal["number", "category", "date", "drop"]
+ColumnRuleKind: TypeAlias = Literal["number", "category", "date", "drop"]
 NumberTransform: TypeAlias = Literal["none", "log"]
 CategoryEncoding: TypeAlias = Literal["one_hot", "target"]
 FaultName: TypeAlias = Literal[
@@ -131,7 +131,7 @@ class ColumnRule:
     """
 
     name: str
-    kind: ColumnUse
+    kind: ColumnRuleKind
     transform: NumberTransform = "none"
     encoding: CategoryEncoding = "one_hot"
     min_frequency: float = RARE_SHARE
@@ -334,16 +334,17 @@ class SamplerSpec:
 class PruningSpec:
     """The conditions that stop a trial early.
 
-    `diagnosis` stops trials whose verdict is fatal. `rank` is one of Optuna's pruners: `startup_trials` must have
-    finished and a trial must be `warmup_epochs` old for median and percentile to stop it; `percentile` is the share in
-    percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
+    `diagnosis` stops trials whose verdict is fatal; those of a training function only if it is "act". `rank` is one of
+    Optuna's pruners: `startup_trials` must have finished and a trial must be `warmup_epochs` old for median and
+    percentile to stop it; `percentile` is the share in percent that percentile keeps; `reduction_factor` is asha's and
+    hyperband's.
 
     `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which never
     count as problems; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
     would stop which run on, to measure the rate of wrong stops.
     """
 
-    diagnosis: bool = True
+    diagnosis: bool | Literal["act"] = True
     fatal: tuple[Cause, ...] = DEFAULT_FATAL
     audit: float = 0.0
     expected: tuple[Cause, ...] = ()

@@ -61,9 +61,9 @@ def value_text(name: str, value: Any) -> str:
 
 
 def _data(data: DataSpec) -> list[tuple[str, str]]:
-    """Return the fields of `data` that are allowed in a study file: a sealed part or a fold is not a fraction."""
-    unsaid = {"validation_fraction"} if data.sealed == "validation" or data.folds else set()
-    return [(key, value) for key, value in _pairs(data) if key not in unsaid]
+    """Return the fields of `data` that are allowed in a study file: sealed parts and folds allow no fraction."""
+    omitted = {"validation_fraction"} if data.sealed == "validation" or data.folds else set()
+    return [(key, value) for key, value in _pairs(data) if key not in omitted]
 
 
 def _search(spec: StudySpec) -> str:

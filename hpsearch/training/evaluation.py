@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.prepare import Fold
+from hpsearch.data.prepare import DataPart
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import Network
 from hpsearch.training.examples import Examples
@@ -30,7 +30,7 @@ class ValidationSums:
 
 @final
 class Validation:
-    """Evaluates the networks of a `State` on the examples of one fold."""
+    """Evaluates the networks of a `State` on the examples of one part."""
 
     def __init__(
         self,
@@ -145,13 +145,13 @@ class NetworkEvaluation:
         return tuple(float(1 - fires.mean()) for fires in self.fires)
 
 
-def evaluate(network: Network, snapshot: NetworkSnapshot, fold: Fold) -> NetworkEvaluation:
-    """Return the results on the examples of `fold`, at least one, with the parameters of `snapshot`."""
+def evaluate(network: Network, snapshot: NetworkSnapshot, part: DataPart) -> NetworkEvaluation:
+    """Return the results on the examples of `part`, at least one, with the parameters of `snapshot`."""
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
-    examples = Examples(fold, outputs=network.blocks[-1].dense.outputs)
+    examples = Examples(part, outputs=network.blocks[-1].dense.outputs)
     with np.errstate(all="ignore"):
         sums = Validation(network, state, examples).evaluate(0, 1, is_interrupted=lambda: False)
-        fires = _fires(network, state, fold.inputs)
+        fires = _fires(network, state, part.inputs)
     if sums is None:
         raise ValueError("an evaluation that nothing interrupts must end")
     return NetworkEvaluation(

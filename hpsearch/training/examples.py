@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.nn.arrays import Array
 from hpsearch.study.spec import ModelSpec
 
@@ -39,19 +39,19 @@ class EpochOrders:
 
 @final
 class Examples:
-    """One fold of the data with its targets for one kind of network.
+    """One part of the data with its targets for one kind of network.
 
     Classes become one-hot rows over C outputs, or the class's index itself if two classes share one output.
     """
 
-    def __init__(self, fold: Fold, *, outputs: int) -> None:
-        self.inputs: Array = fold.inputs
-        is_classes = fold.targets.ndim == 1
-        self.labels: NDArray[np.int64] | None = fold.targets if is_classes else None
+    def __init__(self, part: DataPart, *, outputs: int) -> None:
+        self.inputs: Array = part.inputs
+        is_classes = part.targets.ndim == 1
+        self.labels: NDArray[np.int64] | None = part.targets if is_classes else None
         self._outputs = outputs
         self._classes = np.arange(outputs).reshape(1, -1, 1)
-        dense = fold.targets[:, None] if outputs == 1 else fold.targets
-        self._dense = None if is_classes and outputs > 1 else dense.astype(fold.inputs.dtype, copy=False)
+        dense = part.targets[:, None] if outputs == 1 else part.targets
+        self._dense = None if is_classes and outputs > 1 else dense.astype(part.inputs.dtype, copy=False)
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -11,7 +11,7 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.data.target_scaling import TargetScaling
 from hpsearch.nn.arrays import Array
 from hpsearch.study.metrics import METRICS, REGRESSION_SCORES
@@ -26,7 +26,7 @@ MEASURED_ALWAYS: Final = frozenset({"auto", "validation_loss", "validation_accur
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scoring:
-    """The metrics to measure on one fold: three in regression, and that of the study in classification.
+    """The metrics to measure on one part: three in regression, and that of the study in classification.
 
     `values` (N, O) are the targets of a regression in their unit; `labels` (N,) are classes.
     """
@@ -53,17 +53,17 @@ class Scoring:
         return {name: _classification_score(name, outputs, answers, self.labels) for name in self.metrics}
 
 
-def scoring_of(fold: Fold, data: PreparedData, metric: str) -> Scoring | None:
-    """Return what to measure on a `fold` of `data` in a study that ranks by `metric`; None if validation has it all."""
+def scoring_of(part: DataPart, data: PreparedData, metric: str) -> Scoring | None:
+    """Return the other metrics to measure on a `part` of `data` for a study that ranks by `metric`; None if none."""
     is_regression = data.task == "regression"
     if metric in MEASURED_ALWAYS and not is_regression:
         return None
-    values = fold.targets.astype(np.float64) if fold.values is None else fold.values
+    values = part.targets.astype(np.float64) if part.values is None else part.values
     return Scoring(
         metrics=REGRESSION_SCORES if is_regression else (metric,),
         target_scaling=data.target_scaling,
         values=values if is_regression else None,
-        labels=None if is_regression else fold.targets,
+        labels=None if is_regression else part.targets,
     )
 
 

@@ -51,7 +51,7 @@ _TRIAL_FIELDS: Final = (
 
 SMALL_MINIBATCH: Final = 64
 WIDE_EXAMPLES: Final = 256
-"""A minibatch below the first size says little about the network: the sample takes this many training examples instead.
+"""A minibatch below the first size is too small a sample: the telemetry takes this many training examples instead.
 
 A unit that is silent for 256 examples fires for less than 1.2 % of them, at 95 %; an accuracy is known to within 3 %.
 """

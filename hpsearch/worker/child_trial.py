@@ -3,20 +3,24 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, final
 
+from hpsearch.diagnosis.facts import TrialFacts
+from hpsearch.diagnosis.programs import facts_of_program
+from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError
 from hpsearch.objective.children import Children, can_limit_memory
 from hpsearch.objective.messages import End, FromChild, Measured, Noted, Reported, Returned, Stopped
 from hpsearch.objective.trial import Objective
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.study.messages import format_count
-from hpsearch.study.spec import Dimension
+from hpsearch.study.spec import Dimension, PruningSpec
 from hpsearch.telemetry import Series, Telemetry
 from hpsearch.trials import FAILURE, Failure, ParameterValue, Trial, TrialState
-from hpsearch.verdicts import Cause, Finding
+from hpsearch.verdicts import DIAGNOSED, Cause, Finding
+from hpsearch.worker.active_trial import with_audit_step
 
 MOST_FAILURES_IN_A_ROW: Final = 5
 """Failures of one kind in a row after which a study pauses: more would only repeat them."""
@@ -27,18 +31,23 @@ MOST_FAILURES_IN_A_ROW: Final = 5
 class ChildTrial:
     """One claimed trial whose function runs in a child process, with the parameters of its `assignment`.
 
-    `reports` are the values that rank it by epoch, `numbers` all that it reported; `suggested` are the parameters that
-    its function asked for. `stored` counts the epochs and the suggested parameters in the database; `unsaved` are the
-    `system_attributes` that are not stored there.
+    `pruning` is the study's. With `continues` it goes on from a checkpoint. `reports` are the values that rank it by
+    epoch, `numbers` all that it reported; `suggested` are the parameters that its function asked for. `telemetry` is
+    what a monitor measured, None without one. `stored` counts the epochs and the suggested parameters in the database;
+    `unsaved` are the `system_attributes` that are not stored there. `audited_finding` is the finding that would have
+    stopped an audited trial.
     """
 
     assignment: Assignment
+    pruning: PruningSpec = field(default_factory=PruningSpec)
+    continues: bool = False
     reports: dict[int, float] = field(default_factory=dict)
     numbers: dict[int, Mapping[str, float]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     suggested: list[tuple[Dimension, ParameterValue]] = field(default_factory=list)
     telemetry: Telemetry | None = None
     stored: int = 0
+    audited_finding: Finding | None = None
     outcome: TrialOutcome | None = None
     system_attributes: dict[str, Any] = field(default_factory=dict)
     unsaved: dict[str, Any] = field(default_factory=dict)
@@ -79,8 +88,32 @@ class ChildTrial:
             case _:
                 pass
 
-    def end(self, state: TrialState, value: float, finding: Finding) -> None:
-        """Set the trial's outcome. A trial that is complete without a finite value counts as pruned."""
+    def fatal_finding(self, fatal: frozenset[Cause]) -> Finding | None:
+        """Return the first sure finding of a `fatal` cause; None unless the study lets diagnosis act on programs."""
+        facts = self._facts()
+        if self.telemetry is None or facts is None or not facts.acts or self.continues:
+            return None
+        return fatal_finding(self.telemetry, facts, fatal)
+
+    def judge(self) -> Finding:
+        """Return the strongest finding in what was measured so far; `inconclusive` if there is nothing to judge."""
+        facts = self._facts()
+        if self.telemetry is None or facts is None:
+            return self._finding(Cause.INCONCLUSIVE, _UNMEASURED)
+        if self.continues:
+            return self._finding(Cause.INCONCLUSIVE, _CONTINUED)
+        return judge(self.telemetry, facts).primary
+
+    def audit(self, finding: Finding) -> None:
+        """Let the audited trial run on although `finding` would have stopped it now."""
+        self.audited_finding = with_audit_step(finding, step=self._step)
+
+    def end(self, state: TrialState, finding: Finding, value: float | None = None) -> None:
+        """Set the trial's outcome, by default with its last value.
+
+        A trial that is complete without a finite value counts as pruned.
+        """
+        value = self.last_value if value is None else value
         if state is TrialState.COMPLETE and not math.isfinite(value):
             state = TrialState.PRUNED
         self.outcome = TrialOutcome(
@@ -102,7 +135,7 @@ class ChildTrial:
             claim=self.claim,
             reports=dict(self.reports),
             epochs=max([len(self.numbers), *(epoch + 1 for epoch in self.reports)]),
-            steps=0 if self.telemetry is None else self.telemetry.steps,
+            steps=self._step,
             system_attributes=attributes,
             suggested=tuple(self.suggested),
             user_attributes=self.notes,
@@ -113,40 +146,71 @@ class ChildTrial:
     def _end_with(self, end: End) -> None:
         match end:
             case Returned(value=value) if math.isfinite(value):
-                self.end(TrialState.COMPLETE, value, self._finding(Cause.INCONCLUSIVE, _UNMEASURED))
+                self.end(TrialState.COMPLETE, self._last_finding(), value)
             case Returned(value=value):
                 remedy = (
                     f"The function returned {value}, which no sampler can use: let it return a finite number."
                 )
-                self.end(TrialState.PRUNED, value, self._finding(Cause.INCONCLUSIVE, remedy))
+                self.end(TrialState.PRUNED, self._problem_or(Cause.INCONCLUSIVE, remedy), value)
             case Stopped():
                 remedy = "The function gave the trial up by itself."
-                self.end(TrialState.PRUNED, self.last_value, self._finding(Cause.OUTRANKED, remedy))
+                self.end(TrialState.PRUNED, self._problem_or(Cause.OUTRANKED, remedy))
             case Failure():
                 self.keep({FAILURE: asdict(end)})
-                self.end(TrialState.FAILED, math.nan, self._finding(end.cause, failure_remedy(end)))
+                self.end(TrialState.FAILED, self._finding(end.cause, failure_remedy(end)))
 
     def outrank(self, rank: str) -> None:
         """End the trial because Optuna's pruner `rank` stopped it at its last value."""
         remedy = f'Others did better after as many epochs (pruning.rank = "{rank}").'
         evidence = {"value": self.last_value, "epochs": float(len(self.reports))}
-        self.end(TrialState.PRUNED, self.last_value, self._finding(Cause.OUTRANKED, remedy, evidence))
+        problem, suggested = self.judge(), {}
+        if problem.cause not in _WELL:
+            remedy = f"{remedy[:-1]}; diagnosis found {problem.cause}: {problem.remedy}"
+            evidence |= {DIAGNOSED + problem.cause: problem.confidence, **problem.evidence}
+            suggested = dict(problem.suggested)
+        finding = self._finding(Cause.OUTRANKED, remedy, evidence)
+        self.end(TrialState.PRUNED, replace(finding, suggested=suggested))
+
+    @property
+    def _step(self) -> int:
+        return 0 if self.telemetry is None else self.telemetry.steps
+
+    def _facts(self) -> TrialFacts | None:
+        if self.telemetry is None or self.telemetry.program is None:
+            return None
+        return facts_of_program(
+            self.telemetry.program,
+            acts=self.pruning.diagnosis == "act",
+            expected=frozenset(self.pruning.expected),
+        )
+
+    def _last_finding(self) -> Finding:
+        return self.judge() if self.audited_finding is None else self.audited_finding
+
+    def _problem_or(self, cause: Cause, remedy: str) -> Finding:
+        """Return the problem that diagnosis finds, or a finding of `cause` if there is none."""
+        found = self._last_finding()
+        return self._finding(cause, remedy) if found.cause in _WELL else found
 
     def _finding(self, cause: Cause, remedy: str, evidence: Mapping[str, float] | None = None) -> Finding:
         return Finding(
             cause=cause,
             confidence=0.0 if cause is Cause.INCONCLUSIVE else 1.0,
-            first_step=0 if self.telemetry is None else self.telemetry.steps,
+            first_step=self._step,
             evidence=evidence or {},
             remedy=remedy,
         )
 
 
+_WELL: Final = frozenset({Cause.HEALTHY, Cause.INCONCLUSIVE})
+
 _UNMEASURED: Final = "Nothing was measured inside the model, so diagnosis has nothing to judge."
+
+_CONTINUED: Final = "The trial went on from a checkpoint, so its first steps were not measured."
 
 
 def failure_remedy(failure: Failure) -> str:
-    """Return what to do about a failure, with what it says."""
+    """Return the remedy of a failure, with its message."""
     said = f": {failure.message}" if failure.message else ""
     match failure.cause:
         case Cause.TIMEOUT:

@@ -15,7 +15,7 @@ from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
-from hpsearch.objective.messages import Asked, Reported
+from hpsearch.objective.messages import Asked, Measured, Reported
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
@@ -240,8 +240,12 @@ class Worker:
     def _join(self, assignment: Assignment) -> None:
         claim = assignment.claim
         if self._children is not None:
+            self._active[claim.number] = ChildTrial(
+                assignment=assignment,
+                pruning=self._spec.pruning,
+                continues=self._children.has_checkpoint(claim.number),
+            )
             self._children.join(claim.number, assignment.params)
-            self._active[claim.number] = ChildTrial(assignment=assignment)
             return
         if self._data is None or self._data_facts is None:
             raise ValueError(f"study {self._spec.name}: it has no data")
@@ -271,18 +275,22 @@ class Worker:
         self._reconnect.call(lambda: self._store.trials.record(self._study, [update]))
 
     def _receive(self, children: Children, observation: ChildObservation) -> None:
-        """Keep what a child process sent, and let its trial go if it ends."""
+        """Keep what a child process sent, and let its trial go if it ends. What it sends after its end is ignored."""
         number, message = observation.number, observation.message
-        active = self._active[number]
+        active = self._active.get(number)
+        if active is None:
+            return
         assert isinstance(active, ChildTrial)
         active.receive(message)
+        if isinstance(message, Measured) and active.audited_finding is None:
+            self._stop_or_audit(active, active.fatal_finding(self._fatal))
         if isinstance(message, Asked):
             value = self._searcher.suggest_one(number, message.dimension)
             active.suggested.append((message.dimension, value))
             children.answer(number, value)
         if isinstance(message, Reported) and message.value is not None:
             self._searcher.report(number, message.epoch, message.value)
-            if self._searcher.is_outranked(number):
+            if active.audited_finding is None and self._searcher.is_outranked(number):
                 active.outrank(self._spec.pruning.rank)
             active.keep(self._searcher.take_attributes(number))
         if active.outcome is not None:
@@ -339,7 +347,7 @@ class Worker:
             active.end(TrialState.PRUNED, finding)
         return active.outcome is not None
 
-    def _stop_or_audit(self, active: ActiveTrial, finding: Finding | None) -> None:
+    def _stop_or_audit(self, active: ActiveTrial | ChildTrial, finding: Finding | None) -> None:
         """End a trial with a fatal finding, or let it run on if it is audited; do nothing without such a finding."""
         if finding is None:
             return

@@ -26,7 +26,7 @@ such a test suggests, on a grid of four rates in a decade.
 """
 
 BEST_SHARE: Final = 0.8
-"""Rates beside the best one are as good if they lower the loss by this share of its fall."""
+"""Rates next to the best one are as good if they lower the loss by this share of its fall."""
 
 SUITABLE_SHARE: Final = 0.5
 """A rate suits if it lowers the loss by this share of the largest fall."""

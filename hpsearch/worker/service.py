@@ -105,7 +105,7 @@ def run_here(
 
     def show_progress() -> None:
         while not has_ended.wait(PROGRESS_EVERY_S):
-            with contextlib.suppress(StorageError):  # the worker waits for the database, and says so
+            with contextlib.suppress(StorageError):  # the worker waits for the database, and reports that
                 show(store.studies.progress(study, living=[name]))
 
     shown = threading.Thread(target=show_progress, name="progress", daemon=True)

@@ -45,9 +45,8 @@ def diagnose_configuration(study: PreparedStudy) -> TrialDiagnosis:
     """Train the single configuration of `study`, ignoring its search, and return the diagnosis.
 
     It is trial 0 of the study's seed, trained alone and with one thread, so its numbers equal those in a search, or
-    those on the first fold. It
-    ends at the first verdict that is fatal and sure, at numbers that are not finite, or after its last epoch. If the
-    remedy is another learning rate, a range test on the same data chooses it.
+    those on the first fold. It ends at the first verdict that is fatal and sure, at numbers that are not finite, or
+    after its last epoch. If the remedy is another learning rate, a range test on the same data chooses it.
     """
     configuration, fatal = configure(study.spec, {}), study.spec.pruning.fatal_causes
     data = study.data.searched[0]

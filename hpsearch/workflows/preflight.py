@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import product
 
 from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
@@ -25,7 +26,7 @@ def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
 def preflight_warnings(study: PreparedStudy) -> list[str]:
     """Return a line for an intended fault, one for each decision about the data, and one for each problem found.
 
-    Of exact configurations, the first one with a problem is named. Of folds, each is examined.
+    Of exact configurations, the first one with a problem is named.
     """
     fault = study.spec.data.fault
     meant = [] if fault is None else [f"Warning: data.fault: {fault_in_words(fault)}, on purpose"]
@@ -35,9 +36,11 @@ def preflight_warnings(study: PreparedStudy) -> list[str]:
 
 
 def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
+    """Return the first finding of every cause, over all folds."""
     found: dict[Cause, Finding] = {}
+    configuration = configure(study.spec, {})
     for data in map(facts_of, study.data.searched):
-        for finding in static_findings(facts_about(study.spec, data, configure(study.spec, {}))):
+        for finding in static_findings(facts_about(study.spec, data, configuration)):
             found.setdefault(finding.cause, finding)
     return list(found.values())
 
@@ -45,12 +48,12 @@ def _fixed_findings(study: PreparedStudy) -> Sequence[Finding]:
 def _exact_findings(study: PreparedStudy) -> Sequence[Finding]:
     """Return the first finding of every cause, with the name of its configuration in front of the remedy."""
     found: dict[Cause, Finding] = {}
-    facts = [facts_of(data) for data in study.data.searched]
     names = [exact.name for exact in study.spec.configurations]
-    for name, configuration in zip(names, exact_configurations(study.spec), strict=True):
-        for data in facts:
-            for finding in static_findings(facts_about(study.spec, data, configuration)):
-                found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
+    named = zip(names, exact_configurations(study.spec), strict=True)
+    parts = [facts_of(data) for data in study.data.searched]
+    for (name, configuration), data in product(named, parts):
+        for finding in static_findings(facts_about(study.spec, data, configuration)):
+            found.setdefault(finding.cause, replace(finding, remedy=f'in "{name}": {finding.remedy}'))
     return list(found.values())
 
 

@@ -87,7 +87,7 @@ def resolve_target(target: str, url: str) -> str:
     if is_study_file(target) or is_name or _is_stored(target, url):
         return target
     if example is None:
-        read_text(Path(target))  # its error says that a folder or a pipe is no study file
+        read_text(Path(target))  # its error names a folder or a pipe as no study file
     return target if example is None else str(example)
 
 

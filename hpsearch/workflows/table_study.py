@@ -37,7 +37,7 @@ _FEWEST_PER_PART: Final = 3
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableStudy:
-    """A written study file, what was decided about the table, and the problems that a user has to solve first."""
+    """A written study file, the decisions about the table, and the problems that a user has to solve first."""
 
     path: Path
     decisions: tuple[str, ...]
@@ -54,9 +54,9 @@ def write_table_study(
 ) -> TableStudy:
     """Write a commented study file for `table`, by default with its name in the current folder.
 
-    `target` is the column to predict: by default one whose name says so, or the last one. An existing file is replaced
-    only with `force`. Raises DataError if the table cannot be cut into columns, and UsageError for a file that exists,
-    and for a target that is no column.
+    `target` is the column to predict: by default one with a name such as `label`, or the last one. An existing file is
+    replaced only with `force`. Raises DataError if the table cannot be cut into columns, and UsageError for a file that
+    exists, and for a target that is no column.
     """
     path = output or Path(f"{_stem(table)}.toml")
     if path.exists() and not force:
@@ -95,7 +95,7 @@ class _Draft:
 
     def _head(self) -> Iterator[str]:
         yield f"# A search for a network that predicts {_one_line(self.target)}."
-        yield "# Check what the comments say, then: hpsearch study create FILE --dry-run, and study run FILE."
+        yield "# Check the comments, then: hpsearch study create FILE --dry-run, and study run FILE."
         if self.problems:
             yield "#"
             yield "# To be solved first:"

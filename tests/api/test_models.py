@@ -72,7 +72,7 @@ def test_all_problems_of_a_frame_are_named(model: hpsearch.Model, frame: pd.Data
 
 
 def test_rows_of_another_width_are_refused(model: hpsearch.Model) -> None:
-    """The error has the shape, and says how to pass a single row."""
+    """The error has the shape, and the form for a single row."""
     with pytest.raises(hpsearch.DataError, match=r"must have 4 inputs per row \(got shape \(2, 3\)\)"):
         model.predict([[1, 2, 3], [4, 5, 6]])
     with pytest.raises(hpsearch.DataError, match=r"got shape \(4,\)\): pass \[X\] for a single row"):

@@ -27,7 +27,7 @@ def descend(rate: float, monitor: hpsearch.TrainingMonitor, *, steps: int = 300)
 
 
 def test_numbers_of_any_framework_have_a_verdict() -> None:
-    """A loop in NumPy that learns is healthy, and its monitor says what it does not see."""
+    """A loop in NumPy that learns is healthy, and its monitor lists its blind spots."""
     monitor = hpsearch.watch(learning_rate=0.1)
     descend(0.1, monitor)
     assert monitor.verdict.cause == "healthy"

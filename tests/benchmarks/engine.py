@@ -12,7 +12,7 @@ import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier
 
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import shape_of
@@ -97,8 +97,8 @@ def made_up(inputs: int) -> PreparedData:
         class_counts=tuple(np.bincount(y[:EXAMPLES]).tolist()),
         inputs=inputs,
         outputs=CLASSES,
-        training=Fold(inputs=x[:EXAMPLES], targets=y[:EXAMPLES]),
-        validation=Fold(inputs=x[EXAMPLES:], targets=y[EXAMPLES:]),
+        training=DataPart(inputs=x[:EXAMPLES], targets=y[:EXAMPLES]),
+        validation=DataPart(inputs=x[EXAMPLES:], targets=y[EXAMPLES:]),
         test=None,
         fingerprint="made up",
         origin="made up",

@@ -42,7 +42,7 @@ def test_a_verdict_is_explained(command: Command, repository: Path) -> None:
 def test_a_verdict_that_may_stop_a_trial_has_both_fates(command: Command) -> None:
     """A verdict that stops a trial only if the study lists it names the fate with and without that."""
     lines = command("explain", "wd_dominates").stdout.splitlines()
-    assert "Stops a trial: only if `pruning.fatal` lists it, from 90 % confidence." in lines
+    assert "Stops a trial: only if `pruning.fatal` lists it and its evidence is strong enough." in lines
     assert "Fate: complete, or other verdict if it stops the trial." in lines
 
 

@@ -175,7 +175,7 @@ def test_a_raw_table_becomes_predictions_in_three_commands(command: Command) -> 
         *("city,age,joined", "Paris,,2024-05-01", "Rome,30,"),
     ]
     assert ended.stderr.splitlines() == [
-        "Categories that the training part does not have were taken for rare ones, in so many rows: city (1)"
+        "Categories that the training part does not have, counted as rare ones (rows): city (1)"
     ]
 
 

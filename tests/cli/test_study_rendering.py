@@ -1,8 +1,14 @@
-"""The text for a study without a complete trial."""
+"""The texts for a study without a complete trial, and for one that is only planned."""
 
-from hpsearch.cli.study_rendering import no_best_words
+from typing import Literal
+
+import pytest
+
+from hpsearch.cli.study_rendering import no_best_words, write_plan
+from hpsearch.study.spec import NO_DATA, ObjectiveSpec, PruningSpec, StudySpec
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
+from hpsearch.workflows.studies import ObjectiveDryRun
 
 
 def trial(number: int, state: TrialState, cause: Cause, remedy: str) -> Trial:
@@ -22,3 +28,15 @@ def test_a_study_in_which_nothing_completed_says_why() -> None:
         "Most common remedy (3 of 4): Lower the learning rate.",
     ]
     assert no_best_words([]) == ["No trial has finished yet."]
+
+
+@pytest.mark.parametrize(("diagnosis", "words"), [(True, "none"), ("act", "fatal verdicts (exploding)")])
+def test_a_plan_says_whether_verdicts_stop_trials_of_a_function(
+    diagnosis: Literal[True, "act"], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They do only if the study lets them."""
+    pruning = PruningSpec(rank="none", diagnosis=diagnosis, fatal=(Cause.EXPLODING,))
+    objective = ObjectiveSpec(function="train:train")
+    spec = StudySpec(name="mine", data=NO_DATA, pruning=pruning, objective=objective)
+    write_plan(ObjectiveDryRun(spec=spec, objective=objective, workers=1))
+    assert f"pruning               {words}\n" in capsys.readouterr().out

@@ -116,7 +116,7 @@ def test_the_study_decides_about_single_columns(refused: Refused) -> None:
 
 
 def test_marks_among_many_numbers_are_refused(refused: Refused) -> None:
-    """A mark for missing numbers makes a column no category: the error says how to decide."""
+    """A mark for missing numbers makes a column no category: the error has the ways to decide."""
     cells = [*range(100), *["unknown"] * 20]
     assert refused(lambda: loaded(cells)) == (
         't.csv: line 102, column "x": inputs must be numbers, as 100 are (got "unknown"; 20 such in all):'
@@ -144,7 +144,7 @@ def test_numbers_with_a_unit_are_no_identifiers(refused: Refused) -> None:
 
 
 def test_dates_of_an_unclear_order_have_a_note() -> None:
-    """They are read as month/day/year, which the note says; a day above 12 makes it clear."""
+    """They are read as month/day/year, with a note; a day above 12 makes it clear."""
     (note,) = loaded(["1/2/2024", "3/4/2024"]).notes
     assert 'column "x" was read as month/day/year (got "1/2/2024")' in note
     clear = loaded(["1/2/2024", "13/4/2024"])

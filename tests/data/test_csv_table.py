@@ -159,6 +159,17 @@ def test_text_among_the_inputs_is_refused(write_csv: WriteText, refused: Refused
     )
 
 
+@pytest.mark.parametrize("number", ["1e400", "9" * 400])
+def test_a_number_beyond_float64_is_refused(number: str, write_csv: WriteText, refused: Refused) -> None:
+    """It would be infinite."""
+    rows = "".join(f"{i}.5,{'xy'[i % 2]}\n" for i in range(30))
+    path = write_csv(f"a,kind\n{number},x\n{rows}")
+    assert refused(lambda: read_csv(path, target="kind")) == (
+        f'{path}: line 2, column "a": inputs must be numbers (got "{number}"):'
+        " write a finite number, or drop the row"
+    )
+
+
 def test_an_unknown_target_is_refused(write_csv: WriteText, refused: Refused) -> None:
     """A target that no column has gets the nearest name, or all of them."""
     path = write_csv("height,width,species\n1,2,x\n")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.description import _BLOCK_EXAMPLES, describe, facts_of
-from hpsearch.data.prepare import Fold, PreparedData, prepare
+from hpsearch.data.prepare import DataPart, PreparedData, prepare
 from hpsearch.data.sources import load
 from hpsearch.study.spec import DataSpec
 from tests.training.cases import classification, regression
@@ -52,7 +52,7 @@ def test_facts_are_those_of_the_training_part() -> None:
     data = classification(training=_BLOCK_EXAMPLES + 50, validation=30, classes=4)
     x = data.training.inputs.copy()
     x[-1, 0], x[0] = -77.0, 0.0
-    validation = Fold(inputs=np.full_like(data.validation.inputs, 1e6), targets=data.validation.targets)
+    validation = DataPart(inputs=np.full_like(data.validation.inputs, 1e6), targets=data.validation.targets)
     facts = facts_of(replace(data, training=replace(data.training, inputs=x), validation=validation))
     assert (facts.examples, facts.validation_examples) == (_BLOCK_EXAMPLES + 50, 30)
     assert facts.input_largest == 77.0
@@ -71,7 +71,7 @@ def test_inputs_are_constant_where_no_example_differs() -> None:
     assert facts_of(same).input_is_constant
     x[-1, -1] = 0.25
     assert not facts_of(same).input_is_constant
-    single = Fold(inputs=x[:1], targets=data.training.targets[:1])
+    single = DataPart(inputs=x[:1], targets=data.training.targets[:1])
     assert not facts_of(replace(data, training=single)).input_is_constant
 
 
@@ -99,7 +99,7 @@ def test_shares_of_validation_are_known() -> None:
     """Validation has its own shares of the classes; a regression has none."""
     data = classification(training=40, validation=10)
     targets = np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
-    changed = replace(data, validation=Fold(inputs=data.validation.inputs[:10], targets=targets))
+    changed = replace(data, validation=DataPart(inputs=data.validation.inputs[:10], targets=targets))
     shares = facts_of(changed).validation_shares
     assert shares[:3] == (0.5, 0.3, 0.2)
     assert facts_of(regression()).validation_shares == ()
@@ -115,11 +115,11 @@ def test_squeezed_and_constant_columns_are_found() -> None:
     inputs[:, 3] = generator.random(500) < 0.01
     inputs = np.where(inputs.std(axis=0) > 0, inputs / np.maximum(inputs.std(axis=0), 1e-9), inputs)
     data = classification(training=500)
-    changed = replace(data, training=Fold(inputs=inputs, targets=data.training.targets[:500]))
+    changed = replace(data, training=DataPart(inputs=inputs, targets=data.training.targets[:500]))
     facts = facts_of(changed)
     assert (facts.squeezed, facts.constant) == ((1,), (2,))
     image = inputs * np.array([1, 1, 1, 7], np.float32)
-    changed = replace(data, training=Fold(inputs=image, targets=data.training.targets[:500]))
+    changed = replace(data, training=DataPart(inputs=image, targets=data.training.targets[:500]))
     assert facts_of(changed).constant == (), "columns of one scale have blank ones"
 
 

@@ -108,7 +108,7 @@ def test_an_encoding_built_from_numbers_is_that_of_scikit_learn(
 
 
 def test_inputs_have_names(raw: Array) -> None:
-    """Each input of the network says its column, and its category or part."""
+    """Each input of the network is named after its column, and its category or part."""
     assert fitted(raw, "classification").features == (
         *("age", "age missing", "fare", "city=A", "city=B", "city=C", "city missing", "city=rare"),
         *("joined year", "joined month", "joined day", "joined weekday", "joined hour", "joined missing"),

@@ -1,6 +1,7 @@
 """The column that decides about a split."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,15 @@ def test_columns_that_cannot_split_are_refused(refused: Refused, rows: list[str]
     """Missing values and too few groups are errors with their place and remedy."""
     spec = table(rows)
     assert refused(lambda: prepare(spec, seed=3, precision="float64", environment={})).startswith(message)
+
+
+def test_a_column_that_is_missing_is_named_by_its_key(refused: Refused) -> None:
+    """The message is not about data.drop, which the study does not have."""
+    spec = replace(table(ROWS), group="custmer")
+    assert refused(lambda: prepare(spec, seed=3, precision="float64", environment={})) == (
+        't.csv: data.group and data.time must name one column (got "custmer", of which there are 0):'
+        ' did you mean "customer"?'
+    )
 
 
 def test_other_sources_have_no_columns(refused: Refused) -> None:

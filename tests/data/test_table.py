@@ -83,7 +83,7 @@ def test_other_columns_without_a_name_are_inputs(write_csv: WriteText) -> None:
 def test_identifiers_are_warned_of(
     name: str, value: Callable[[int], int], reason: str, write_csv: WriteText
 ) -> None:
-    """A named column stays an input of numbers; if it counts the rows or looks like an identifier, a note says so."""
+    """A named column stays an input of numbers; if it counts the rows or looks like an identifier, there is a note."""
     path = write_csv(table(f"{name},a,y", lambda i: f"{value(i)},{i % 7},{i % 2}"))
     data = loaded(path, reading=NUMBERS)
     assert data.features == (name, "a")
@@ -204,7 +204,7 @@ def test_what_was_read_before_is_read_to_the_same_numbers() -> None:
         "spaces.data": "40d602ede810d0f3f7685777f1ed5932",
     }
     for source, fingerprint in stored.items():
-        spec = DataSpec(source=source, target_scale="none")
+        spec = DataSpec(source=source, target_scale="none")  # as stored studies of that version are read
         data = prepare(spec, seed=3, precision="float32", environment={})
         assert data.fingerprint == fingerprint, source
 

@@ -213,7 +213,7 @@ def test_layers_that_are_flat_from_the_start_are_saturated(activation: str) -> N
 
 
 def test_a_network_that_has_learned_may_underflow() -> None:
-    """Where nothing is left to learn gradients end below every bound, and that is no fault."""
+    """If nothing is left to learn, gradients end below every bound, and that is no fault."""
     for factor, spared in ((0.99, True), (1.01, False)):
         looks = samples(range(SAMPLES), gradient=SMALLEST_NORMAL / 2, loss=2.3 * LEARNED_SHARE * factor)
         measured = telemetry([sample(0), *looks])

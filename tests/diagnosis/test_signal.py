@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.signal import (
-    AHEAD_SHARE,
     BETTER_EXCESS,
     BETTER_SHARE,
     CHANCE_DEVIATIONS,
@@ -22,6 +21,7 @@ from hpsearch.diagnosis.signal import (
     MOST_COSINE,
     MOST_SILENT_SHARE,
     NEAR_CHANCE,
+    PREDICTIVE_SHARE,
     ROUNDED_ACCURACY,
     SAMPLES,
     SHRUNK_SHARE,
@@ -276,7 +276,7 @@ def test_noisy_numbers_are_not_shuffled_ones() -> None:
 def test_inputs_that_once_predicted_are_related() -> None:
     """If both losses were clearly below chance's in an epoch, what came later has another cause."""
     for factor, related in ((0.99, True), (1.01, False)):
-        best = epoch(0, training=CHANCE * AHEAD_SHARE * factor, validation=CHANCE * 0.5, accuracy=0.1)
+        best = epoch(0, training=CHANCE * PREDICTIVE_SHARE * factor, validation=CHANCE * 0.5, accuracy=0.1)
         last = epoch(1, training=CHANCE, validation=CHANCE, accuracy=0.1)
         measured = replace(unrelated(), epochs=[best, last])
         assert (asked(labels_unrelated, measured, facts()) is None) is related

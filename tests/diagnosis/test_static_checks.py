@@ -245,7 +245,9 @@ def test_copies_in_validation_are_counted() -> None:
     assert "15 (1 %) are in training with the same inputs and another target" in finding.remedy
     assert finding.evidence == {"copied_share": 0.2, "contradicted_share": 0.01}
     unknown = certain(validation_leak, facts(data=replace(CLASSES, leaked=1)))
-    assert "1 (0.0667 %) is also in training: remove" in unknown.remedy
+    assert "1 (0.067 %) is also in training: remove" in unknown.remedy
+    every = certain(validation_leak, facts(data=replace(CLASSES, leaked=CLASSES.validation_examples)))
+    assert "(100 %) are also in training" in every.remedy
 
 
 def test_classes_that_a_part_lacks_are_named() -> None:

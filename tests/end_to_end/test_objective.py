@@ -17,7 +17,6 @@ trials = 20
 [objective]
 function = "train:train"
 [limits]
-trial_seconds = 10
 trial_memory_mb = 400
 [search]
 x = { low = -1.0, high = 1.0 }
@@ -33,9 +32,6 @@ def train(trial):
     print("trial", trial.number)
     if trial.number in (2, 5, 8):
         raise ValueError("no such width")
-    if trial.number == 3:
-        while True:
-            signal.pause()
     if trial.number == 4:
         killed = trial.checkpoint_dir / "killed"
         if not killed.exists():
@@ -53,29 +49,49 @@ def train(trial):
     return trial.params["x"] ** 2
 """
 
+HUNG = """
+name = "hung"
+trials = 1
+[objective]
+function = "train:hang"
+[limits]
+trial_seconds = 0.1
+"""
+"""Its only trial is over its time on any machine, however fast, and that of no other trial is limited."""
+
+HANG = """
+def hang(trial):
+    (pathlib.Path(__file__).parent / f"process-{os.getpid()}").touch()
+    while True:
+        signal.pause()
+"""
+
 WORKER = ["worker", "start", "--study", "mine", "--exit-when-idle", "--lease", "5"]
 
 
 def test_every_failure_has_its_cause_and_the_budget_is_exact(
     make_folder: Callable[[Mapping[str, str]], "Folder"],
 ) -> None:
-    """20 trials finish; each failure has its cause, text and place; a lost trial goes on; nothing is left."""
-    folder = make_folder({"mine.toml": STUDY, "train.py": FUNCTION})
+    """20 trials finish; each failure has its cause, text and place; a lost trial goes on; nothing is left.
+
+    Another study's trial hangs meanwhile, and is killed.
+    """
+    folder = make_folder({"mine.toml": STUDY, "train.py": FUNCTION + HANG, "hung.toml": HUNG})
     created = folder.run("study", "create", "mine.toml")
     assert created.returncode == 0, created.stderr
     with folder.start(*WORKER) as one, folder.start(*WORKER) as other:
+        hung = folder.run("study", "run", "hung.toml", "--workers", "1")
         assert sorted([one.wait(300), other.wait(300)]) == [-9, 0]
 
     with open_store(f"sqlite:///{folder.path}/storage/hpsearch.db") as store:
         study = store.studies.get("mine")
         trials, progress = store.trials.all(study), store.studies.progress(study)
-    assert (progress.finished, progress.failed, progress.running, progress.waiting) == (20, 6, 0, 0)
+    assert (progress.finished, progress.failed, progress.running, progress.waiting) == (20, 5, 0, 0)
     failures = {trial.number: trial.failure for trial in trials if trial.state is TrialState.FAILED}
     found = {n: (one.cause, one.words) for n, one in failures.items() if one is not None}
     line = FUNCTION.splitlines().index('        raise ValueError("no such width")') + 1
     assert found == {
         **dict.fromkeys((2, 5, 8), (Cause.CODE_ERROR, f"ValueError in train.py:{line}")),
-        3: (Cause.TIMEOUT, "over trial_seconds"),
         6: (Cause.CODE_ERROR, "exit code 3"),
         9: (Cause.OUT_OF_MEMORY, "over trial_memory_mb"),
     }
@@ -84,9 +100,12 @@ def test_every_failure_has_its_cause_and_the_budget_is_exact(
     assert trials[4].state.is_final
 
     shown = folder.run("study", "show", "mine").stdout
-    assert f"3 of 26 trials: ValueError in train.py:{line}: no such width (trials 2, 5, 8)" in shown
+    assert f"3 of 25 trials: ValueError in train.py:{line}: no such width (trials 2, 5, 8)" in shown
     assert "no such width" in folder.run("trial", "show", "mine", "5").stdout
     assert folder.json("trial", "show", "mine", "6")["failure"]["exit_code"] == 3
+    assert hung.returncode == 1, hung.stderr
+    failure = folder.json("trial", "show", "hung", "0")["failure"]
+    assert (failure["cause"], failure["kind"]) == (Cause.TIMEOUT, "over trial_seconds")
     assert not [path for path in folder.path.glob("process-*") if is_running(path.name.partition("-")[2])]
     refused = folder.run("trial", "replay", "mine", "0")
     assert (refused.returncode, "must train the built-in network" in refused.stderr) == (1, True)

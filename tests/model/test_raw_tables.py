@@ -103,7 +103,7 @@ def test_every_kind_of_data_gives_the_same_predictions(customers: TrainedModel) 
 
 
 def test_unknown_categories_are_counted(customers: TrainedModel) -> None:
-    """A new category is no error: it counts as a rare one, and the result says how often it was there."""
+    """A new category is no error: it counts as a rare one, and the result has the number of its cells."""
     head = "age,city,income,member,joined"
     Path("new.csv").write_text(f"{head}\n30,Paris,1,yes,2020-01-01\n30,,1,maybe,\n,Wien,1,no,2020-01-01\n")
     with open_predictions(customers, Path("new.csv")) as found:

@@ -1,4 +1,4 @@
-"""Child processes of training functions: how each of their ends is told, and that nothing is left of them."""
+"""Child processes of training functions: how each of their ends is reported, and that no process is left."""
 
 import os
 import signal
@@ -120,7 +120,7 @@ def test_a_function_must_return_a_number(tmp_path: Path, value: object) -> None:
 
 
 def test_a_process_that_ends_by_itself_fails(tmp_path: Path) -> None:
-    """An exit code and a signal are told apart."""
+    """An exit code and a signal are distinguished."""
     exited = failure_of(tmp_path, lambda _: os._exit(3))
     assert (exited.kind, exited.exit_code) == ("exit code 3", 3)
 
@@ -190,7 +190,7 @@ def test_nothing_is_left_of_a_trial(tmp_path: Path) -> None:
 
 
 def is_running(process_id: int) -> bool:
-    """Return True unless the process has ended; one that nobody waits for stays as a zombie."""
+    """Return True unless the process has ended; one without a waiting parent stays as a zombie."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

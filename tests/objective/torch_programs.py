@@ -289,4 +289,4 @@ HEALTHY: Final[Mapping[str, Callable[[], Any]]] = {
     "minibatches of 8": lambda: train(perceptron(), rate=0.03, batch=8),
     "deep tanh": lambda: train(perceptron(depth=4, activation=nn.Tanh), rate=0.1),
 }
-"""Healthy programs, which nobody may accuse."""
+"""Healthy programs, which must get no other verdict."""

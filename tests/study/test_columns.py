@@ -4,7 +4,7 @@ import pytest
 
 from hpsearch.errors import StudyFileError
 from hpsearch.study.json_form import spec_from_json, spec_problems, spec_to_json
-from hpsearch.study.reader import parse_study
+from hpsearch.study.reader import parse_study, study_from_document
 from hpsearch.study.spec import ColumnRule
 
 HEAD = 'name = "x"\n[data]\nsource = "t.csv"\n'
@@ -58,6 +58,22 @@ def test_wrong_columns_are_named(columns: str, problem: str) -> None:
     with pytest.raises(StudyFileError) as raised:
         parse_study(f"{HEAD}columns = {columns}\n", source="x.toml")
     assert str(raised.value).splitlines()[1].strip().startswith(problem)
+
+
+def test_names_and_keys_of_a_program_must_be_text() -> None:
+    """Dictionaries of a program may have keys of any type, also in a table where a word belongs."""
+    document = {
+        "name": "x",
+        "data": {"source": "t.csv", "columns": {3: "category", "age": {1: "number"}}},
+        "training": {"class_weight": {0: 1.0, 1: 2.0}},
+    }
+    with pytest.raises(StudyFileError) as caught:
+        study_from_document(document, source="x.toml")
+    assert [f"{problem.where}: {problem.message}" for problem in caught.value.problems] == [
+        'data.columns: must have the names of columns, as text (got 3): write "3"',
+        "data.columns.age.1: unknown key; known are kind, transform, encoding, min_frequency",
+        "training.class_weight: must be one of none, balanced (got { 0 = 1.0, 1 = 2.0 })",
+    ]
 
 
 def test_stored_columns_obey_the_rules() -> None:

@@ -121,6 +121,20 @@ def test_a_function_is_named_by_module_and_name(name: object) -> None:
     )
 
 
+def test_only_studies_of_a_function_let_diagnosis_act() -> None:
+    """Anywhere else "act" is refused, as is any other word; it survives storage, files and damage checks."""
+    spec = parse_study(FILE + 'diagnosis = "act"\n', source="mine.toml")
+    assert spec.pruning.diagnosis == "act"
+    assert checked_spec(spec_to_json(spec)) == spec
+    assert spec_problems(spec_to_json(spec)) == []
+    assert 'diagnosis = "act"' in specification_text(spec)
+    (problem,) = problems_of('name = "a"\ndata.source = "iris"\npruning.diagnosis = "act"\n')
+    assert problem.startswith('pruning.diagnosis: must be true or false without [objective] (got "act"): ')
+    assert problems_of(FILE + 'diagnosis = "stop"\n') == [
+        'pruning.diagnosis: must be true, false or "act" (got "stop")'
+    ]
+
+
 def test_limits_need_a_function() -> None:
     """The built-in network has no limits."""
     assert problems_of('name = "a"\ndata.source = "iris"\n[limits]\ntrial_seconds = 3\n') == [

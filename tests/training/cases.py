@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.nn.arrays import Array
 from hpsearch.study.spec import Configuration, ModelSpec, Precision, TrainingSpec
 from hpsearch.training.cohort import Cohort
@@ -54,8 +54,8 @@ def _prepared(x: Array, y: Array, training: int, *, outputs: int, classes: int =
         class_counts=tuple(np.bincount(y[:training], minlength=classes).tolist()) if classes else (),
         inputs=x.shape[1],
         outputs=outputs,
-        training=Fold(inputs=x[:training], targets=y[:training]),
-        validation=Fold(inputs=np.ascontiguousarray(x[training:]), targets=y[training:]),
+        training=DataPart(inputs=x[:training], targets=y[:training]),
+        validation=DataPart(inputs=np.ascontiguousarray(x[training:]), targets=y[training:]),
         test=None,
         fingerprint="made up",
         origin="made up",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.data.prepare import Fold
+from hpsearch.data.prepare import DataPart
 from hpsearch.nn.arrays import Array
 from hpsearch.study.spec import ModelSpec
 from hpsearch.training.examples import EpochOrders, Examples, output_count
@@ -48,7 +48,7 @@ def test_a_forgotten_order_is_drawn_again() -> None:
 
 def test_classes_become_one_hot_targets() -> None:
     """A minibatch has the chosen inputs, and 1 at each one's class."""
-    examples = Examples(Fold(inputs=X, targets=LABELS), outputs=3)
+    examples = Examples(DataPart(inputs=X, targets=LABELS), outputs=3)
     x, t = buffers(2, 2, 3)
     examples.gather(np.array([[5, 0], [2, 2]]), x, t)
     np.testing.assert_array_equal(x, [[X[5], X[0]], [X[2], X[2]]])
@@ -60,7 +60,7 @@ def test_classes_become_one_hot_targets() -> None:
 def test_two_classes_of_one_output_are_their_index() -> None:
     """With one output a target is the class's index."""
     labels = np.array([0, 1, 1, 0, 0, 1])
-    examples = Examples(Fold(inputs=X, targets=labels), outputs=1)
+    examples = Examples(DataPart(inputs=X, targets=labels), outputs=1)
     x, t = buffers(1, 3, 1)
     examples.gather(np.array([[1, 0, 5]]), x, t)
     np.testing.assert_array_equal(t, [[[1], [0], [1]]])
@@ -72,7 +72,7 @@ def test_two_classes_of_one_output_are_their_index() -> None:
 def test_numbers_are_their_own_targets(outputs: int) -> None:
     """In regression a target is the example's numbers, and there are no labels."""
     numbers = np.arange(6 * outputs, dtype=np.float32).reshape(6, outputs) / 7
-    examples = Examples(Fold(inputs=X, targets=numbers), outputs=outputs)
+    examples = Examples(DataPart(inputs=X, targets=numbers), outputs=outputs)
     x, t = buffers(2, 2, outputs)
     examples.gather(np.array([[5, 0], [2, 2]]), x, t)
     np.testing.assert_array_equal(t, numbers[[[5, 0], [2, 2]]])
@@ -82,7 +82,7 @@ def test_numbers_are_their_own_targets(outputs: int) -> None:
 
 def test_targets_have_the_layout_of_losses() -> None:
     """Targets of an evaluation have B last in memory, like those of a minibatch."""
-    t = Examples(Fold(inputs=X, targets=LABELS), outputs=3).targets(0, 6)
+    t = Examples(DataPart(inputs=X, targets=LABELS), outputs=3).targets(0, 6)
     assert t.transpose(0, 2, 1).flags.c_contiguous
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.study.spec import Configuration, Initializer
 from hpsearch.telemetry import LayerSample, NonFinite, Sample
 from hpsearch.training.row import Row
@@ -120,7 +120,9 @@ def test_an_alarm_that_ends_is_forgotten() -> None:
 def test_a_silent_network_moves_no_hidden_weight() -> None:
     """If no unit ever fires the dead share is 1, the gradient of the hidden weights exactly 0, and they stay."""
     data = classification(training=600)
-    silent = replace(data, training=Fold(inputs=np.abs(data.training.inputs), targets=data.training.targets))
+    silent = replace(
+        data, training=DataPart(inputs=np.abs(data.training.inputs), targets=data.training.targets)
+    )
     chosen = configuration(batch_size=100, epochs=5)
     cohort = cohort_of(silent, [chosen])
     hidden = cohort.network.views(cohort._state.parameters)[0].w
@@ -213,7 +215,7 @@ def in_huge_units() -> PreparedData:
     """Return a regression whose targets are near 1e30."""
     data = regression()
     return replace(
-        data, training=Fold(inputs=data.training.inputs, targets=data.training.targets * np.float32(1e30))
+        data, training=DataPart(inputs=data.training.inputs, targets=data.training.targets * np.float32(1e30))
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.utils.class_weight import compute_class_weight
 
-from hpsearch.data.prepare import Fold
+from hpsearch.data.prepare import DataPart
 from hpsearch.data.target_scaling import TargetScaling
 from hpsearch.training import scores
 from hpsearch.training.evaluation import Validation
@@ -36,7 +36,7 @@ def answered(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.int64], NDA
 def test_metrics_of_classes_equal_those_of_scikit_learn(
     case: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
 ) -> None:
-    """Balanced accuracy, macro F1, log loss and ROC AUC are scikit-learn's to 1e-12, NaN where that is not defined."""
+    """Balanced accuracy, macro F1, log loss and ROC AUC are scikit-learn's to 1e-12, NaN if that is not defined."""
     labels, answers, shares = case
     everyone = list(range(shares.shape[1]))
     with warnings.catch_warnings():
@@ -135,8 +135,8 @@ def test_weighted_examples_train_as_repeated_ones() -> None:
     labels = data.training.targets
     rare = np.concatenate([np.flatnonzero(labels == 0)[:5], np.flatnonzero(labels == 1)[:10]])
 
-    def of(rows: NDArray[np.int64]) -> Fold:
-        return Fold(inputs=data.training.inputs[rows].astype(np.float64), targets=labels[rows])
+    def of(rows: NDArray[np.int64]) -> DataPart:
+        return DataPart(inputs=data.training.inputs[rows].astype(np.float64), targets=labels[rows])
 
     chosen = {"batch_size": 15, "epochs": 1, "learning_rate": 0.3, "precision": "float64"}
     small = replace(data, training=of(rare), class_counts=(5, 10), validation=of(rare))

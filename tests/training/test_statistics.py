@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.nn.arrays import Array
 from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Sample
@@ -73,7 +73,7 @@ def test_coherence_and_cosine_are_those_of_the_examples_gradients(optimizer: str
 def test_equal_examples_cohere_fully() -> None:
     """A minibatch of one example B times has the coherence B, and its gradient keeps its direction."""
     data = classification(training=40)
-    same = Fold(
+    same = DataPart(
         inputs=data.training.inputs[:1].repeat(40, axis=0), targets=data.training.targets[:1].repeat(40)
     )
     cohort = cohort_of(replace(data, training=same), [configuration(batch_size=10, learning_rate=1e-6)])

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from hpsearch.data.prepare import Fold
+from hpsearch.data.prepare import DataPart
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.network import BlockParameters
 from hpsearch.study.spec import Activation
@@ -103,11 +103,11 @@ def cross_entropy(z: Array, labels: Array) -> Array:
 def evaluated(
     views: Sequence[BlockParameters],
     running: Sequence[tuple[Array, Array] | None],
-    fold: Fold,
+    part: DataPart,
     activation: Activation,
 ) -> Array:
     """Return the logits (N, C) of one trial (views with K = 1) in evaluation, computed in float64."""
-    a = fold.inputs.astype(np.float64)
+    a = part.inputs.astype(np.float64)
     for view, statistics in zip(views, running, strict=True):
         a = a @ view.w[0].astype(np.float64) + view.b[0]
         if statistics is not None:

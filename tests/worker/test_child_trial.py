@@ -8,14 +8,16 @@ from pathlib import Path
 import optuna
 import pytest
 
+from hpsearch.diagnosis.programs import MOST_CONFIDENT
 from hpsearch.errors import HpsearchError
-from hpsearch.objective.messages import FromChild, Reported, Returned, Stopped
+from hpsearch.objective.messages import FromChild, Measured, Reported, Returned, Stopped
+from hpsearch.objective.monitor import Monitor
 from hpsearch.objective.trial import Objective, ObjectiveTrial
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import NO_DATA, ObjectiveSpec, PruningSpec, Range, SamplerSpec, StudySpec
 from hpsearch.trials import FAILURE, Failure, Trial, TrialState
-from hpsearch.verdicts import Cause
+from hpsearch.verdicts import AUDITED_AT, DIAGNOSED, Cause
 from hpsearch.worker.child_trial import ChildTrial, children_of, repeated_failure
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.shutdown import StopRequest
@@ -62,6 +64,62 @@ def test_every_end_has_an_outcome(
     outcome = ended(*messages).outcome
     assert outcome is not None
     assert (outcome.state, outcome.value, outcome.finding.cause) == (state, value, cause)
+
+
+def measured(factor: float) -> Measured:
+    """Return what a monitor measured of a loss that changes by a factor in each of 60 steps."""
+    monitor = Monitor(learning_rate=0.1, steps=60)
+    for step in range(60):
+        monitor.step(2.0 * factor**step)
+    return Measured(telemetry=monitor.telemetry)
+
+
+@pytest.mark.parametrize(
+    ("factor", "end", "cause"),
+    [
+        (0.95, Returned(value=0.1), Cause.HEALTHY),
+        (3.0, Returned(value=0.1), Cause.DIVERGED_LR),
+        (0.95, Returned(value=math.nan), Cause.INCONCLUSIVE),
+        (3.0, Returned(value=math.nan), Cause.DIVERGED_LR),
+        (0.95, Stopped(), Cause.OUTRANKED),
+        (3.0, Stopped(), Cause.DIVERGED_LR),
+        (3.0, ERROR, Cause.CODE_ERROR),
+    ],
+)
+def test_what_was_measured_decides_the_verdict(factor: float, end: FromChild, cause: Cause) -> None:
+    """A problem explains a trial that gave up or has no number; an exception has its own cause."""
+    trial = ended(measured(factor), end)
+    assert trial.outcome is not None
+    assert trial.outcome.finding.cause is cause
+    update = trial.update()
+    assert update is not None
+    assert update.steps == 60
+
+
+def test_a_trial_from_a_checkpoint_is_not_judged() -> None:
+    """Its first steps were not measured, so its losses compare with nothing."""
+    claim = ClaimedTrial(number=3, trial_id=3, token=1, attempt=2)
+    pruning = PruningSpec(diagnosis="act")
+    trial = ChildTrial(assignment=Assignment(claim=claim, params={}), pruning=pruning, continues=True)
+    trial.receive(measured(3.0))
+    assert trial.fatal_finding(pruning.fatal_causes) is None
+    assert trial.judge().cause is Cause.INCONCLUSIVE
+    trial.continues = False
+    assert trial.fatal_finding(pruning.fatal_causes) is not None
+
+
+def test_an_outranked_trial_keeps_what_was_found() -> None:
+    """The problem is in its evidence and its remedy."""
+    claim = ClaimedTrial(number=3, trial_id=3, token=1, attempt=1)
+    trial = ChildTrial(assignment=Assignment(claim=claim, params={}))
+    trial.receive(measured(3.0))
+    trial.receive(Reported(epoch=0, value=7.0, numbers={}))
+    trial.outrank("median")
+    assert trial.outcome is not None
+    finding = trial.outcome.finding
+    assert finding.cause is Cause.OUTRANKED
+    assert finding.evidence[DIAGNOSED + Cause.DIVERGED_LR] == MOST_CONFIDENT
+    assert finding.suggested.keys() == {"learning_rate"}
 
 
 def test_reported_numbers_become_series() -> None:
@@ -175,7 +233,7 @@ def test_trials_are_pruned_by_rank(store: Store) -> None:
 
 
 def test_a_study_that_only_fails_pauses(store: Store) -> None:
-    """After five failures of one kind in a row it says why, and takes no more trials."""
+    """After five failures of one kind in a row the study pauses with the reason, and takes no more trials."""
 
     def train(trial: ObjectiveTrial) -> float:
         raise KeyError("width")
@@ -189,6 +247,47 @@ def test_a_study_that_only_fails_pauses(store: Store) -> None:
     assert str(progress.stopped).startswith(
         "paused by hpsearch after 5 failures in a row, KeyError in test_child_trial.py:"
     )
+
+
+def diverging(trial: ObjectiveTrial) -> float:
+    """Train with losses that fall in trials of even numbers, and grow without end in the others."""
+    monitor = Monitor(learning_rate=0.1, steps=60, listener=trial.measured)
+    loss = 2.0
+    for epoch in range(3):
+        for _ in range(20):
+            loss *= 0.95 if trial.number % 2 == 0 else 3.0
+            monitor.step(loss)
+        monitor.end_epoch()
+        trial.report(epoch, value=loss)
+    return loss
+
+
+@pytest.mark.parametrize(
+    "pruning",
+    [
+        PruningSpec(rank="none"),
+        PruningSpec(rank="none", diagnosis=False),
+        PruningSpec(rank="none", diagnosis="act"),
+        PruningSpec(rank="none", diagnosis="act", audit=1.0),
+    ],
+)
+def test_a_verdict_stops_a_trial_only_if_the_study_lets_it(store: Store, pruning: PruningSpec) -> None:
+    """All have the verdict of what was measured; with "act" alone it stops trials, but not those that are audited."""
+    study = stored(store, replace(SPEC, trials=4, pruning=pruning))
+    with store:
+        work(store, study, diverging)
+        trials = store.trials.all(study)
+    for trial in trials:
+        assert trial.finding is not None
+        if trial.number % 2 == 0:
+            assert (trial.state, trial.verdict, trial.steps) == (TrialState.COMPLETE, Cause.HEALTHY, 60)
+            continue
+        assert trial.verdict is Cause.DIVERGED_LR
+        is_stopped = pruning.diagnosis == "act" and not pruning.audit
+        assert trial.state is (TrialState.PRUNED if is_stopped else TrialState.COMPLETE)
+        assert (trial.steps, trial.epochs) == ((16, 0) if is_stopped else (60, 3))
+        assert (AUDITED_AT in trial.finding.evidence) == (pruning.audit == 1.0)
+        assert (trial.finding.confidence > MOST_CONFIDENT) == (pruning.diagnosis == "act")
 
 
 def optunas(trial: ObjectiveTrial) -> float:
@@ -210,7 +309,7 @@ def test_an_objective_of_optuna_runs_unchanged(store: Store) -> None:
     with store:
         work(store, study, optunas)
         trials = store.trials.all(study)
-        shown = store.trials.with_asked(study).spec.search
+        shown = store.trials.with_suggested(study).spec.search
     assert all(set(trial.params) - {"shift"} == {"x", "kind"} for trial in trials)
     assert all(("shift" in trial.params) == (trial.params["kind"] == "shifted") for trial in trials)
     assert {trial.params["kind"] for trial in trials} == {"plain", "shifted"}

@@ -56,7 +56,7 @@ def test_rates_of_a_real_network(optimizer: str) -> None:
 
 
 def test_nothing_is_suggested_if_nothing_learns() -> None:
-    """Inputs that are all the same tell no flower from another."""
+    """Inputs that are all the same distinguish no flowers."""
     prepared = study()
     prepared.data.training.inputs[:] = 0
     prepared.data.validation.inputs[:] = 0

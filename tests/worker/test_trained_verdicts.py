@@ -122,7 +122,7 @@ def qualities(generator: np.random.Generator) -> Data:
 
 
 def rare(generator: np.random.Generator) -> Data:
-    """Return two classes, one of which has one example in twenty-five and can be told apart."""
+    """Return two classes, one of which has one example in twenty-five and can be distinguished."""
     y = (generator.random(1000) < 0.04).astype(int)
     return generator.standard_normal((1000, 8)) + 1.4 * y[:, None], y
 

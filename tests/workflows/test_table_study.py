@@ -29,7 +29,7 @@ def visits(path: Path, *, rows: int = 120) -> None:
 
 
 def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
-    """The file can be created as it is: columns that are no inputs are left out, and the comments say why."""
+    """The file can be created as it is: columns that are no inputs are left out, with the reason in a comment."""
     visits(folder / "visits.csv")
     written = write_table_study(Path("visits.csv"))
     assert written.problems == ()

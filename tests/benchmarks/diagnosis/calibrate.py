@@ -108,7 +108,7 @@ def left_out_error(calls: Sequence[Call]) -> float:
 
 
 def confidence_of(cause: Cause, raw: float, curve: Curve, right: Right) -> float:
-    """Return what `calibration.calibrated` says with these tables."""
+    """Return the confidence of `calibration.calibrated` with these tables."""
     known, called = right.get((cause, raw), (0, 0))
     shared = calibration.WEIGHT * calibration.on_curve(raw, curve)
     return (known + shared) / (called + calibration.WEIGHT + calibration.UNSEEN)

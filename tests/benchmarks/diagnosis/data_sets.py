@@ -10,7 +10,7 @@ import numpy as np
 
 from hpsearch.data import scaling
 from hpsearch.data.dataset import Array, Dataset
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.data.sources import load
 from hpsearch.data.split import split
 from hpsearch.study.spec import DataSpec, Scale
@@ -33,13 +33,13 @@ def prepared(name: str, scale: Scale, seed: int) -> PreparedData:
     is_classes = dataset.task == "classification"
     targets = dataset.targets if is_classes else dataset.targets.astype(np.float32)
     training, validation = (
-        Fold(
+        DataPart(
             inputs=scaling.apply(fitted, dataset.inputs, rows, precision="float32"),
             targets=targets[rows],
         )
         for rows in (parts.training, parts.validation)
     )
-    return with_folds(
+    return with_parts(
         PreparedData(
             task=dataset.task,
             classes=dataset.classes,
@@ -57,7 +57,7 @@ def prepared(name: str, scale: Scale, seed: int) -> PreparedData:
     )
 
 
-def with_folds(data: PreparedData, *, training: Fold, validation: Fold) -> PreparedData:
+def with_parts(data: PreparedData, *, training: DataPart, validation: DataPart) -> PreparedData:
     """Return `data` with other examples, and the class counts that follow from them."""
     counts: tuple[int, ...] = ()
     if data.task == "classification":
@@ -135,14 +135,14 @@ def _moons(generator: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _noisy_moons(generator: np.random.Generator) -> tuple[Array, Array]:
-    """The same half circles, with two labels in five drawn anew: nobody can be right more often than 80 %."""
+    """The same half circles, with two labels in five drawn anew: no rule is right more often than 80 %."""
     x, labels = _moons(generator)
     drawn = generator.integers(0, 2, len(labels))
     return x, np.where(generator.random(len(labels)) < 0.4, drawn, labels)
 
 
 def _noisy_teacher(generator: np.random.Generator) -> tuple[Array, Array]:
-    """The teacher's numbers with as much noise as signal: nobody can explain more than half of their variance."""
+    """The teacher's numbers with as much noise as signal: no rule explains more than half of their variance."""
     x, y = _teacher(generator)
     return x, y + generator.standard_normal(len(y))
 
@@ -163,7 +163,7 @@ def _blobs(generator: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _noisy(generator: np.random.Generator) -> tuple[Array, Array]:
-    """Five round clouds, of whose labels half are drawn anew: nobody can be right more often than 60 %."""
+    """Five round clouds, of whose labels half are drawn anew: no rule is right more often than 60 %."""
     labels = generator.integers(0, 5, 2500)
     centres = 3.0 * generator.standard_normal((5, 10))
     x = centres[labels] + generator.standard_normal((len(labels), 10))
@@ -228,7 +228,7 @@ def _teacher_classes(generator: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _parity(generator: np.random.Generator) -> tuple[Array, Array]:
-    """Whether an odd number of the first two of five numbers is negative: no number alone tells, so learning waits."""
+    """Whether an odd number of the first two of five numbers is negative: neither predicts it alone."""
     x = generator.uniform(-1, 1, (1200, 5))
     return x, (x[:, :2] < 0).sum(axis=1) % 2
 
@@ -265,13 +265,13 @@ def _wide_blobs(generator: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _wide_teacher(generator: np.random.Generator) -> tuple[Array, Array]:
-    """Three classes by the largest of three sums of six inputs, among 120 inputs of which most say nothing."""
+    """Three classes by the largest of three sums of six inputs, among 120 inputs most of which are noise."""
     x = generator.standard_normal((900, 120))
     return x, x[:, :18].reshape(len(x), 3, 6).sum(axis=2).argmax(axis=1).astype(np.int64)
 
 
 def _lottery(generator: np.random.Generator) -> tuple[Array, Array]:
-    """A class that a straight line predicts, three labels in five drawn anew: nobody is right beyond 70 %."""
+    """A class that a straight line predicts, three labels in five drawn anew: no rule is right beyond 70 %."""
     x = generator.standard_normal((2400, 8))
     labels = (x[:, :3].sum(axis=1) > 0).astype(np.int64)
     drawn = generator.integers(0, 2, len(x))
@@ -279,7 +279,7 @@ def _lottery(generator: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _coin(generator: np.random.Generator) -> tuple[Array, Array]:
-    """A class inside a circle or outside it, half of the labels drawn anew: nobody is right beyond 75 %."""
+    """A class inside a circle or outside it, half of the labels drawn anew: no rule is right beyond 75 %."""
     x = generator.standard_normal((2400, 2))
     labels = ((x * x).sum(axis=1) > 1.4).astype(np.int64)
     drawn = generator.integers(0, 2, len(x))

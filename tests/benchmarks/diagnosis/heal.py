@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from hpsearch.data import scaling
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.study.spec import Configuration, DataSpec, Scale, StudySpec, configure
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
@@ -15,7 +15,7 @@ from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.workflows.healing import Healing
 from hpsearch.workflows.healing import heal as heal_study
 from tests.benchmarks.diagnosis.bases import Base, base_called
-from tests.benchmarks.diagnosis.data_sets import with_folds
+from tests.benchmarks.diagnosis.data_sets import with_parts
 from tests.benchmarks.diagnosis.injections import data_of
 from tests.benchmarks.diagnosis.labels import chance_answer, gain, gain_of
 from tests.benchmarks.diagnosis.runs import Run
@@ -123,13 +123,13 @@ def _rescaled(data: PreparedData, scale: str, base: Base) -> PreparedData:
     is_image = base.data in ("digits", "mnist")
     fitted = scaling.fit(inputs, np.arange(len(inputs)), kind=kind, is_image=is_image)
 
-    def scaled(fold: Fold) -> Fold:
-        rows = np.arange(len(fold.inputs))
-        return Fold(
-            inputs=scaling.apply(fitted, fold.inputs, rows, precision="float32"), targets=fold.targets
+    def scaled(part: DataPart) -> DataPart:
+        rows = np.arange(len(part.inputs))
+        return DataPart(
+            inputs=scaling.apply(fitted, part.inputs, rows, precision="float32"), targets=part.targets
         )
 
-    return with_folds(data, training=scaled(data.training), validation=scaled(data.validation))
+    return with_parts(data, training=scaled(data.training), validation=scaled(data.validation))
 
 
 def base_gains(corpus: Sequence[Run]) -> dict[str, float]:

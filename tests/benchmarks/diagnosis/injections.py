@@ -8,11 +8,11 @@ from typing import Final, TypeAlias, final
 import numpy as np
 
 from hpsearch.data.dataset import Array
-from hpsearch.data.prepare import Fold, PreparedData
+from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.study.spec import Configuration, Initializer, Loss, OptimizerName, Output
 from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.bases import MOST_STEPS, Base, within_steps
-from tests.benchmarks.diagnosis.data_sets import prepared, with_folds
+from tests.benchmarks.diagnosis.data_sets import prepared, with_parts
 
 Severities: TypeAlias = Callable[[Base], Sequence[float]]
 Configure: TypeAlias = Callable[[Base, Configuration, float], Configuration]
@@ -92,18 +92,18 @@ def _model(configuration: Configuration, **changes: object) -> Configuration:
     return replace(configuration, model=replace(configuration.model, **changes))  # type: ignore[arg-type]
 
 
-def _fold(fold: Fold, *, inputs: Array | None = None, targets: Array | None = None) -> Fold:
-    return Fold(
-        inputs=fold.inputs if inputs is None else np.ascontiguousarray(inputs, np.float32),
-        targets=fold.targets if targets is None else targets,
+def _part(part: DataPart, *, inputs: Array | None = None, targets: Array | None = None) -> DataPart:
+    return DataPart(
+        inputs=part.inputs if inputs is None else np.ascontiguousarray(inputs, np.float32),
+        targets=part.targets if targets is None else targets,
     )
 
 
 def _on_inputs(data: PreparedData, change: Callable[[Array], Array]) -> PreparedData:
-    return with_folds(
+    return with_parts(
         data,
-        training=_fold(data.training, inputs=change(data.training.inputs)),
-        validation=_fold(data.validation, inputs=change(data.validation.inputs)),
+        training=_part(data.training, inputs=change(data.training.inputs)),
+        validation=_part(data.validation, inputs=change(data.validation.inputs)),
     )
 
 
@@ -205,28 +205,28 @@ def _whole_numbers(base: Base, data: PreparedData, severity: float) -> PreparedD
 
 
 def _mixed_labels(base: Base, data: PreparedData, severity: float) -> PreparedData:
-    training = _fold(data.training, targets=_shuffled(data.training.targets, severity, base))
-    return with_folds(data, training=training, validation=data.validation)
+    training = _part(data.training, targets=_shuffled(data.training.targets, severity, base))
+    return with_parts(data, training=training, validation=data.validation)
 
 
 def _mixed_validation(base: Base, data: PreparedData, severity: float) -> PreparedData:
-    validation = _fold(data.validation, targets=_shuffled(data.validation.targets, severity, base))
-    return with_folds(data, training=data.training, validation=validation)
+    validation = _part(data.validation, targets=_shuffled(data.validation.targets, severity, base))
+    return with_parts(data, training=data.training, validation=validation)
 
 
 def _raw_targets(base: Base, data: PreparedData, severity: float) -> PreparedData:
     """Multiply the targets, and put their mean at half of that: prices and populations look so."""
     factor = np.float32(severity)
     training, validation = (
-        _fold(fold, targets=factor * fold.targets + factor / 2) for fold in (data.training, data.validation)
+        _part(fold, targets=factor * fold.targets + factor / 2) for fold in (data.training, data.validation)
     )
-    return with_folds(data, training=training, validation=validation)
+    return with_parts(data, training=training, validation=validation)
 
 
 def _few(base: Base, data: PreparedData, severity: float) -> PreparedData:
     kept = slice(int(severity))
-    training = _fold(data.training, inputs=data.training.inputs[kept], targets=data.training.targets[kept])
-    return with_folds(data, training=training, validation=data.validation)
+    training = _part(data.training, inputs=data.training.inputs[kept], targets=data.training.targets[kept])
+    return with_parts(data, training=training, validation=data.validation)
 
 
 def _rare_classes(base: Base, data: PreparedData, severity: float) -> PreparedData:
@@ -237,8 +237,8 @@ def _rare_classes(base: Base, data: PreparedData, severity: float) -> PreparedDa
     kept = (targets == top) | (generator.random(len(targets)) < 1 / severity)
     for label in np.unique(targets):
         kept[np.flatnonzero(targets == label)[:1]] = True
-    training = _fold(data.training, inputs=data.training.inputs[kept], targets=targets[kept])
-    return with_folds(data, training=training, validation=data.validation)
+    training = _part(data.training, inputs=data.training.inputs[kept], targets=targets[kept])
+    return with_parts(data, training=training, validation=data.validation)
 
 
 def _fewer_steps(base: Base, configuration: Configuration, severity: float) -> Configuration:
@@ -486,7 +486,7 @@ def parts_of(name: str, severity: float) -> Sequence[tuple[Injection, float]]:
 
 
 def configuration_of(base: Base, name: str, severity: float, *, learning_rate: float) -> Configuration:
-    """Return the base's configuration with everything done to it that `name` says."""
+    """Return the base's configuration with the injection `name`."""
     configuration = base.configuration(learning_rate)
     for injection, strength in parts_of(name, severity):
         configuration = injection.configure(base, configuration, strength)
@@ -494,7 +494,7 @@ def configuration_of(base: Base, name: str, severity: float, *, learning_rate: f
 
 
 def data_of(base: Base, name: str, severity: float) -> PreparedData:
-    """Return the base's data with everything done to it that `name` says."""
+    """Return the base's data with the injection `name`."""
     data = base.examples
     for injection, strength in parts_of(name, severity):
         data = injection.distort(base, data, strength)

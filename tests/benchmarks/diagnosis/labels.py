@@ -28,7 +28,7 @@ SLOW_FIT: Final = 0.5
 """Shares of the base's fall of the training loss: above the first a slow run is quick enough, below the second not."""
 
 RARE: Final = 0.95
-"""Where the most frequent class has this share, one example decides accuracy: such bases are measured by their loss."""
+"""If the most frequent class has this share, one example decides accuracy: such bases are measured by their loss."""
 
 EXPLODED: Final = 2.0
 """A run that is well has a validation loss of at most so many times chance's: others answer well by luck."""
