@@ -109,7 +109,10 @@ class _Draft:
 
     def _data(self) -> Iterator[str]:
         yield from ("", "[data]", f"source = {toml_text(self.source)}")
-        yield f"target = {toml_text(self.target)}  # {self.why_target}"
+        if self.target_line:
+            yield f"{self.target_line}  # {self.why_target}"
+        else:
+            yield f"# The target is {self.why_target}: the table has no header."
         if self.data is not None:
             yield f'task = "{self.data.task}"  # {self._task_reason(self.data)}'
         if self.dropped:
@@ -129,6 +132,13 @@ class _Draft:
         shown = ", ".join(map(_one_line, data.classes[:5]))
         more = f" and {len(data.classes) - 5} more" if len(data.classes) > 5 else ""
         return f"{len(data.classes)} classes: {shown}{more}"
+
+    @property
+    def target_line(self) -> str:
+        """The target in a study file; empty for the last column of a table without a header, which has no names."""
+        names = [column.name for column in self.columns]
+        is_unnamed = names == [str(number) for number in range(1, len(names) + 1)]
+        return "" if is_unnamed and self.target == names[-1] else f"target = {toml_text(self.target)}"
 
     @property
     def _can_stratify(self) -> bool:
@@ -210,7 +220,7 @@ def _read(draft: _Draft, table: Path) -> None:
         'name = "draft"',
         "[data]",
         f"source = {toml_text(str(table.absolute()))}",
-        f"target = {toml_text(draft.target)}",
+        draft.target_line,
         *([f"drop = {toml_text([column.name for column in draft.dropped])}"] if draft.dropped else []),
         'scale = "standard"',
         "test_fraction = 0.2",

@@ -45,6 +45,15 @@ def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
         assert line in text
 
 
+def test_a_table_without_a_header_has_no_name_of_its_target(folder: Path) -> None:
+    """Its target is the last column, and the file can be created as it is."""
+    (folder / "t.csv").write_text("".join(f"{i / 7:.3f},{i % 5},{'ab'[i % 2]}\n" for i in range(60)))
+    written = write_table_study(Path("t.csv"))
+    assert (written.problems, written.decisions[0]) == ((), "target: 3, the last column")
+    assert "# The target is the last column: the table has no header.\n" in written.path.read_text()
+    assert prepare_file(written.path).data.classes == ("a", "b")
+
+
 def test_the_target_is_named_or_chosen(folder: Path) -> None:
     """A column named as a target is the target, unless another one is chosen; one that does not exist is refused."""
     table = folder / "t.csv"
