@@ -124,7 +124,9 @@ class _Draft:
             yield "stratify = true  # every part gets its share of each class"
         yield from self._split_hints()
         yield "# The columns:"
-        yield from (f"#   {line}" for line in map(_column_line, self.columns))
+        uses = {} if self.data is None else {column.name: column.use for column in self.data.uses}
+        for column in self.columns:
+            yield f"#   {_column_line(column, column.use or uses.get(column.name, 'input'))}"
 
     def _task_reason(self, data: PreparedData) -> str:
         if data.task == "regression":
@@ -253,7 +255,7 @@ def _may_be_group(column: ColumnSummary) -> bool:
     return is_named is not None and is_code and 2 < distinct <= column.rows // 2
 
 
-def _column_line(column: ColumnSummary) -> str:
+def _column_line(column: ColumnSummary, use: str) -> str:
     """Return `age: whole number, 17 to 90, 3 missing; input`."""
     facts: list[str] = [column.kind]
     if column.minimum is not None and column.maximum is not None:
@@ -262,7 +264,7 @@ def _column_line(column: ColumnSummary) -> str:
         facts.append(f"such as {_one_line(', '.join(column.top))}")
     if column.missing:
         facts.append(f"{column.missing:,} missing")
-    return f"{_one_line(column.name)}: {', '.join(facts)}; {column.use}"
+    return f"{_one_line(column.name)}: {', '.join(facts)}; {_one_line(use)}"
 
 
 def _one_line(text: str) -> str:

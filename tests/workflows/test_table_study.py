@@ -29,7 +29,7 @@ def visits(path: Path, *, rows: int = 120) -> None:
 
 
 def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
-    """The file can be created as it is: columns that cannot be read are left out, and the comments say why."""
+    """The file can be created as it is, and the comments have the use of every column."""
     visits(folder / "visits.csv")
     written = write_table_study(Path("visits.csv"))
     assert written.problems == ()
@@ -37,12 +37,27 @@ def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
     study = prepare_file(written.path)
     assert (study.spec.name, study.spec.data.task) == ("visits", "regression")
     assert study.spec.metric != "auto"
-    assert study.data.preprocessing.features == ("a", "b")
-    assert study.data.notes == ()
+    assert study.data.preprocessing.features[-6:] == (
+        *(f"day {part}" for part in ("year", "month", "day", "weekday")),
+        "a",
+        "b",
+    )
+    assert [note.partition(" has ")[0] for note in study.data.notes] == ['data.columns: column "note"']
     assert study.spec.training.batch_size == 8
     text = written.path.read_text()
     for line in ('# group = "customer_id"  # keeps', '# time = "day"  # validates', "#   a: number, "):
         assert line in text
+    lines = {
+        line.split()[1]: line.rpartition("; ")[2] for line in text.splitlines() if line.startswith("#   ")
+    }
+    assert lines == {
+        "customer_id:": "one input per category",
+        "day:": "year, month, day and weekday",
+        "note:": "left out: has a different text in every one of 120 rows",
+        "a:": "input",
+        "b:": "input",
+        "price:": "target",
+    }
 
 
 def test_a_table_without_a_header_has_no_name_of_its_target(folder: Path) -> None:
