@@ -36,7 +36,7 @@ from hpsearch.api.search_result import SearchResult
 from hpsearch.data.arrays import read_arrays
 from hpsearch.errors import DataError
 from hpsearch.study.metrics import Metric
-from hpsearch.study.schema import MOST_INTEGER, MOST_WORKERS
+from hpsearch.study.schema import MOST_INTEGER, MOST_WORKERS, SECTIONS
 from hpsearch.study.spec import KnownTask, Range
 from hpsearch.trials import ParameterValue
 from hpsearch.workflows.estimator import best_model, private_database, run_prepared
@@ -122,11 +122,16 @@ class _SearchEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             self._trained = best_model(snapshot, study, on="all" if self.refit else "training")
         self.study_ = SearchResult(snapshot=snapshot)
 
+    def _validation_examples(self, examples: int) -> int:
+        """Return about how many of the examples only measure; 1 for a wrong fraction, which the study refuses."""
+        is_wrong = SECTIONS["data"].rules["validation_fraction"].problems("", self.validation_fraction)
+        return 1 if is_wrong else max(1, round(examples * self.validation_fraction))
+
     def _draft(self, data: StudyData, *, precision: str) -> Draft:
         """Return the study of the data, which is in memory."""
         assert data.arrays is not None
         examples = len(data.arrays.targets)
-        batch = max(1, min(BATCH_EXAMPLES, examples - max(1, round(examples * self.validation_fraction))))
+        batch = max(1, min(BATCH_EXAMPLES, examples - self._validation_examples(examples)))
         training: dict[str, Any] = {
             "epochs": self.epochs,
             "optimizer": "adam",
@@ -178,8 +183,8 @@ class HpsearchClassifier(ClassifierMixin, _SearchEstimator):  # type: ignore[mis
         self.classes_, counts = np.unique(labels, return_counts=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y: must have at least two classes (got one class, {self.classes_[0]!r})")
-        validation = max(1, round(len(labels) * self.validation_fraction))
-        stratify = bool(counts.min() > 1 and validation <= len(labels) - len(counts))
+        most = len(labels) - len(counts)
+        stratify = bool(counts.min() > 1 and self._validation_examples(len(labels)) <= most)
         self._fit(inputs, labels, "classification", stratify=stratify)
         return self
 

@@ -147,3 +147,12 @@ def test_a_search_without_a_complete_trial_names_fates_and_remedy() -> None:
         estimator.fit(X, y)
     with pytest.raises(hpsearch.StudyFileError, match=r"training.epochs: must be"):
         HpsearchClassifier(**SMALL | {"epochs": 0}).fit(X, y)
+
+
+@pytest.mark.parametrize("fraction", ["x", float("nan"), float("inf"), 0])
+def test_a_wrong_fraction_is_a_problem_of_the_study(fraction: Any) -> None:
+    """It is refused by its rule, before a number is made of it."""
+    inputs, labels = load_iris(return_X_y=True)
+    classifier = HpsearchClassifier(**SMALL, validation_fraction=fraction)
+    with pytest.raises(hpsearch.StudyFileError, match=r"data.validation_fraction: must be a number above 0"):
+        classifier.fit(inputs, labels)

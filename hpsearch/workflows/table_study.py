@@ -110,7 +110,11 @@ class _Draft:
 
     def _data(self) -> Iterator[str]:
         yield from ("", "[data]", f"source = {toml_text(self.source)}")
-        yield f"target = {toml_text(self.target)}  # {self.why_target}"
+        line = _target_line([column.name for column in self.columns], self.target)
+        if line:
+            yield f"{line}  # {self.why_target}"
+        else:
+            yield f"# The target is {self.why_target}: the table has no header."
         if self.data is not None:
             yield f'task = "{self.data.task}"  # {self._task_reason(self.data)}'
         if self.dropped:
@@ -180,8 +184,10 @@ def _draft(table: Path, target: str | None, path: Path) -> _Draft:
             f"TABLE: must be a table in a file (got {table}): name a file in {', '.join(PATH_SUFFIXES)}"
         )
     chosen, why = _target([column.name for column in summaries], target)
-    study = _attempt(table, chosen, dropped=())
-    summaries = columns_of(str(table), target=chosen, reading=TableReading(), uses=_uses(study))
+    line = _target_line([column.name for column in summaries], chosen)
+    study = _attempt(table, line, dropped=())
+    named = chosen if line else None
+    summaries = columns_of(str(table), target=named, reading=TableReading(), uses=_uses(study))
     draft = _Draft(
         name=_stem(table),
         source=os.path.relpath(table.absolute(), path.absolute().parent),
@@ -193,7 +199,7 @@ def _draft(table: Path, target: str | None, path: Path) -> _Draft:
     draft.decisions += [f"target: {_one_line(chosen)}, {why}"]
     draft.decisions += [f"left out: {_one_line(c.name)} ({c.kind}; {_reason(c)})" for c in draft.dropped]
     if draft.dropped:
-        study = _attempt(table, chosen, dropped=[column.name for column in draft.dropped])
+        study = _attempt(table, line, dropped=[column.name for column in draft.dropped])
     if isinstance(study, HpsearchError):
         draft.problems.append(str(study))
         return draft
@@ -201,6 +207,12 @@ def _draft(table: Path, target: str | None, path: Path) -> _Draft:
     classes = f", {len(study.data.classes)} classes" if study.data.classes else ""
     draft.decisions.append(f"task: {study.data.task}{classes}")
     return draft
+
+
+def _target_line(names: Sequence[str], target: str) -> str:
+    """Return the target in a study file; nothing for the last column of a table without a header."""
+    is_unnamed = list(names) == [str(number) for number in range(1, len(names) + 1)]
+    return "" if is_unnamed and target == names[-1] else f"target = {toml_text(target)}"
 
 
 def _uses(study: PreparedStudy | HpsearchError) -> Sequence[ColumnUse]:
@@ -229,13 +241,13 @@ def _reason(column: ColumnSummary) -> str:
     return column.use.removeprefix("left out: ")
 
 
-def _attempt(table: Path, target: str, *, dropped: Sequence[str]) -> PreparedStudy | HpsearchError:
+def _attempt(table: Path, target_line: str, *, dropped: Sequence[str]) -> PreparedStudy | HpsearchError:
     """Return a study of the table without the columns `dropped`, or the problems of its data."""
     document = [
         'name = "draft"',
         "[data]",
         f"source = {toml_text(str(table.absolute()))}",
-        f"target = {toml_text(target)}",
+        target_line,
         *([f"drop = {toml_text(list(dropped))}"] if dropped else []),
         'scale = "standard"',
         "test_fraction = 0.2",
@@ -273,7 +285,7 @@ def _column_line(column: ColumnSummary) -> str:
         facts.append(f"such as {_one_line(', '.join(column.top))}")
     if column.missing:
         facts.append(f"{column.missing:,} missing")
-    return f"{_one_line(column.name)}: {', '.join(facts)}; {column.use}"
+    return f"{_one_line(column.name)}: {', '.join(facts)}; {_one_line(column.use) or 'input'}"
 
 
 def _one_line(text: str) -> str:

@@ -43,6 +43,26 @@ def test_a_study_file_for_a_table_works_as_it_is(folder: Path) -> None:
     text = written.path.read_text()
     for line in ('# group = "customer_id"  # keeps', '# time = "day"  # validates', "#   a: number, "):
         assert line in text
+    lines = {
+        line.split()[1]: line.rpartition("; ")[2] for line in text.splitlines() if line.startswith("#   ")
+    }
+    assert lines == {
+        "customer_id:": "one input per category",
+        "day:": "year, month, day and weekday",
+        "note:": "left out: has a different text in every one of 120 rows",
+        "a:": "input",
+        "b:": "input",
+        "price:": "target",
+    }
+
+
+def test_a_table_without_a_header_has_no_name_of_its_target(folder: Path) -> None:
+    """Its target is the last column, and the file can be created as it is."""
+    (folder / "t.csv").write_text("".join(f"{i / 7:.3f},{i % 5},{'ab'[i % 2]}\n" for i in range(60)))
+    written = write_table_study(Path("t.csv"))
+    assert (written.problems, written.decisions[0]) == ((), "target: 3, the last column")
+    assert "# The target is the last column: the table has no header.\n" in written.path.read_text()
+    assert prepare_file(written.path).data.classes == ("a", "b")
 
 
 def test_the_target_is_named_or_chosen(folder: Path) -> None:
