@@ -34,8 +34,7 @@ SLOPE_ERRORS: Final = 2.0
 LEAST_POINTS: Final = 3
 SHORTEST_TRAVEL: Final = 0.1
 SHORT_TRAVEL: Final = 0.25
-LEAST_SEEN: Final = 0.1
-ENOUGH_SEEN: Final = 0.2
+LEAST_SEEN: Final = 0.2
 FALL_MARGIN: Final = 2.0
 HOPELESS: Final = 0.9
 SLOW: Final = 0.8
@@ -141,13 +140,10 @@ def _longest_travel(telemetry: Telemetry, facts: TrialFacts) -> float:
     half of the best of their search; the 6 near it had begun there by luck (`is_ahead_of_chance`). Infinite while steps
     grow, as on the way off a plateau.
     """
-    slope, error = _slope(_log_promises(telemetry, facts))
-    return _travel(telemetry, facts) if slope - SLOPE_ERRORS * error <= 0 else math.inf
-
-
-def _travel(telemetry: Telemetry, facts: TrialFacts) -> float:
-    """Return what `_longest_travel` does, as if steps did not grow; infinite if no layer is known."""
     samples = telemetry.samples
+    slope, error = _slope(_log_promises(telemetry, facts))
+    if not slope - SLOPE_ERRORS * error <= 0:
+        return math.inf
     recent = samples[-max(SAMPLES, len(samples) // 2) :]
     return facts.steps * max(
         (
@@ -161,23 +157,16 @@ def _travel(telemetry: Telemetry, facts: TrialFacts) -> float:
 def _is_hopeless(telemetry: Telemetry, facts: TrialFacts, promised: float, fallen: float) -> bool:
     """Return True if nothing can come of a slow trial, of which these shares of its loss are promised and have fallen.
 
-    Neither sign is enough by itself. Steps may shrink for a while and then grow off a plateau, so a tenth of the trial
-    must have passed, and all steps together must move no layer by a tenth of its length: gradients change little
-    then, and the promise bounds the fall. But wide networks learn while they hardly move, so the promise must be small
-    as well. Noisy minibatches promise too much: after a fifth of the trial, twice the fall so far, continued in a
-    straight line, counts instead, if steps do not grow.
+    Steps may shrink for a while and then grow off a plateau, so a fifth of the trial must have passed without growth
+    (one trial stopped at a tenth ended at a tenth of its loss). All steps together must move no layer by a tenth of
+    its length: gradients change little then, and the promise bounds the fall. But wide networks learn while they
+    hardly move, so the promise must be small as well; or, since noisy minibatches promise too much, twice the fall so
+    far, continued in a straight line.
     """
     seen = telemetry.steps / facts.steps
-    if seen < LEAST_SEEN or not _travel(telemetry, facts) < SHORTEST_TRAVEL:
+    if seen < LEAST_SEEN or not _longest_travel(telemetry, facts) < SHORTEST_TRAVEL:
         return False
-    if 0 <= promised < PROMISED_SHARE:
-        return True
-    continued = FALL_MARGIN * fallen / seen
-    return (
-        seen >= ENOUGH_SEEN
-        and continued < PROMISED_SHARE
-        and _longest_travel(telemetry, facts) < SHORTEST_TRAVEL
-    )
+    return 0 <= promised < PROMISED_SHARE or FALL_MARGIN * fallen / seen < PROMISED_SHARE
 
 
 def _share(layer: LayerSample) -> float:
