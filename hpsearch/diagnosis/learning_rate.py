@@ -34,6 +34,10 @@ SLOPE_ERRORS: Final = 2.0
 LEAST_POINTS: Final = 3
 SHORTEST_TRAVEL: Final = 0.1
 SHORT_TRAVEL: Final = 0.25
+LEAST_SEEN: Final = 0.2
+FALL_MARGIN: Final = 2.0
+HOPELESS: Final = 0.9
+SLOW: Final = 0.8
 USUAL_TRAVEL: Final = 15.0
 SMALLEST_GROWTH: Final = 1e-6
 MOST_GROWTH: Final = 50.0
@@ -71,7 +75,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     by a tenth of its length promise nothing either (see `_longest_travel`). Probes, if any promised more than rounding,
     must agree that the steps are far too small: rho near 1 (Cockpit's alpha near -1). Slow and dying runs separate
     cleanly by their silent units (measured: above 0.95 against below 0.06 of a layer). A network that answers well is
-    none of them, however little its loss has fallen.
+    none of them, however little its loss has fallen. The finding stops a trial only if the trial `_is_hopeless`.
     """
     recent = last_samples(telemetry, SAMPLES)
     if not recent or telemetry.steps < min(LEAST_STEPS, facts.steps / 2):
@@ -91,7 +95,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     higher = facts.learning_rate * _raising_factor(straight / first, travel, gain)
     return Finding(
         cause=Cause.LR_TOO_LOW,
-        confidence=0.9,
+        confidence=HOPELESS if _is_hopeless(telemetry, facts, promised / first, fallen / first) else SLOW,
         first_step=0,
         evidence=finite_evidence(
             promised_share=straight / first,
@@ -148,6 +152,21 @@ def _longest_travel(telemetry: Telemetry, facts: TrialFacts) -> float:
         ),
         default=math.inf,
     )
+
+
+def _is_hopeless(telemetry: Telemetry, facts: TrialFacts, promised: float, fallen: float) -> bool:
+    """Return True if nothing can come of a slow trial, of which these shares of its loss are promised and have fallen.
+
+    Steps may shrink for a while and then grow off a plateau, so a fifth of the trial must have passed without growth
+    (one trial stopped at a tenth ended at a tenth of its loss). All steps together must move no layer by a tenth of
+    its length: gradients change little then, and the promise bounds the fall. But wide networks learn while they
+    hardly move, so the promise must be small as well; or, since noisy minibatches promise too much, twice the fall so
+    far, continued in a straight line.
+    """
+    seen = telemetry.steps / facts.steps
+    if seen < LEAST_SEEN or not _longest_travel(telemetry, facts) < SHORTEST_TRAVEL:
+        return False
+    return 0 <= promised < PROMISED_SHARE or FALL_MARGIN * fallen / seen < PROMISED_SHARE
 
 
 def _share(layer: LayerSample) -> float:

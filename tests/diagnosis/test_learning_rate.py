@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.learning_rate import (
+    FALL_MARGIN,
     FAR_SHARE,
+    HOPELESS,
     JUMPING_EPOCHS,
     JUMPING_LEARNED,
     JUMPING_LEAST_EPOCHS,
@@ -15,6 +17,7 @@ from hpsearch.diagnosis.learning_rate import (
     JUMPING_VALIDATION,
     LEAST_GAIN,
     LEAST_OVERSHOT_STEPS,
+    LEAST_SEEN,
     LEAST_STEPS,
     MOST_SILENT_SHARE,
     NEARLY_OVER,
@@ -35,6 +38,7 @@ from hpsearch.diagnosis.learning_rate import (
     still_converging,
 )
 from hpsearch.diagnosis.progress import HIGHEST_FACTOR
+from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.verdicts import Cause
 from tests.diagnosis.written import CHANCE, asked, epoch, facts, found, sample, samples, telemetry
@@ -112,6 +116,51 @@ def test_steps_that_move_nothing_are_too_small() -> None:
     assert asked(lr_too_low, telemetry(looks), facts()) is not None
     looks = [sample(step, travelled=length * 1.01, update=0.0, **layers) for step in range(0, 60, 5)]
     assert asked(lr_too_low, telemetry(looks), facts()) is None
+
+
+HARDLY_MOVES = SHORTEST_TRAVEL * 0.9 / STEPS
+"""The length of steps, as a share of the weights, that move no layer by a tenth in the whole trial."""
+
+
+def hopeless(
+    *, steps: int = int(LEAST_SEEN * STEPS), length: float = HARDLY_MOVES, **changes: Any
+) -> Telemetry:
+    """Return telemetry of a trial whose steps have one such length, and promise half of what is enough."""
+    moves = {"promise": ENOUGH / 2, "weights": 8.0, "travelled": 8.0 * length, "update": 4.0 * length}
+    return telemetry([sample(step, **moves | changes) for step in range(steps)])
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [
+        ({}, {"steps": int(LEAST_SEEN * STEPS) - 1}),
+        ({"promise": ENOUGH * 0.9}, {"length": HARDLY_MOVES * 1.2}),
+        ({}, {"travelled": math.nan}),
+    ],
+)
+def test_only_hopeless_trials_are_stopped(inside: dict[str, Any], outside: dict[str, Any]) -> None:
+    """A slow trial is stopped if a fifth of it has passed and its steps cannot add up to anything."""
+    assert found(lr_too_low, hopeless(**inside), facts()).confidence == HOPELESS >= SURE
+    assert found(lr_too_low, hopeless(**outside), facts()).confidence < SURE
+
+
+def test_a_promise_above_the_bound_must_be_refuted_by_the_fall() -> None:
+    """Wide networks learn while they hardly move: a large promise stops no trial unless the loss stays where it is."""
+    moves = {"travelled": 8.0 * HARDLY_MOVES, "update": 4.0 * HARDLY_MOVES, "promise": ENOUGH * 10}
+    for fall, stops in ((0.8, True), (1.2, False)):
+        fallen = fall * LEAST_SEEN * PROMISED_SHARE / FALL_MARGIN
+        looks = samples(range(1, int(LEAST_SEEN * STEPS)), loss=2.3 * (1 - fallen), **moves)
+        finding = found(lr_too_low, telemetry([sample(0, **moves), *looks]), facts())
+        assert (finding.confidence >= SURE) is stops
+
+
+def test_steps_that_grow_are_not_hopeless() -> None:
+    """On the way off a plateau steps grow, however little they promise yet."""
+    length = {"weights": 8.0, "travelled": 8.0 * HARDLY_MOVES, "update": 4.0 * HARDLY_MOVES}
+    for growth, stops in ((0.99, True), (1.01, False)):
+        looks = [sample(step, promise=ENOUGH / 1e4 * growth**step, **length) for step in range(60)]
+        finding = found(lr_too_low, telemetry(looks), facts())
+        assert (finding.confidence >= SURE) is stops
 
 
 def test_a_network_ahead_of_chance_is_not_slow() -> None:

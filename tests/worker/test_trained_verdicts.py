@@ -284,3 +284,30 @@ def test_a_remedy_that_is_set_is_not_proposed() -> None:
         assert len({str(change) for change in changes}) == len(changes)
         rates = [float(change["learning_rate"]) for change in changes if change.keys() == {"learning_rate"}]
         assert rates in (sorted(rates), sorted(rates, reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "activation", "rate", "settings"),
+    [
+        ((64, 64), "relu", 3e-7, {}),
+        ((32, 32, 32), "tanh", 3e-6, {}),
+        ((64,), "tanh", 3e-8, {"initializer": Initializer(name="normal", scale=1.0), "reduction": "sum"}),
+    ],
+)
+def test_a_slow_start_that_falls_far_is_not_stopped(
+    hidden: tuple[int, ...], activation: str, rate: float, settings: dict[str, Any]
+) -> None:
+    """Networks that moved by less than a tenth at the pace of their first 50 steps lose much of a high loss."""
+    generator = np.random.default_rng(0)
+    x = generator.uniform(-1, 6, (60, 1))
+    prepared = study(
+        (x, 0.5 * np.sin(x[:, 0])),
+        task="regression",
+        hidden=hidden,
+        activation=activation,
+        optimizer="momentum",
+        epochs=600,
+        batch_size=60,
+        **settings,
+    )
+    assert not any(trial.is_stopped for trial in train(prepared, [rate] * 6))
