@@ -136,9 +136,8 @@ def test_numbers_beyond_the_precision_are_refused(refused: Refused) -> None:
         'd.npz: numbers must fit float32 after scaling (got "overflow encountered in cast"'
         ' with data.scale = "{}" and data.target_scale = "{}"): bring them to a smaller unit'
     )
-    assert refused(lambda: _prepared(DataSpec(source="d.npz", scale="none"))) == text.format(
-        "none", "standard"
-    )
+    spec = DataSpec(source="d.npz", scale="none", target_scale="standard")
+    assert refused(lambda: _prepared(spec)) == text.format("none", "standard")
     np.savez("d.npz", x=np.arange(9.0), y=np.linspace(0.5, 1.5e300, 9))
     spec = DataSpec(source="d.npz", target_scale="none")
     assert refused(lambda: _prepared(spec)) == text.format("unit", "none")
