@@ -146,7 +146,11 @@ def test_only_hopeless_trials_are_stopped(inside: dict[str, Any], outside: dict[
 
 def test_a_promise_above_the_bound_must_be_refuted_by_the_fall() -> None:
     """Wide networks learn while they hardly move: a large promise stops no trial unless the loss stays where it is."""
-    moves = {"travelled": 8.0 * HARDLY_MOVES, "update": 4.0 * HARDLY_MOVES, "promise": ENOUGH * 10}
+    moves: dict[str, Any] = {
+        "travelled": 8.0 * HARDLY_MOVES,
+        "update": 4.0 * HARDLY_MOVES,
+        "promise": ENOUGH * 10,
+    }
     for fall, stops in ((0.8, True), (1.2, False)):
         fallen = fall * LEAST_SEEN * PROMISED_SHARE / FALL_MARGIN
         looks = samples(range(1, int(LEAST_SEEN * STEPS)), loss=2.3 * (1 - fallen), **moves)
@@ -156,7 +160,7 @@ def test_a_promise_above_the_bound_must_be_refuted_by_the_fall() -> None:
 
 def test_steps_that_grow_are_not_hopeless() -> None:
     """On the way off a plateau steps grow, however little they promise yet."""
-    length = {"weights": 8.0, "travelled": 8.0 * HARDLY_MOVES, "update": 4.0 * HARDLY_MOVES}
+    length: dict[str, Any] = {"weights": 8.0, "travelled": 8.0 * HARDLY_MOVES, "update": 4.0 * HARDLY_MOVES}
     for growth, stops in ((0.99, True), (1.01, False)):
         looks = [sample(step, promise=ENOUGH / 1e4 * growth**step, **length) for step in range(60)]
         finding = found(lr_too_low, telemetry(looks), facts())

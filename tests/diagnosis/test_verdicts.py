@@ -239,7 +239,7 @@ def test_what_stops_a_trial_is_sure() -> None:
 
 def test_rules_that_spare_those_that_have_learned_are_not_asked_of_them() -> None:
     """A loss that has halved by the last epoch's mean clears a trial that its last samples would condemn."""
-    still = {"promise": 0.0, "travelled": 0.0, "update": 0.0}
+    still: dict[str, Any] = {"promise": 0.0, "travelled": 0.0, "update": 0.0}
     slow = [sample(0, loss=2.3, **still), *samples(range(50, 60), loss=2.2, **still)]
     fatal = frozenset({Cause.LR_TOO_LOW})
     assert found(lr_too_low, telemetry(slow), facts()).confidence >= SURE
