@@ -36,6 +36,7 @@ SHORTEST_TRAVEL: Final = 0.1
 SHORT_TRAVEL: Final = 0.25
 LEAST_SEEN: Final = 0.2
 FALL_MARGIN: Final = 2.0
+BOUNDED: Final = frozenset({"tanh", "sigmoid"})
 HOPELESS: Final = 0.9
 SLOW: Final = 0.8
 USUAL_TRAVEL: Final = 15.0
@@ -161,9 +162,12 @@ def _is_hopeless(telemetry: Telemetry, facts: TrialFacts, promised: float, falle
     (one trial stopped at a tenth ended at a tenth of its loss). All steps together must move no layer by a tenth of
     its length: gradients change little then, and the promise bounds the fall. But wide networks learn while they
     hardly move, so the promise must be small as well; or, since noisy minibatches promise too much, twice the fall so
-    far, continued in a straight line.
+    far, continued in a straight line. No bound holds for outputs that begin on a flat part of tanh or sigmoid, as the
+    loss shows if it begins above chance's: their gradients grow by orders of magnitude once they leave it.
     """
     seen = telemetry.steps / facts.steps
+    if facts.configuration.model.output in BOUNDED and telemetry.samples[0].loss > facts.chance_loss:
+        return False
     if seen < LEAST_SEEN or not _longest_travel(telemetry, facts) < SHORTEST_TRAVEL:
         return False
     return 0 <= promised < PROMISED_SHARE or FALL_MARGIN * fallen / seen < PROMISED_SHARE

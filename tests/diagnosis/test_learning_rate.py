@@ -41,7 +41,7 @@ from hpsearch.diagnosis.progress import HIGHEST_FACTOR
 from hpsearch.diagnosis.verdicts import SURE
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.verdicts import Cause
-from tests.diagnosis.written import CHANCE, asked, epoch, facts, found, sample, samples, telemetry
+from tests.diagnosis.written import CHANCE, NUMBERS, asked, epoch, facts, found, sample, samples, telemetry
 
 STEPS = 300
 ENOUGH = PROMISED_SHARE * 2.3 / STEPS
@@ -156,6 +156,13 @@ def test_a_promise_above_the_bound_must_be_refuted_by_the_fall() -> None:
         looks = samples(range(1, int(LEAST_SEEN * STEPS)), loss=2.3 * (1 - fallen), **moves)
         finding = found(lr_too_low, telemetry([sample(0, **moves), *looks]), facts())
         assert (finding.confidence >= SURE) is stops
+
+
+@pytest.mark.parametrize(("output", "stops"), [("identity", True), ("tanh", False), ("sigmoid", False)])
+def test_saturated_outputs_are_not_hopeless(output: str, *, stops: bool) -> None:
+    """A bounded output whose loss begins above chance's lies on a flat part, and may leave it late."""
+    known = facts(data=NUMBERS, output=output)
+    assert (found(lr_too_low, hopeless(), known).confidence >= SURE) is stops
 
 
 def test_steps_that_grow_are_not_hopeless() -> None:
