@@ -9,6 +9,7 @@ import pytest
 
 import hpsearch
 from hpsearch.study.reader import parse_study
+from hpsearch.study.spec import with_target_scale
 
 URL = "sqlite:///studies.db"
 FLOWERS = """
@@ -77,7 +78,7 @@ def test_keyword_arguments_replace_the_keys_of_a_file() -> None:
     )
     stored = study._study.spec
     assert (stored.model.hidden, stored.model.activation) == ((2,), "tanh")
-    assert (stored.data, stored.search) == (expected.data, expected.search)
+    assert (stored.data, stored.search) == (with_target_scale(expected).data, expected.search)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

@@ -166,7 +166,7 @@ def test_a_number_beyond_float64_is_refused(number: str, write_csv: WriteText, r
     path = write_csv(f"a,kind\n{number},x\n{rows}")
     assert refused(lambda: read_csv(path, target="kind")) == (
         f'{path}: line 2, column "a": inputs must be numbers (got "{number}"):'
-        " write a finite number, or drop the row"
+        " write a finite number, leave the cell empty if it is missing, or drop the row"
     )
 
 
