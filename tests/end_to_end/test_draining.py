@@ -21,9 +21,7 @@ from tests.chaos.waiting import wait_until
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Folder
 
-WITHIN_S = 30.0
-"""A worker drains within 5 s, and an undrained one works on for minutes. The rest is for a machine that is busy."""
-
+WITHIN_S = 5.0
 ROWS = 8
 
 LARGE = f"""
