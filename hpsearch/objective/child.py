@@ -17,16 +17,16 @@ from typing import Any, Final, final
 from hpsearch.objective.failures import of_exception
 from hpsearch.objective.messages import (
     Asked,
-    Chosen,
+    ChosenValue,
     Continue,
     End,
-    Measured,
     Noted,
     Order,
     Reported,
     Returned,
     Stop,
     Stopped,
+    TelemetryUpdate,
 )
 from hpsearch.objective.trial import Objective, ObjectiveTrial, TrialStopped
 from hpsearch.trials import ParameterValue
@@ -127,7 +127,7 @@ class _PipeChannel:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._answers: queue.SimpleQueue[Continue | Chosen] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Continue | ChosenValue] = queue.SimpleQueue()
         self._stop = threading.Event()
         threading.Thread(target=self._receive, name="hpsearch worker", daemon=True).start()
 
@@ -135,7 +135,7 @@ class _PipeChannel:
     def should_stop(self) -> bool:
         return self._stop.is_set()
 
-    def send(self, message: Noted | Measured | Reported | Asked | End) -> None:
+    def send(self, message: Noted | TelemetryUpdate | Reported | Asked | End) -> None:
         with self._sending:
             self._connection.send(message)
 
@@ -146,7 +146,7 @@ class _PipeChannel:
     def ask(self, message: Asked) -> ParameterValue:
         self.send(message)
         answer = self._answers.get()
-        if not isinstance(answer, Chosen):
+        if not isinstance(answer, ChosenValue):
             raise TrialStopped("the trial ends before it has its parameters")
         return answer.value
 

@@ -20,7 +20,7 @@ from hpsearch.objective.child import run_trial
 from hpsearch.objective.failures import of_exit, output_end
 from hpsearch.objective.messages import (
     END,
-    Chosen,
+    ChosenValue,
     Continue,
     End,
     FromChild,
@@ -198,7 +198,7 @@ class Children:
 
     def answer(self, number: int, value: ParameterValue) -> None:
         """Send the value of the parameter that trial `number` asked for."""
-        self._children[number].send(Chosen(value=value))
+        self._children[number].send(ChosenValue(value=value))
 
     def leave(self, number: int) -> None:
         """End the training of trial `number`: its function is asked to end, and its process killed a little later."""

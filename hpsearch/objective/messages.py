@@ -48,7 +48,7 @@ class Noted:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class TelemetryUpdate:
     """All that a monitor measured inside the model so far."""
 
     telemetry: Telemetry
@@ -80,7 +80,7 @@ End: TypeAlias = Returned | Stopped | Failure
 END: Final = (Returned, Stopped, Failure)
 """The end of a trial's function."""
 
-FromChild: TypeAlias = Reported | Noted | Measured | Asked | End
+FromChild: TypeAlias = Reported | Noted | TelemetryUpdate | Asked | End
 
 
 @final
@@ -97,10 +97,10 @@ class Stop:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen:
+class ChosenValue:
     """The value of a parameter that the function asked for."""
 
     value: ParameterValue
 
 
-ToChild: TypeAlias = Continue | Stop | Chosen
+ToChild: TypeAlias = Continue | Stop | ChosenValue

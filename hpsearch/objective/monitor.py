@@ -82,7 +82,7 @@ class DataEstimate:
 
 
 @final
-class Recorder:
+class SampleRecorder:
     """The telemetry of one training loop, and the step of its next sample."""
 
     def __init__(self, *, steps: int | None, listener: Listener | None) -> None:
@@ -225,7 +225,7 @@ class Monitor:
         steps: int | None = None,
         listener: Listener | None = None,
     ) -> None:
-        self._recorder = Recorder(steps=steps, listener=listener)
+        self._recorder = SampleRecorder(steps=steps, listener=listener)
         rate = math.nan if learning_rate is None else float(learning_rate)
         self._program = Program(data=UNKNOWN_DATA, learning_rate=rate)
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from hpsearch.errors import UsageError
-from hpsearch.objective.monitor import UNKNOWN_DATA, Listener, Recorder, plain_sample
+from hpsearch.objective.monitor import UNKNOWN_DATA, Listener, SampleRecorder, plain_sample
 from hpsearch.objective.outputs import Outputs, read_outputs
 from hpsearch.telemetry import LayerSample, Program, Telemetry
 from hpsearch.training.measurements import FLAT, FLAT_SLOPE, SILENT_EXAMPLES
@@ -152,7 +152,7 @@ class TorchMonitor:
         self._optimizers = _checked_optimizers(optimizer)
         if not isinstance(model, nn.Module):
             raise UsageError(f"watch: model must be a torch.nn.Module (got a {type(model).__name__})")
-        self._recorder = Recorder(steps=steps, listener=listener)
+        self._recorder = SampleRecorder(steps=steps, listener=listener)
         inner = getattr(model, "_orig_mod", None)  # a compiled model holds the model itself
         self._model = inner if isinstance(inner, nn.Module) else model
         self._is_compiled = (

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from hpsearch.objective.messages import Asked, Measured, Noted, Order, Reported
+from hpsearch.objective.messages import Asked, Noted, Order, Reported, TelemetryUpdate
 from hpsearch.study.spec import Choices, Dimension, Range
 from hpsearch.trials import ParameterValue
 
@@ -41,7 +41,7 @@ class Channel(Protocol):
     def should_stop(self) -> bool:
         """True if the worker asked the trial to end."""
 
-    def send(self, message: Noted | Measured) -> None:
+    def send(self, message: Noted | TelemetryUpdate) -> None:
         """Send a message that needs no answer."""
 
     def report(self, message: Reported) -> None:
@@ -180,7 +180,7 @@ class ObjectiveTrial:
 
     def measured(self, telemetry: Telemetry) -> None:
         """Send the measurements of a monitor so far."""
-        self._channel.send(Measured(telemetry=telemetry))
+        self._channel.send(TelemetryUpdate(telemetry=telemetry))
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False

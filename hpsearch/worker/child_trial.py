@@ -12,7 +12,7 @@ from hpsearch.diagnosis.programs import facts_of_program
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError
 from hpsearch.objective.children import Children, can_limit_memory
-from hpsearch.objective.messages import End, FromChild, Measured, Noted, Reported, Returned, Stopped
+from hpsearch.objective.messages import End, FromChild, Noted, Reported, Returned, Stopped, TelemetryUpdate
 from hpsearch.objective.trial import Objective
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.study.messages import format_count
@@ -81,7 +81,7 @@ class ChildTrial:
                     self.reports[epoch] = value
             case Noted(name=name, value=value):
                 self.notes[name] = value
-            case Measured(telemetry=telemetry):
+            case TelemetryUpdate(telemetry=telemetry):
                 self.telemetry = telemetry
             case Returned() | Stopped() | Failure():
                 self._end_with(message)

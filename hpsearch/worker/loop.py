@@ -15,7 +15,7 @@ from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
-from hpsearch.objective.messages import Asked, Measured, Reported
+from hpsearch.objective.messages import Asked, Reported, TelemetryUpdate
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
@@ -282,7 +282,7 @@ class Worker:
             return
         assert isinstance(active, ChildTrial)
         active.receive(message)
-        if isinstance(message, Measured) and active.audited_finding is None:
+        if isinstance(message, TelemetryUpdate) and active.audited_finding is None:
             self._stop_or_audit(active, active.fatal_finding(self._fatal))
         if isinstance(message, Asked):
             value = self._searcher.suggest_one(number, message.dimension)

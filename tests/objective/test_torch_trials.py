@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from hpsearch.diagnosis.programs import MOST_CONFIDENT
-from hpsearch.objective.messages import Measured
+from hpsearch.objective.messages import TelemetryUpdate
 from hpsearch.storage.store import open_store
 from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, PruningSpec, SamplerSpec, StudySpec
 from hpsearch.trials import Trial, TrialState
@@ -110,7 +110,7 @@ def test_each_report_ends_an_epoch_of_the_monitor() -> None:
         monitor.step(loss)
         trial.report(epoch, validation_loss=0.25 * epoch, accuracy=0.5)
     monitor.close()
-    (*_, last) = (one.telemetry for one in channel.sent if isinstance(one, Measured))
+    (*_, last) = (one.telemetry for one in channel.sent if isinstance(one, TelemetryUpdate))
     assert [(one.epoch, one.validation_loss, one.validation_accuracy) for one in last.epochs] == [
         (0, 0.25, None),
         (1, 0.5, None),

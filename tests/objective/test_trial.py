@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.objective.messages import Asked, Measured, Noted, Order, Reported
+from hpsearch.objective.messages import Asked, Noted, Order, Reported, TelemetryUpdate
 from hpsearch.objective.trial import ObjectiveTrial, TrialStopped
 from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import ParameterValue
@@ -17,7 +17,7 @@ class Recorder:
     """A channel that keeps the messages, and stops the trial after some reports."""
 
     stop_after: int = 99
-    sent: list[Noted | Measured | Reported] = field(default_factory=list)
+    sent: list[Noted | TelemetryUpdate | Reported] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
 
     @property
@@ -25,7 +25,7 @@ class Recorder:
         """True once there are as many reports."""
         return sum(isinstance(one, Reported) for one in self.sent) >= self.stop_after
 
-    def send(self, message: Noted | Measured) -> None:
+    def send(self, message: Noted | TelemetryUpdate) -> None:
         """Keep the message."""
         self.sent.append(message)
 

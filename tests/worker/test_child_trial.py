@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.diagnosis.programs import MOST_CONFIDENT
 from hpsearch.errors import HpsearchError
-from hpsearch.objective.messages import FromChild, Measured, Reported, Returned, Stopped
+from hpsearch.objective.messages import FromChild, Reported, Returned, Stopped, TelemetryUpdate
 from hpsearch.objective.monitor import Monitor
 from hpsearch.objective.trial import Objective, ObjectiveTrial
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy
@@ -66,12 +66,12 @@ def test_every_end_has_an_outcome(
     assert (outcome.state, outcome.value, outcome.finding.cause) == (state, value, cause)
 
 
-def measured(factor: float) -> Measured:
+def measured(factor: float) -> TelemetryUpdate:
     """Return what a monitor measured of a loss that changes by a factor in each of 60 steps."""
     monitor = Monitor(learning_rate=0.1, steps=60)
     for step in range(60):
         monitor.step(2.0 * factor**step)
-    return Measured(telemetry=monitor.telemetry)
+    return TelemetryUpdate(telemetry=monitor.telemetry)
 
 
 @pytest.mark.parametrize(
