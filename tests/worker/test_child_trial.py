@@ -174,9 +174,9 @@ def stored(store: Store, spec: StudySpec = SPEC) -> StoredStudy:
     return store.studies.create(spec, fingerprint="")
 
 
-def work(store: Store, study: StoredStudy, function: Objective) -> None:
-    """Let a worker in this process spend the study's budget, with forks for its trials."""
-    options = WorkerOptions(name="ann", rows=3)
+def work(store: Store, study: StoredStudy, function: Objective, *, rows: int = 3) -> None:
+    """Let a worker in this process spend the study's budget, with forks for its trials, `rows` of them at once."""
+    options = WorkerOptions(name="ann", rows=rows)
     children = children_of(study, store.folder, function)
     Worker(store, study, children, options=options, stop=StopRequest()).run()
 
@@ -213,7 +213,7 @@ def test_a_worker_spends_the_budget_exactly(store: Store) -> None:
 
 
 def test_trials_are_pruned_by_rank(store: Store) -> None:
-    """The worst of 12 trials are stopped by the median of their reports, whatever the number of processes."""
+    """One after another, every trial that is worse than the median of those before it is stopped early."""
 
     def train(trial: ObjectiveTrial) -> float:
         for epoch in range(5):
@@ -223,13 +223,13 @@ def test_trials_are_pruned_by_rank(store: Store) -> None:
     pruning = PruningSpec(rank="median", startup_trials=1, warmup_epochs=1)
     study = stored(store, replace(SPEC, pruning=pruning))
     with store:
-        work(store, study, train)
+        work(store, study, train, rows=1)
         trials = store.trials.all(study)
     states = {trial.number: trial.state for trial in trials}
     assert states[0] is TrialState.COMPLETE
     pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
-    assert pruned
-    assert all(trial.verdict is Cause.OUTRANKED for trial in pruned)
+    assert [trial.number for trial in pruned] == list(range(1, 12))
+    assert all(trial.verdict is Cause.OUTRANKED and trial.epochs < 5 for trial in pruned)
 
 
 def test_a_study_that_only_fails_pauses(store: Store) -> None:
