@@ -100,6 +100,12 @@ def document(  # noqa: PLR0913  # the parts of a page
     return str(page)
 
 
+def prepare() -> None:
+    """Prepare what every self-contained page contains, which takes longer than a page."""
+    _packed_plotly()
+    _plotly_digest()
+
+
 @cache
 def _packed_plotly() -> str:
     """Return Plotly's script, compressed to a third of its 4.8 MB, as base64: `unpack.js` reads it."""
