@@ -41,6 +41,12 @@ def start(errors: IO[bytes]) -> Iterator[Callable[..., Fork]]:
         fork.wait()
 
 
+def wait_long() -> int:
+    """Return after a minute."""
+    time.sleep(60)
+    return 0
+
+
 def written(file: IO[bytes]) -> str:
     """Return what was written to a file."""
     file.seek(0)
@@ -50,7 +56,7 @@ def written(file: IO[bytes]) -> str:
 def test_a_fork_ends_with_the_exit_code_of_its_work(start: Callable[..., Fork]) -> None:
     """The pool reads why a worker ended from its exit code; signals are negative, as in `subprocess`."""
     assert start(lambda: 130).wait(20) == 130
-    killed = start(lambda: time.sleep(60) or 0)
+    killed = start(wait_long)
     with pytest.raises(subprocess.TimeoutExpired):
         killed.wait(0.01)
     assert (killed.poll(), killed.returncode) == (None, None)
@@ -81,7 +87,7 @@ def test_signals_of_a_fork_do_not_reach_its_parent(start: Callable[..., Fork], e
     before = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
     handler = signal.signal(signal.SIGTERM, lambda *_: os.write(2, b"of the parent"))
     try:
-        fork = start(lambda: time.sleep(60) or 0)
+        fork = start(wait_long)
         fork.send_signal(signal.SIGTERM)
         assert fork.wait(20) == -signal.SIGTERM
         with pytest.raises(BlockingIOError):
