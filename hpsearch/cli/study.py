@@ -120,9 +120,20 @@ def run(
     Example: hpsearch study run digits --workers 2
     """
     from hpsearch.cli.study_follow_up import run_all_rounds, run_study
+    from hpsearch.cli.worker import work_in_fork
+    from hpsearch.workflows.report import prepare_report
     from hpsearch.workflows.run import RunOptions, resolve_target
 
-    options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
+    options = RunOptions(
+        url=storage,
+        workers=workers,
+        name=name,
+        trials=trials,
+        cohort=cohort,
+        report=report,
+        work_in_fork=work_in_fork,
+        meanwhile=prepare_report,
+    )
     study = resolve_target(study, storage)
     if rounds > 1:
         raise typer.Exit(run_all_rounds(study, options, rounds=rounds))

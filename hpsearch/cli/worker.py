@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hpsearch.cli.exit import exit_code_of, forget_databases
 from hpsearch.cli.options import (
     CommandGroup,
     Format,
@@ -20,6 +21,7 @@ from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:
     from hpsearch.storage.records import WorkerRecord
+    from hpsearch.worker.service import ServiceOptions
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Take trials from a database and train them.")
 
@@ -77,6 +79,17 @@ def start(
         lease_s=LEASE_S if lease is None else lease,
     )
     raise typer.Exit(work(options))
+
+
+def work_in_fork(options: "ServiceOptions") -> int:
+    """Run a worker in a fork of another command, and return its exit code, as `worker start` does."""
+    from hpsearch.worker.service import work
+
+    forget_databases()
+    try:
+        return work(options)
+    except BaseException as error:  # noqa: BLE001 # this is the boundary
+        return exit_code_of(error)
 
 
 @app.command("list")

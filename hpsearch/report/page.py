@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, final
 
+import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -15,6 +16,7 @@ from hpsearch.analysis.json_objects import json_text
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report import palette, parts, sections
 from hpsearch.report.best_card import best_card_section
+from hpsearch.report.figures import drawing
 from hpsearch.report.figures.catalogue import Exhibit, exhibits
 from hpsearch.report.parts import asset
 from hpsearch.report.request import ReportRequest, origin_text
@@ -98,6 +100,14 @@ def document(  # noqa: PLR0913  # the parts of a page
         scripts=inline,
     )
     return str(page)
+
+
+def prepare() -> None:
+    """Do now what the first report of a process does only once, which takes longer than the report itself."""
+    parts.compile_templates("best_card.html", "page.html", "parts.html", "report.html", "sections.html")
+    drawing.figure([go.Bar(), go.Heatmap(), go.Scatter()], {"xaxis": drawing.plain_axis("")}, plot_px=1)
+    _packed_plotly()
+    _plotly_digest()
 
 
 @cache

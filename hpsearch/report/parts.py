@@ -32,6 +32,12 @@ def render(template: str, **values: Any) -> Markup:
     return _as_markup(_TEMPLATES.get_template(template).render(values))
 
 
+def compile_templates(*templates: str) -> None:
+    """Compile templates now, so that the first page takes less time."""
+    for template in templates:
+        _TEMPLATES.get_template(template)
+
+
 def piece(template: str, macro: str, /, *args: Any, **values: Any) -> Markup:
     """Return a macro of a template as HTML; texts among the values are escaped."""
     made: Markup = getattr(_TEMPLATES.get_template(template).module, macro)(*args, **values)

@@ -59,9 +59,6 @@ _MADE_LATER: Final = (
 )
 """Tables that Optuna has since 2.4."""
 
-_SCHEMA_VERSION: Final = 12
-"""The value that Optuna writes into `version_info` since its tables have revisions (optuna 5.0, _rdb/models.py)."""
-
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +162,7 @@ def _is_unversioned(connection: Connection, names: Collection[str], others: Coll
     if info.name not in names or info.name in others or optuna_schema.trials.name not in others:
         return False
     version = connection.execute(select(info.c.schema_version)).scalars().first()
-    return version is not None and version < _SCHEMA_VERSION
+    return version is not None and version < optuna_schema.SCHEMA_VERSION
 
 
 def _is_compatible(revision: str) -> bool:
@@ -214,7 +211,8 @@ def create_missing(engine: Engine, address: Address, *, create: bool) -> bool:
         use_wal(engine)
         with exclusive_lock(engine):
             _create_with_retries(
-                lambda: create_optuna_tables(address), lambda: _has_optuna_columns(revisions_of(engine))
+                lambda: _create_optuna_tables(engine, address),
+                lambda: _has_optuna_columns(revisions_of(engine)),
             )
             _create_with_retries(
                 lambda: _create_our_tables(engine), lambda: revisions_of(engine).hpsearch is not None
@@ -337,7 +335,26 @@ def _collided(error: SQLAlchemyError) -> bool:
     return isinstance(error, IntegrityError) or is_transient(error) or "exists" in str(error)
 
 
-def create_optuna_tables(address: Address) -> None:
+def _create_optuna_tables(engine: Engine, address: Address) -> None:
+    """Create Optuna's missing tables as it does, and stamp their revision. Raises SQLAlchemyError.
+
+    If there are none yet, and this is the version of Optuna that they were compared with, `optuna_schema` creates them:
+    it takes milliseconds, and Optuna's own models and revisions most of a second.
+    """
+    from optuna.version import __version__  # noqa: PLC0415  # slow to import, and rarely needed
+
+    if __version__ != optuna_schema.DECLARED_FOR or revisions_of(engine).optuna is not None:
+        complete_optuna_tables(address)
+        return
+    with write_transaction(engine, durable=True) as connection:
+        optuna_schema.metadata.create_all(connection)
+        optuna_schema.version_info.create(connection)
+        info = {"schema_version": optuna_schema.SCHEMA_VERSION, "library_version": __version__}
+        connection.execute(insert(optuna_schema.version_info).values(version_info_id=1, **info))
+        connection.execute(insert(optuna_schema.alembic_version).values(version_num=optuna_schema.HEAD))
+
+
+def complete_optuna_tables(address: Address) -> None:
     """Let Optuna create its missing tables and stamp their revision. Raises SQLAlchemyError."""
     with fork_safety.connected(), optuna_storage(address, skip_table_creation=False):
         pass
@@ -377,7 +394,7 @@ def upgrade_optuna_tables(engine: Engine, address: Address, found: Revisions) ->
         # Tables created before the revisions run would already have the columns that the revisions add.
         with fork_safety.connected(), optuna_storage(address, skip_table_creation=True) as storage:
             storage.upgrade()
-    create_optuna_tables(address)
+    complete_optuna_tables(address)
 
 
 def _drop_premature_tables(engine: Engine, found: Revisions) -> None:

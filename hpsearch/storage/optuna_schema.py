@@ -1,19 +1,36 @@
 """Optuna's public schema as SQLAlchemy Core tables, and the values of its columns.
 
 Source: optuna 5.0, storages/_rdb/models.py, schema v3.2.0.a. Enumerations are stored by name; times are naive and in
-UTC; a number that a FLOAT column cannot hold in every database is NULL with its kind in a second column. Declares only
-the columns that this package reads or writes: Optuna itself creates the tables (`migration`).
+UTC; a number that a FLOAT column cannot hold in every database is NULL with its kind in a second column. Declares the
+tables as Optuna's `DECLARED_FOR` creates them, so that a new database needs none of its revisions (`migration`).
 """
 
 import math
 from typing import Final
 
-from sqlalchemy import Column, DateTime, Enum, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from hpsearch.trials import TrialState
 
 HEAD: Final = "v3.2.0.a"
 """The revision of Optuna's schema that these tables describe."""
+
+DECLARED_FOR: Final = "5.0.0"
+"""The version of Optuna whose new tables were compared with these, on every database."""
 
 ATTRIBUTE_LENGTH: Final = 512
 """Most characters of a study's name, an attribute's key or a parameter's name."""
@@ -49,7 +66,7 @@ studies = Table(
     "studies",
     metadata,
     Column("study_id", Integer, primary_key=True),
-    Column("study_name", _name, nullable=False),
+    Column("study_name", _name, index=True, unique=True, nullable=False),
 )
 
 study_directions = Table(
@@ -57,26 +74,29 @@ study_directions = Table(
     metadata,
     Column("study_direction_id", Integer, primary_key=True),
     Column("direction", _direction, nullable=False),
-    Column("study_id", Integer, nullable=False),
+    Column("study_id", Integer, ForeignKey("studies.study_id"), nullable=False),
     Column("objective", Integer, nullable=False),
+    UniqueConstraint("study_id", "objective"),
 )
 
 study_user_attributes = Table(
     "study_user_attributes",
     metadata,
     Column("study_user_attribute_id", Integer, primary_key=True),
-    Column("study_id", Integer),
+    Column("study_id", Integer, ForeignKey("studies.study_id")),
     Column("key", _name),
     Column("value_json", Text),
+    UniqueConstraint("study_id", "key"),
 )
 
 study_system_attributes = Table(
     "study_system_attributes",
     metadata,
     Column("study_system_attribute_id", Integer, primary_key=True),
-    Column("study_id", Integer),
+    Column("study_id", Integer, ForeignKey("studies.study_id")),
     Column("key", _name),
     Column("value_json", Text),
+    UniqueConstraint("study_id", "key"),
 )
 
 trials = Table(
@@ -84,7 +104,7 @@ trials = Table(
     metadata,
     Column("trial_id", Integer, primary_key=True),
     Column("number", Integer),
-    Column("study_id", Integer),
+    Column("study_id", Integer, ForeignKey("studies.study_id"), index=True),
     Column("state", _state, nullable=False),
     Column("datetime_start", DateTime),
     Column("datetime_complete", DateTime),
@@ -94,61 +114,70 @@ trial_user_attributes = Table(
     "trial_user_attributes",
     metadata,
     Column("trial_user_attribute_id", Integer, primary_key=True),
-    Column("trial_id", Integer),
+    Column("trial_id", Integer, ForeignKey("trials.trial_id")),
     Column("key", _name),
     Column("value_json", Text),
+    UniqueConstraint("trial_id", "key"),
 )
 
 trial_system_attributes = Table(
     "trial_system_attributes",
     metadata,
     Column("trial_system_attribute_id", Integer, primary_key=True),
-    Column("trial_id", Integer),
+    Column("trial_id", Integer, ForeignKey("trials.trial_id")),
     Column("key", _name),
     Column("value_json", Text),
+    UniqueConstraint("trial_id", "key"),
 )
 
 trial_params = Table(
     "trial_params",
     metadata,
     Column("param_id", Integer, primary_key=True),
-    Column("trial_id", Integer),
+    Column("trial_id", Integer, ForeignKey("trials.trial_id")),
     Column("param_name", _name),
     Column("param_value", _double),
     Column("distribution_json", Text),
+    UniqueConstraint("trial_id", "param_name"),
 )
 
 trial_values = Table(
     "trial_values",
     metadata,
     Column("trial_value_id", Integer, primary_key=True),
-    Column("trial_id", Integer, nullable=False),
+    Column("trial_id", Integer, ForeignKey("trials.trial_id"), nullable=False),
     Column("objective", Integer, nullable=False),
     Column("value", _double),
     Column("value_type", _value_kind, nullable=False),
+    UniqueConstraint("trial_id", "objective"),
 )
 
 trial_intermediate_values = Table(
     "trial_intermediate_values",
     metadata,
     Column("trial_intermediate_value_id", Integer, primary_key=True),
-    Column("trial_id", Integer, nullable=False),
+    Column("trial_id", Integer, ForeignKey("trials.trial_id"), nullable=False),
     Column("step", Integer, nullable=False),
     Column("intermediate_value", _double),
     Column("intermediate_value_type", _report_kind, nullable=False),
+    UniqueConstraint("trial_id", "step"),
 )
 
 trial_heartbeats = Table(
     "trial_heartbeats",
     metadata,
     Column("trial_heartbeat_id", Integer, primary_key=True),
-    Column("trial_id", Integer, nullable=False),
+    Column("trial_id", Integer, ForeignKey("trials.trial_id"), nullable=False),
     Column("heartbeat", DateTime, nullable=False),
+    UniqueConstraint("trial_id"),
 )
 """The last heartbeat of a trial, by `CURRENT_TIMESTAMP` of the client's session: the only times here not in UTC."""
 
 alembic_version = Table(
-    "alembic_version", metadata, Column("version_num", String(32), primary_key=True, nullable=False)
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
 
 version_info = Table(
@@ -157,8 +186,12 @@ version_info = Table(
     Column("version_info_id", Integer, primary_key=True, autoincrement=False),
     Column("schema_version", Integer),
     Column("library_version", String(256)),
+    CheckConstraint("version_info_id=1"),
 )
-"""One row: the Optuna version that last created or upgraded the tables. The schema version is 12 since Optuna 1.2."""
+"""One row: the Optuna version that last created or upgraded the tables."""
+
+SCHEMA_VERSION: Final = 12
+"""The value that Optuna writes into `version_info` since its tables have revisions (optuna 5.0, _rdb/models.py)."""
 
 TRIAL_DETAILS: Final = (
     trial_user_attributes,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.data.memory import memory_bytes, process_memory_bytes
+from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import HpsearchError, Problem, StudyFileError
 from hpsearch.nn.network import Network, build_network
 from hpsearch.nn.optimizers import OPTIMIZERS
@@ -47,21 +48,26 @@ _SIZING: Final = frozenset(
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A prepared study without its arrays. `bytes_per_row` is `largest_row_bytes`, 0 for a training function's."""
+    """A prepared study, with its `data` only if that is kept in memory for its workers.
+
+    `bytes_per_row` is `largest_row_bytes`, 0 for a training function's.
+    """
 
     spec: StudySpec
     fingerprint: str
     origin: str
     bytes_per_row: int
+    data: PreparedData | None = None
 
 
-def job_of(study: PreparedStudy) -> Job:
-    """Return the study without its arrays, which may then be freed."""
+def job_of(study: PreparedStudy, *, keep_data: bool = False) -> Job:
+    """Return the study, without its arrays unless `keep_data`: they may then be freed."""
     return Job(
         spec=study.spec,
         fingerprint=study.data.fingerprint,
         origin=study.data.origin,
         bytes_per_row=largest_row_bytes(study),
+        data=study.data if keep_data else None,
     )
 
 

@@ -1,7 +1,8 @@
 """Local workers of one study: start them as processes, watch them, replace crashed ones, and stop them.
 
-Each gets one BLAS thread, set before NumPy loads, and the database's URL through its environment, which no process list
-shows. None imports from the current folder, which may contain a user's own `numpy.py`.
+Each is a fork of this process, if that is allowed and the study trains networks, or else a new process. It has one BLAS
+thread, and gets the database's URL through its environment, which no process list shows. A new process does not import
+from the current folder, which may contain a user's own `numpy.py`.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import IO, final
 
 import hpsearch
+from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import HpsearchError, Problem, StudyFileError, StudyNotFoundError
 from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
@@ -24,9 +26,11 @@ from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count
 from hpsearch.study.spec import ObjectiveSpec, StudySpec
+from hpsearch.worker import fork
 from hpsearch.worker.machine import worker_name
 from hpsearch.worker.retry import Reconnect
-from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest
+from hpsearch.worker.service import ServiceOptions
+from hpsearch.worker.shutdown import INTERRUPTED, DrainWatch, StopRequest, do_nothing
 
 THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
@@ -56,7 +60,9 @@ class WorkersFailedError(HpsearchError):
 class PoolOptions:
     """The number of worker processes, the number of trials that each trains at once, and the study's database.
 
-    `ends_process` allows the pool to end its own process if stopping takes too long.
+    `ends_process` allows the pool to end its own process if stopping takes too long. With `work_in_fork`, which runs a
+    worker and returns its exit code, and the study's `data`, workers are forks of this process. `meanwhile` is called
+    once while the workers train.
     """
 
     workers: int
@@ -64,6 +70,9 @@ class PoolOptions:
     url: str
     environment: Mapping[str, str]
     ends_process: bool = True
+    work_in_fork: Callable[[ServiceOptions], int] | None = None
+    data: PreparedData | None = None
+    meanwhile: Callable[[], None] = do_nothing
 
 
 @final
@@ -76,7 +85,7 @@ class _Process:
 
     name: str
     study: str
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | fork.Fork
     errors: IO[bytes]
     is_stop_requested: bool = False
 
@@ -138,6 +147,8 @@ class Pool:
         progress = self._progress(stop)
         wanted = 0 if progress.is_done or progress.stopped is not None else self.options.workers
         self._processes = [self._start() for _ in range(wanted)]
+        if self._processes and not stop.is_requested:
+            self.options.meanwhile()
         while self._processes and not stop.is_requested:
             self._reap()
             if time.monotonic() - shown_at >= PROGRESS_EVERY_S:
@@ -180,15 +191,37 @@ class Pool:
 
     def _start(self) -> _Process:
         self._started += 1
-        name = f"{worker_name()}-{self._started}"
+        name, study, errors = f"{worker_name()}-{self._started}", self.study.spec.name, _errors_file()
+        start = self._fork if self._can_fork() else self._spawn
+        return _Process(name=name, study=study, popen=start(name, errors), errors=errors)
+
+    def _can_fork(self) -> bool:
+        return fork.IS_POSSIBLE and self.options.work_in_fork is not None and self.options.data is not None
+
+    def _fork(self, name: str, errors: IO[bytes]) -> fork.Fork:
+        work = self.options.work_in_fork
+        assert work is not None
+        options = ServiceOptions(
+            url=self.options.url,
+            notify=do_nothing,  # this process shows the progress
+            study=self.study.spec.name,
+            exit_when_idle=True,
+            rows=self.options.rows,
+            name=name,
+            parent=os.getpid(),
+            data=self.options.data,
+        )
+        environment = worker_environment({}, self.options.url)
+        return fork.Fork(lambda: work(options), environment=environment, errors=errors)
+
+    def _spawn(self, name: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         # -P: do not import from the current folder, which is the user's.
         command = [sys.executable, "-P", "-m", "hpsearch", "worker", "start"]
         command += ["--study", self.study.spec.name]
         command += ["--exit-when-idle", "--name", name, "--parent", str(os.getpid())]
         if self.options.rows is not None:
             command += ["--cohort", str(self.options.rows)]
-        errors = _errors_file()
-        popen = subprocess.Popen(  # noqa: S603 # our own interpreter, our own program
+        return subprocess.Popen(  # noqa: S603 # our own interpreter, our own program
             command,
             env=worker_environment(self.options.environment, self.options.url),
             stdin=subprocess.DEVNULL,
@@ -196,7 +229,6 @@ class Pool:
             stderr=errors,
             start_new_session=True,  # Ctrl-C reaches only us: we pass it on
         )
-        return _Process(name=name, study=self.study.spec.name, popen=popen, errors=errors)
 
     def _reap(self) -> None:
         """Record workers that ended; replace those that crashed."""

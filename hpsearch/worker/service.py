@@ -27,7 +27,7 @@ from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
-from hpsearch.worker.preparation import check_version, prepare_study
+from hpsearch.worker.preparation import PreparedStudy, check_version, prepare_study
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import DrainWatch, StopRequest
 
@@ -38,8 +38,9 @@ class ServiceOptions:
     """Options of a worker: one `study` or every open one, until it is asked to stop or, optionally, is idle.
 
     `rows` is the number of trials it trains at once, chosen from the network and the machine if None. `parent` is the
-    process that started it; the worker ends if the parent ends. `notify` receives messages for users. Every
-    `look_every_s` seconds an idle worker looks for work, and a busy one for more urgent work.
+    process that started it; the worker ends if the parent ends. `notify` receives messages for users. `data` is that of
+    the only study, if this process has it in memory. Every `look_every_s` seconds an idle worker looks for work, and a
+    busy one for more urgent work.
     """
 
     url: str
@@ -51,6 +52,7 @@ class ServiceOptions:
     parent: int | None = None
     lease_s: float = LEASE_S
     look_every_s: float = 2.0
+    data: PreparedData | None = None
 
 
 def work(options: ServiceOptions) -> int:
@@ -277,7 +279,7 @@ class _Service:
             source = children_of(study, self.store.folder, None)
             job = objective_job(study.spec, study.spec.objective)
         else:
-            prepared = prepare_study(study.spec)
+            prepared = self._prepared(study)
             source, job = prepared.data, job_of(prepared)
         check_memory(job, rows=self.options.rows or 1)
         rows = self.options.rows or rows_of_job(job, budget=job.spec.trials, workers=core_count())
@@ -294,6 +296,17 @@ class _Service:
         self.last = study, worker
         self.notify(f'study "{study.spec.name}": trains up to {format_count(rows, "trial")} at once')
         return worker
+
+    def _prepared(self, study: StoredStudy) -> PreparedStudy:
+        """Return the study with its data: that in memory if it is the study's, else read now."""
+        data = self.options.data
+        if (
+            data is None
+            or data.fingerprint != study.fingerprint
+            or data.training.inputs.dtype != study.spec.training.precision
+        ):
+            return prepare_study(study.spec)
+        return PreparedStudy(spec=study.spec, data=data)
 
     def _should_yield(self) -> bool:
         """Return whether a study of higher priority than the present one had trials to claim at the last check."""

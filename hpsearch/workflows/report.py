@@ -46,6 +46,13 @@ def request_report(
     return snapshot, request
 
 
+def prepare_report() -> None:
+    """Import and compress what any report needs, so that `write_report` takes less time later."""
+    from hpsearch.report.page import prepare
+
+    prepare()
+
+
 def write_report(snapshot: Snapshot, path: Path, request: ReportRequest | None = None) -> Path:
     """Write the report and return its path. Raises HpsearchError if the file cannot be written."""
     from hpsearch.report.page import render

@@ -32,7 +32,7 @@ from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
-from hpsearch.worker.service import run_here
+from hpsearch.worker.service import ServiceOptions, run_here
 from hpsearch.worker.shutdown import StopRequest, do_nothing
 from hpsearch.workflows.default_storage import is_missing
 from hpsearch.workflows.listener import SILENT, Listener
@@ -51,7 +51,8 @@ class RunOptions:
     """The options of a run; None leaves the choice to the run. `report` is the path of the report.
 
     `ends_process` allows the run to end this process if stopping takes too long. `function` is the study's training
-    function if it exists in this process only: its trials then run in forks of it.
+    function if it exists in this process only: its trials then run in forks of it. `work_in_fork` runs a worker in a
+    fork of this process, if it may be forked, and returns the exit code. `meanwhile` is called while workers train.
     """
 
     url: str
@@ -62,6 +63,8 @@ class RunOptions:
     report: Path | None = None
     ends_process: bool = True
     function: Objective | None = None
+    work_in_fork: Callable[[ServiceOptions], int] | None = None
+    meanwhile: Callable[[], None] = do_nothing
 
 
 @final
@@ -167,7 +170,7 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
         if spec.objective is not None:
             return checked_job(spec, spec.objective, str(target)), []
         study = prepare_file(Path(target), name=options.name, trials=options.trials)
-        job = job_of(study)
+        job = job_of(study, keep_data=options.work_in_fork is not None)
         check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
         return job, preflight_warnings(study)
 
@@ -179,7 +182,7 @@ def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> J
     """
     if study.spec.objective is not None:
         return objective_job(study.spec, study.spec.objective)
-    job = job_of(read_data(study, listener))
+    job = job_of(read_data(study, listener), keep_data=options.work_in_fork is not None)
     check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
     return job
 
@@ -250,6 +253,9 @@ def _pool_options(progress: Progress, job: Job, options: RunOptions) -> PoolOpti
         url=options.url,
         environment=os.environ,
         ends_process=options.ends_process,
+        work_in_fork=options.work_in_fork,
+        data=job.data,
+        meanwhile=options.meanwhile,
     )
 
 

@@ -7,8 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
-from hpsearch.analysis.importance import FEWEST, MOST, Importance, explained, importance
+from hpsearch.analysis.importance import (
+    FEWEST,
+    MOST,
+    Importance,
+    counts_below_and_equal,
+    explained,
+    importance,
+)
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.study.spec import Choices, DataSpec, Range, StudySpec
 from hpsearch.trials import Trial, TrialState
@@ -55,6 +63,14 @@ def rows_of(snapshot: Snapshot, title: str) -> dict[str, Importance]:
     """Return the rows of one panel by parameter."""
     (panel,) = [panel for panel in importance(snapshot).panels if panel.title == title]
     return {row.name: row for row in panel.rows}
+
+
+@pytest.mark.parametrize("values", [[], [2.0], [3, 1, 3, -math.inf, 1, 3, -math.inf], list(range(9, 0, -1))])
+def test_ranks_are_those_of_scipy(values: list[float]) -> None:
+    """Ranks with ties follow from the counts, to the last bit, as `scipy.stats.rankdata` gives them."""
+    below, equal = counts_below_and_equal(np.array(values, np.float64))
+    np.testing.assert_array_equal(below + (equal + 1) / 2, rankdata(values))
+    np.testing.assert_array_equal(below + 1, rankdata(values, method="min"))
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])

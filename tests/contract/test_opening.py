@@ -34,6 +34,7 @@ from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.store import open_store
 from hpsearch.storage.stored_studies import lock
 from hpsearch.storage.upgrade import upgrade
+from tests.contract.conftest import Databases
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, kill_others, stock_storage
 
 OPEN = "import sys; from hpsearch.storage.store import open_store; open_store(sys.argv[1]).close()"
@@ -69,6 +70,56 @@ def test_many_that_open_an_empty_database_fill_it_once(fresh_url: str) -> None:
         stamps = {"alembic_version": optuna_schema.HEAD, "hpsearch_alembic_version": schema.REVISION}
         for table, version in stamps.items():
             assert connection.execute(text(f"SELECT * FROM {table}")).scalars().all() == [version]
+
+
+DEFINITIONS = {
+    "sqlite": ("SELECT name, sql FROM sqlite_master ORDER BY name",),
+    "postgresql": (
+        (
+            "SELECT table_name, ordinal_position, column_name, data_type, udt_name, character_maximum_length,"
+            " is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+        ),
+        "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
+        (
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2"
+        ),
+        "SELECT typname, enumlabel, enumsortorder FROM pg_enum JOIN pg_type t ON t.oid = enumtypid ORDER BY 1, 3",
+    ),
+    "mariadb": tuple(
+        f"SHOW CREATE TABLE {name}"
+        for name in (*optuna_schema.metadata.tables, optuna_schema.version_info.name)
+    ),
+}
+"""Queries for everything that defines the tables of a database, by dialect."""
+
+
+def definitions(url: str, dialect: str) -> list[Any]:
+    """Return the definitions of Optuna's tables, as the database stores them, and the rows that stamp them."""
+    stamps = ("SELECT * FROM alembic_version", "SELECT * FROM version_info")
+    with changing(url) as engine, engine.connect() as connection:
+        rows = [connection.execute(text(q)).all() for q in (*DEFINITIONS[dialect], *stamps)]
+    return [[row for row in found if not str(row[0]).startswith(("hpsearch_", "sqlite_"))] for found in rows]
+
+
+def test_new_tables_are_those_that_optuna_makes(
+    fresh_url: str, dialect: str, new_database: Databases
+) -> None:
+    """Tables, keys, indexes, types and stamps of a new database are Optuna's own, to the letter."""
+    theirs = new_database(dialect)
+    storage = stock_storage(theirs)
+    storage.remove_session()
+    storage.engine.dispose()
+    open_store(fresh_url).close()
+    assert definitions(fresh_url, dialect) == definitions(theirs, dialect)
+
+
+def test_another_optuna_makes_its_own_tables(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an Optuna whose tables were not compared with ours, its models and revisions make them."""
+    monkeypatch.setattr(optuna_schema, "DECLARED_FOR", "4.9.0")
+    monkeypatch.setattr(optuna_schema.metadata, "create_all", None)
+    with open_store(fresh_url) as store:
+        assert store.is_new
 
 
 def test_our_tables_join_those_of_a_stock_client(fresh_url: str) -> None:

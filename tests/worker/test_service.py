@@ -15,7 +15,7 @@ from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
 from hpsearch.worker import service
-from hpsearch.worker.preparation import prepare_study
+from hpsearch.worker.preparation import PreparedStudy, prepare_study
 from hpsearch.worker.service import ServiceOptions
 from hpsearch.worker.shutdown import do_nothing
 
@@ -84,6 +84,26 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.store.close()
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+def test_data_in_memory_is_not_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker uses the data that its process has, if it is the study's, and reads any other study's."""
+    own, other = bench.create("own"), bench.create("other")
+    another = prepare_study(replace(SPEC, seed=8)).data
+    read: list[str] = []
+
+    def prepare(spec: StudySpec) -> PreparedStudy:
+        read.append(spec.name)
+        return prepare_study(spec)
+
+    monkeypatch.setattr(service, "prepare_study", prepare)
+    for study, data in ((own, prepare_study(SPEC).data), (other, another)):
+        options = ServiceOptions(
+            url=bench.url, notify=do_nothing, study=study.spec.name, exit_when_idle=True, data=data
+        )
+        assert service.work(options) == 0
+        assert bench.finished(study) == 6
+    assert read == ["other"]
 
 
 def test_studies_are_served_by_priority_and_age(bench: Bench) -> None:
