@@ -1,7 +1,6 @@
 """The trials of a training function that a worker holds: what their processes reported, and how they ended."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from hpsearch.study.spec import Dimension, PruningSpec
 from hpsearch.telemetry import Series, Telemetry
 from hpsearch.trials import FAILURE, Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import DIAGNOSED, Cause, Finding
-from hpsearch.worker.active_trial import with_audit_step
+from hpsearch.worker.active_trial import early_stopped, with_audit_step
+from hpsearch.worker.checkpoints import checkpoint_folder
 
 MOST_FAILURES_IN_A_ROW: Final = 5
 """Failures of one kind in a row after which a study pauses: more would only repeat them."""
@@ -141,7 +141,14 @@ class ChildTrial:
             user_attributes=self.notes,
             outcome=self.outcome,
             assignment=self.assignment,
+            kept=self._kept,
         )
+
+    @property
+    def _kept(self) -> Mapping[int, int]:
+        """The epochs before its first report that earlier attempts trained, by attempt: it went on from the last."""
+        first = min(self.numbers, default=0) if self.continues else 0
+        return dict.fromkeys(range(1, self.claim.attempt), first) if first else {}
 
     def _end_with(self, end: End) -> None:
         match end:
@@ -158,6 +165,26 @@ class ChildTrial:
             case Failure():
                 self.keep({FAILURE: asdict(end)})
                 self.end(TrialState.FAILED, self._finding(end.cause, failure_remedy(end)))
+
+    def _best_epoch(self, *, maximize: bool) -> int | None:
+        """Return the first epoch with the best finite value, None if there is none."""
+        sign = -1 if maximize else 1
+        finite = [(sign * value, epoch) for epoch, value in self.reports.items() if math.isfinite(value)]
+        return min(finite)[1] if finite else None
+
+    def has_stalled(self, epochs: int, *, maximize: bool) -> bool:
+        """Return True if its best value is that many epochs old."""
+        best = self._best_epoch(maximize=maximize)
+        return best is not None and max(self.reports) - best >= epochs
+
+    def stop_early(self, epochs: int, *, maximize: bool) -> None:
+        """End a trial that has stalled for `epochs`: complete with its best value."""
+        best = self._best_epoch(maximize=maximize)
+        if best is None:
+            raise ValueError(f"trial {self.claim.number}: it has no value, so none can be the best")
+        finding = early_stopped(self.judge(), step=self._step, best=best, epochs=epochs)
+        finding = finding if self.audited_finding is None else self.audited_finding
+        self.end(TrialState.COMPLETE, finding, self.reports[best])
 
     def outrank(self, rank: str) -> None:
         """End the trial because Optuna's pruner `rank` stopped it at its last value."""
@@ -221,17 +248,13 @@ def failure_remedy(failure: Failure) -> str:
             return f"Correct the function, {failure.words}{said}."
 
 
-CHECKPOINT_VARIABLE: Final = "HPSEARCH_CHECKPOINTS"
-"""The environment variable that names the folder of checkpoints, for workers that share a disk."""
-
-
 def children_of(study: StoredStudy, folder: Path, function: Objective | None) -> Children:
     """Return the processes of a study's training function. Checkpoints are in `folder`, unless a variable names it.
 
     Raises HpsearchError if the function cannot run here: it exists in another process only, or a limit is unknown to
     this system.
     """
-    objective, where = study.spec.objective, f'study "{study.spec.name}"'
+    objective, limits, where = study.spec.objective, study.spec.limits, f'study "{study.spec.name}"'
     if objective is None:
         raise ValueError(f"{where}: it has no training function")
     if function is None and not objective.is_importable:
@@ -239,17 +262,17 @@ def children_of(study: StoredStudy, folder: Path, function: Objective | None) ->
             f"{where}: its function was passed by a program and cannot be imported (got {objective.function}): "
             "run it from that program, or put the function into a module"
         )
-    if objective.limits.trial_memory_mb is not None and not can_limit_memory():
+    if limits.trial_memory_mb is not None and not can_limit_memory():
         raise HpsearchError(
             f"{where}: limits.trial_memory_mb: needs a system that shows the memory of processes in /proc "
-            f"(got {objective.limits.trial_memory_mb} here): leave it out, or use Linux"
+            f"(got {limits.trial_memory_mb} here): leave it out, or use Linux"
         )
-    named = os.environ.get(CHECKPOINT_VARIABLE)
     return Children(
         objective=objective,
         metric=study.spec.metric,
         seed=study.spec.seed,
-        folder=(Path(named).absolute() if named else folder / "checkpoints") / study.key,
+        folder=checkpoint_folder(study, folder),
+        limits=limits,
         function=function,
     )
 

@@ -5,9 +5,10 @@ from one to the other, and results to the database.
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 from hpsearch.data.description import facts_of
@@ -17,9 +18,19 @@ from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
 from hpsearch.objective.messages import Asked, Reported, TelemetryUpdate
 from hpsearch.search.searcher import Searcher
-from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
+from hpsearch.storage.records import (
+    Assignment,
+    ClaimedTrial,
+    LimitStanding,
+    Opening,
+    StoredStudy,
+    TrialOutcome,
+    Update,
+    limit_words,
+)
 from hpsearch.storage.store import Store
 from hpsearch.storage.trials import Mark
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import never
 from hpsearch.training.folds import trainer_for
@@ -28,6 +39,7 @@ from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
+from hpsearch.worker.checkpoints import EVERY_S, FINAL_WITHIN_S, Checkpoint, Checkpoints
 from hpsearch.worker.child_trial import ChildTrial, pause_reason, repeated_failure
 from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
@@ -36,6 +48,9 @@ from hpsearch.worker.shutdown import StopRequest, do_nothing
 LEASE_S = 30.0
 IDLE_WAIT_S = 0.2
 WRITE_EVERY_S = 1.0
+LIMITS_EVERY_S = 0.25
+"""Seconds between two looks at a study's limits: each writes what is new, and reads sums from the database."""
+
 REFILL_SHARE = 4
 REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
@@ -48,7 +63,8 @@ class WorkerOptions:
 
     `notify` receives messages for users, such as that the database is gone; `notify_opening` receives the study's
     remaining work while the worker waits for it. With `wait_for_trials` it waits while other workers hold the rest of
-    the budget. While `should_yield` it claims no trials, and ends with its last one.
+    the budget. While `should_yield` it claims no trials, and ends with its last one. A trial's checkpoints
+    are written after epochs, at least `checkpoint_every_s` seconds apart.
     """
 
     name: str
@@ -58,6 +74,45 @@ class WorkerOptions:
     notify_opening: Callable[[Opening], None] = do_nothing
     wait_for_trials: bool = True
     should_yield: Callable[[], bool] = never
+    checkpoint_every_s: float = EVERY_S
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class LimitWatch:
+    """Decides when a worker looks at its study's limits: often enough to end within an epoch of one.
+
+    `due_s` is the time of the next look. `epochs` and `looked_s` are the study's epochs at the last one and its time.
+    """
+
+    due_s: float = 0.0
+    looked_s: float = 0.0
+    epochs: float = 0.0
+
+    def is_due(self, *, has_ended: bool) -> bool:
+        """Return True if it is time, or a trial has ended here and may have changed the best one."""
+        return has_ended or time.monotonic() >= self.due_s
+
+    def look(self, limits: Sequence[LimitStanding]) -> LimitStanding | None:
+        """Return the limit that is reached, None if there is none, and set the time of the next look.
+
+        It comes sooner if hours or epochs, at the speed of all workers since the last look, would be over by then.
+        """
+        now_s = time.monotonic()
+        wait_s = LIMITS_EVERY_S if self.looked_s else 0.0
+        for limit in limits:
+            if limit.is_reached:
+                return limit
+            left = limit.limit - (limit.used or 0.0)
+            if limit.name == "hours":
+                wait_s = min(wait_s, left * 3600)
+            if limit.name == "epochs":
+                used = limit.used or 0.0
+                speed = (used - self.epochs) / max(now_s - self.looked_s, 1e-3)
+                wait_s = min(wait_s, left / speed / 2 if speed > 0 else wait_s)
+                self.epochs = used
+        self.looked_s, self.due_s = now_s, now_s + wait_s
+        return None
 
 
 @final
@@ -103,12 +158,21 @@ class Worker:
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
+        self._limits = LimitWatch()
+        self._checkpoints = Checkpoints(
+            study, store.folder, every_s=options.checkpoint_every_s, notify=options.notify
+        )
+        self._ended_epoch: list[int] = []
         self._last_claim_was_empty = False
 
     @property
     def study(self) -> StoredStudy:
         """The study whose trials it trains."""
         return self._study
+
+    def follow(self, study: StoredStudy) -> None:
+        """Take the study as it is stored now: its limits may have changed."""
+        self._study = study
 
     @property
     def name(self) -> str:
@@ -122,9 +186,12 @@ class Worker:
         counts as one lost worker for each of them.
         """
         try:
+            if self._data is not None:
+                self._checkpoints.sweep(self._finished)
             while self._turn():
                 pass
             self._write()
+            self._save_all()
             self._reconnect.call(lambda: self._hand_back("the worker was stopped", crashed=False))
         except BaseException as error:
             # If this cannot be written, the leases expire by themselves.
@@ -149,8 +216,27 @@ class Worker:
         if self._children is not None:
             for received in self._children.advance(is_interrupted=self._is_stopping):
                 self._receive(self._children, received)
+        self._save(self._checkpoints.due(n for n in self._ended_epoch if n in self._active))
+        self._ended_epoch.clear()
+        if self._is_at_limit():
+            return False
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
+        return True
+
+    def _is_at_limit(self) -> bool:
+        """Return True if a limit has ended the study; its trials in training then wait again, and nothing is lost."""
+        if not self._study.spec.budget or not self._limits.is_due(has_ended=bool(self._ended)):
+            return False
+        self._write()
+        found = self._reconnect.call(lambda: self._store.studies.limits(self._study))
+        reached = self._limits.look(found)
+        if reached is None:
+            return False
+        self._save_all()
+        why = f"the study is at its limit: {limit_words(reached)}"
+        self._reconnect.call(lambda: self._hand_back(why, crashed=False))
+        self._forget_trials()
         return True
 
     def _is_stopping(self) -> bool:
@@ -254,12 +340,57 @@ class Worker:
         except (ValueError, TypeError) as error:
             self._fail_trial(claim, str(error))
             return
-        self._trainer(configuration).join(claim.number, configuration)
+        saved = self._saved(claim, configuration)
+        self._trainer(configuration).join(claim.number, configuration, saved.states)
         self._active[claim.number] = ActiveTrial(
             assignment=assignment,
             facts=[facts_about(self._spec, one, configuration) for one in self._data_facts],
             metric=self._spec.metric,
+            audited_finding=saved.audited,
+            kept=saved.kept,
         )
+
+    def _saved(self, claim: ClaimedTrial, configuration: Configuration) -> Checkpoint:
+        """Return the checkpoint of an earlier attempt, with which this one goes on; an empty one if there is none."""
+        self._checkpoints.begin(claim.number)
+        saved = self._checkpoints.load(claim.number, configuration) if claim.attempt > 1 else None
+        if saved is None:
+            return Checkpoint()
+        for epoch, value in enumerate(saved.values):
+            self._searcher.report(claim.number, epoch, value)
+        kept = {**saved.kept, claim.attempt: saved.begun}
+        self._checkpoints.save(claim.number, configuration, replace(saved, kept=kept))
+        self._options.notify(
+            f"trial {claim.number}: goes on from its checkpoint, after {format_count(saved.epochs, 'epoch')}"
+        )
+        return saved
+
+    def _save(self, numbers: Iterable[int], *, within_s: float = math.inf) -> None:
+        """Write the checkpoints of trials in training."""
+        began_s = time.monotonic()
+        for number in numbers:
+            active = self._active[number]
+            if not isinstance(active, ActiveTrial) or time.monotonic() - began_s > within_s:
+                return
+            if active.telemetry is None:
+                continue
+            trainer = next(one for one in self._trainers.values() if number in one.numbers)
+            checkpoint = Checkpoint(
+                states=trainer.states(number),
+                values=active.values,
+                audited=active.audited_finding,
+                begun=active.begun,
+                kept={**active.kept, active.claim.attempt: active.begun},
+            )
+            self._checkpoints.save(number, active.facts[0].configuration, checkpoint)
+
+    def _save_all(self) -> None:
+        """Write the checkpoints of all trials, as far as there is time, before they are handed back."""
+        self._save(list(self._active), within_s=FINAL_WITHIN_S)
+
+    def _finished(self) -> set[int]:
+        trials = self._reconnect.call(lambda: self._store.trials.all(self._study))
+        return {trial.number for trial in trials if trial.state.is_final}
 
     def _fail_trial(self, claim: ClaimedTrial, reason: str) -> None:
         """Fail a trial whose parameters, set by another program, do not fit this study."""
@@ -290,7 +421,10 @@ class Worker:
             children.answer(number, value)
         if isinstance(message, Reported) and message.value is not None:
             self._searcher.report(number, message.epoch, message.value)
-            if active.audited_finding is None and self._searcher.is_outranked(number):
+            patience = self._spec.limits.trial_epochs_without_improvement
+            if patience is not None and active.has_stalled(patience, maximize=self._spec.maximize):
+                active.stop_early(patience, maximize=self._spec.maximize)
+            elif active.audited_finding is None and self._searcher.is_outranked(number):
                 active.outrank(self._spec.pruning.rank)
             active.keep(self._searcher.take_attributes(number))
         if active.outcome is not None:
@@ -320,6 +454,7 @@ class Worker:
         assert isinstance(active, ActiveTrial)
         active.observe(observation)
         if observation.ended_epoch:
+            self._ended_epoch.append(observation.number)
             self._searcher.report(observation.number, len(observation.telemetry.epochs) - 1, active.value(-1))
         has_ended = self._has_ended(active, observation)
         if observation.ended_epoch:
@@ -333,10 +468,14 @@ class Worker:
         telemetry = observation.telemetry
         if active.audited_finding is None and self._fatal:
             self._stop_or_audit(active, active.fatal_finding(observation, self._fatal))
+        patience = self._spec.limits.trial_epochs_without_improvement
+        has_stalled = observation.ended_epoch and active.has_stalled(patience)
         if active.audited_finding is not None:
-            active.end_audit(is_finished=observation.is_finished)
+            active.end_audit(is_finished=observation.is_finished or has_stalled)
         elif active.outcome is None and observation.is_finished:
             active.end(TrialState.COMPLETE, active.judge())
+        elif active.outcome is None and has_stalled:
+            active.stop_early(patience or 0)
         elif active.outcome is None and self._is_outranked(observation):
             finding = outranked(
                 telemetry,
@@ -370,10 +509,12 @@ class Worker:
             if (update := active.update()) is not None
         ]
         has_failed = any(isinstance(a, ChildTrial) and a.failed for a in self._ended)
+        ended = {active.claim.number for active in self._ended}
         self._ended.clear()
         if not updates:
             return
         lost = self._reconnect.call(lambda: self._store.trials.record(self._study, updates))
+        self._checkpoints.forget(ended - lost)
         if has_failed:
             self._reconnect.call(self._pause_after_failures)
         self._drop(lost)
