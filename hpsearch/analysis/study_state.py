@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.analysis.axes import learning_rate_of
-from hpsearch.storage.records import Progress
+from hpsearch.storage.records import EditedRange, Progress
 from hpsearch.study.messages import format_count
+from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.spec import Dimension, Range
 from hpsearch.trials import Fate, Trial
 
@@ -63,6 +64,12 @@ def state_sentence(progress: Progress) -> str:
             return f"Running: {done} finished, {progress.running:,} in training."
         case _:
             return f"Open: {done} finished, none in training."
+
+
+def edit_words(edit: EditedRange) -> str:
+    """Return `learning_rate: 1e-05 to 0.1, logarithmic, from trial 40 on; 1e-06 to 1, logarithmic, before`."""
+    before = dimension_in_words(edit.before).removeprefix(f"{edit.before.name}: ")
+    return f"{dimension_in_words(edit.after)}, from trial {edit.trials:,} on; {before}, before"
 
 
 def _state_counts(progress: Progress) -> str:

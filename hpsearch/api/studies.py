@@ -46,6 +46,7 @@ from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.metrics import Metric
+from hpsearch.study.ranges import Bounds, checked_bounds
 from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_TRIALS, MOST_WORKERS
 from hpsearch.study.spec import (
     Dimension,
@@ -723,16 +724,29 @@ class Study:
         return self._trial(self._store.trials.get(self._study, made.number))
 
     @public
-    def edit(self, *, trials: int | None = None, priority: int | None = None) -> None:
-        """Set the budget, the priority, or both; workers apply them from their next claim on.
+    def edit(
+        self,
+        *,
+        trials: int | None = None,
+        priority: int | None = None,
+        ranges: Mapping[str, Bounds] | None = None,
+    ) -> None:
+        """Set the budget, the priority, or bounds of searched ranges; workers apply them from their next claim on.
+
+        `ranges` are `(low, high)` by name; None keeps a bound. New trials are sampled from the new range, and the
+        others keep theirs.
 
         >>> study.edit(priority=5)
+        >>> study.edit(ranges={"learning_rate": (1e-4, None)})
+
+        Raises UsageError for choices, which Optuna does not allow to change, and for ranges that do not exist.
         """
         trials = optional_whole_number("trials", trials, most=MOST_TRIALS)
         priority = optional_whole_number("priority", priority, least=-MOST_INTEGER)
-        if trials is None and priority is None:
-            raise UsageError("edit: needs a value to set (got none): add trials= or priority=")
-        self._edited(studies.edit(self._store, self._current().name, trials=trials, priority=priority))
+        if trials is None and priority is None and not ranges:
+            raise UsageError("edit: needs a value to set (got none): add trials=, priority= or ranges=")
+        name, bounds = self._current().name, checked_bounds(ranges or {})
+        self._edited(studies.edit(self._store, name, trials=trials, priority=priority, ranges=bounds))
 
     @public
     def pause(self) -> None:

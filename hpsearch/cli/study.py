@@ -158,7 +158,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     from hpsearch.workflows.json_objects import study_summary
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_suggested(store.studies.get_any(name))
+        study = store.trials.shown_study(store.studies.get_any(name))
         if form is Format.TABLE:
             progress, found, evaluations = (
                 store.studies.progress(study),
@@ -202,7 +202,7 @@ def best(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_suggested(store.studies.get_any(name))
+        study = store.trials.shown_study(store.studies.get_any(name))
         store.queue.sweep(study)
         found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
@@ -275,7 +275,7 @@ def trials(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_suggested(store.studies.get_any(name))
+        study = store.trials.shown_study(store.studies.get_any(name))
         store.queue.sweep(study)
         chosen = [
             trial
@@ -287,21 +287,36 @@ def trials(
 
 @app.command()
 def edit(
-    name: StudyName, *, trials: Trials = None, priority: Priority = None, storage: Storage = DEFAULT_STORAGE
+    name: StudyName,
+    *,
+    trials: Trials = None,
+    priority: Priority = None,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="NAME=LOW:HIGH",
+            help="New bounds of a searched range; an empty one stays. Repeat it for several.",
+        ),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Raise or lower a study's budget or its priority; workers apply it from their next claim on.
+    """Change a study's budget, its priority or its searched ranges; workers apply it from their next claim on.
 
-    Trials that have finished or are in training stay, even if they are more than the new budget.
+    Trials that have finished or are in training stay, even if they are more than the new budget. With --range, new
+    trials are sampled from the new range, and the others keep theirs. Choices cannot be changed.
 
     Example: hpsearch study edit digits --trials 400 --priority 5
     """
     from hpsearch.cli.report import renew_report
     from hpsearch.cli.study_rendering import write_edited
     from hpsearch.storage.store import open_store
+    from hpsearch.study.ranges import parse_bounds
     from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        write_edited(studies.edit(store, name, trials=trials, priority=priority))
+        bounds = parse_bounds(ranges or ())
+        write_edited(studies.edit(store, name, trials=trials, priority=priority, ranges=bounds))
         renew_report(store, name, url=storage)
 
 

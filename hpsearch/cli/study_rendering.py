@@ -42,6 +42,7 @@ from hpsearch.analysis.json_objects import study_object, trial_object, unreadabl
 from hpsearch.analysis.study_state import (
     MADE_BY_OPTUNA,
     Decade,
+    edit_words,
     fate_rows,
     fates_by_decade,
     state_of,
@@ -73,6 +74,8 @@ def write_overview(
         write_line(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
     if study.spec.data.fault is not None:
         write_line(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
+    for edit in study.edits:
+        write_line(f"Edited range: {edit_words(edit)}.")
     _write_best(study, trials, evaluations)
     if rows := configuration_rows(study, trials):
         write_line()
@@ -145,7 +148,7 @@ def write_decades(decades: Sequence[Decade]) -> None:
 
 def write_advice(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()) -> None:
     """Write the advice from the trials to stdout, below an empty line; nothing if there is none."""
-    if advised := advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
+    if advised := advice(study.present_spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
         write_line()
         write_line(f"Advice: {advised}.")
 

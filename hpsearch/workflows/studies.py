@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias, final
 
+from hpsearch.analysis.study_state import edit_words
 from hpsearch.data.stored_arrays import is_stored
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyFileError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
@@ -13,6 +15,7 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, with_examples
 from hpsearch.study.messages import format_count
 from hpsearch.study.plan import Plan, plan
+from hpsearch.study.ranges import Bounds, edited_ranges
 from hpsearch.study.reader import read_study
 from hpsearch.study.schema import STUDY
 from hpsearch.study.spec import ObjectiveSpec, StudySpec
@@ -193,12 +196,31 @@ class Edited:
     sentences: tuple[str, ...]
 
 
-def edit(store: Store, name: str, *, trials: int | None = None, priority: int | None = None) -> Edited:
-    """Set the budget, the priority, or both. Raises UsageError if neither is given."""
-    if trials is None and priority is None:
-        raise UsageError("study edit: needs a value to set (got none): add --trials N or --priority N")
+def edit(
+    store: Store,
+    name: str,
+    *,
+    trials: int | None = None,
+    priority: int | None = None,
+    ranges: Mapping[str, Bounds] = MappingProxyType({}),
+) -> Edited:
+    """Set the budget, the priority, the bounds of searched ranges, or several of them.
+
+    New trials are sampled from the new ranges, and trials that have parameters keep them. Raises UsageError if nothing
+    is given, and for ranges that cannot be edited.
+    """
+    if trials is None and priority is None and not ranges:
+        raise UsageError(
+            "study edit: needs a value to set (got none): add --trials N, --priority N or --range NAME=LOW:HIGH"
+        )
     study = store.studies.get(name)
+    edited = edited_ranges(study.spec, ranges)
     sentences = []
+    if edited:
+        study = store.studies.set_ranges(study, edited)
+        sentences += [f'Study "{name}": {edit_words(edit)}' for edit in study.edits[-len(edited) :]]
+    elif ranges:
+        sentences.append(f'Study "{name}": has these ranges already')
     if trials is not None:
         sentences.append(with_budget(store, study, trials).sentence)
     if priority is not None:
