@@ -60,6 +60,7 @@ from hpsearch.trials import Trial
 from hpsearch.worker.capacity import objective_job
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
+from hpsearch.workflows.data import push_data
 from hpsearch.workflows.default_storage import is_missing
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
 from hpsearch.workflows.listener import Listener
@@ -747,6 +748,20 @@ class Study:
             raise UsageError("edit: needs a value to set (got none): add trials=, priority= or ranges=")
         name, bounds = self._current().name, checked_bounds(ranges or {})
         self._edited(studies.edit(self._store, name, trials=trials, priority=priority, ranges=bounds))
+
+    @public
+    def push_data(self) -> None:
+        """Store the data in the database, up to 256 MiB, so that a worker needs the URL of the database alone.
+
+        >>> try:
+        ...     study.push_data()
+        ... except hpsearch.DataError as error:
+        ...     print(str(error).partition(" (")[0])
+        data.source: must be files to be stored
+
+        Raises DataError if it has no files here, such as data that comes with scikit-learn.
+        """
+        push_data(self._store, self._current().name)
 
     @public
     def pause(self) -> None:

@@ -32,7 +32,7 @@ class Foreign:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EditedRange:
-    """One edit of a searched range. `trials` is the number of the first trial that could have `after`, `made` in UTC."""
+    """An edit of a searched range: `trials` is the number of the first trial that could have `after`, `made` in UTC."""
 
     before: Range
     after: Range

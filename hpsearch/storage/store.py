@@ -6,6 +6,7 @@ from typing import Self, final
 
 from hpsearch.storage import migration
 from hpsearch.storage.address import parse_address, prepare_file
+from hpsearch.storage.data_files import DataFiles
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import Transactions, close_connections, make_engine
 from hpsearch.storage.evaluations import Evaluations
@@ -58,6 +59,7 @@ class Store:
         self.studies = Studies(transactions, self.queue)
         self.trials = Trials(transactions)
         self.evaluations = Evaluations(transactions)
+        self.data = DataFiles(transactions)
         self.workers = WorkerRegistry(transactions, self.queue.sweep_all)
 
     @property

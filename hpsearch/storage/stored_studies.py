@@ -372,10 +372,27 @@ def _remove_details(connection: Connection, study_id: int) -> None:
 
 
 def forget(connection: Connection, key: str) -> None:
-    """Delete our rows of a study."""
+    """Delete our rows of a study, and the contents of its files that no other study has."""
     with working_long(connection):
+        files = select(schema.data.c.file).where(schema.data.c.study_key == key).limit(1)
+        has_files = connection.execute(files).first() is not None
+        if has_files:
+            lock_blobs(connection)
         for table in (*schema.STUDY_TABLES, _ours):
             connection.execute(delete(table).where(table.c.study_key == key))
+        if has_files:
+            remove_unused_blobs(connection)
+
+
+def lock_blobs(connection: Connection) -> None:
+    """Lock the contents of all files: none may be deleted while another transaction refers to it."""
+    connection.execute(select(schema.versions).with_for_update())
+
+
+def remove_unused_blobs(connection: Connection) -> None:
+    """Delete contents that are part of no study's files. The caller has locked them."""
+    used = exists().where(schema.data.c.digest == schema.blobs.c.digest)
+    connection.execute(delete(schema.blobs).where(~used))
 
 
 def holder(connection: Connection, name: str) -> str | None:

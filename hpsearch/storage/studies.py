@@ -16,6 +16,7 @@ import hpsearch
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
 from hpsearch.storage import foreign_trials, optuna_schema, orphans, progress, schema
 from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.data_files import copy_files
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.foreign_trials import store_all_marks
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
@@ -309,6 +310,8 @@ class Studies:
         now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
         rows = read_study(connection, origin)
         place = write_study(connection, _renamed(rows, name, key=str(uuid.uuid4()), now_s=now_s))
+        if origin.key is not None and place.key is not None:
+            copy_files(connection, origin.key, place.key)
         ids: list[int] = []
         last: int | None = None
         while trials := read_trials(connection, origin, after=last):

@@ -57,7 +57,9 @@ def checked_bounds(ranges: Mapping[str, object]) -> dict[str, Bounds]:
             case (None | int() | float() as low, None | int() | float() as high):
                 found[name] = (low, high)
             case _:
-                problems.append(f"ranges: must be (low, high) by name (got {given!r} for {name!r}): write (1e-5, 0.1)")
+                problems.append(
+                    f"ranges: must be (low, high) by name (got {given!r} for {name!r}): write (1e-5, 0.1)"
+                )
     if problems:
         raise UsageError("\n".join(problems))
     return found
@@ -98,7 +100,13 @@ def _problems(spec: StudySpec, name: str, found: Dimension | None, ends: Bounds)
     if found is None:
         names = [each.name for each in spec.search]
         near = nearest(name, names)
-        hint = f"did you mean {near}?" if near else f"choose one of {', '.join(names)}" if names else "leave it out"
+        hint = (
+            f"did you mean {near}?"
+            if near
+            else f"choose one of {', '.join(names)}"
+            if names
+            else "leave it out"
+        )
         return [Problem(where=where, message=f'must be searched by study "{spec.name}" (it is not): {hint}')]
     if isinstance(found, Choices):
         message = (

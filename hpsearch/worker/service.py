@@ -27,7 +27,7 @@ from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
-from hpsearch.worker.preparation import check_version, prepare_study
+from hpsearch.worker.preparation import check_version, prepare_stored
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import DrainWatch, StopRequest
 
@@ -277,7 +277,7 @@ class _Service:
             source = children_of(study, self.store.folder, None)
             job = objective_job(study.spec, study.spec.objective)
         else:
-            prepared = prepare_study(study.spec)
+            prepared = prepare_stored(self.store, study)
             source, job = prepared.data, job_of(prepared)
         check_memory(job, rows=self.options.rows or 1)
         rows = self.options.rows or rows_of_job(job, budget=job.spec.trials, workers=core_count())

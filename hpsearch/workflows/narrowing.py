@@ -68,8 +68,8 @@ def narrow(
 def narrowing_of(study: StoredStudy, trials: Sequence[Trial]) -> Narrowing:
     """Return the search space that the trials suggest, without trials that ran on against diagnosis.
 
-    Diagnosis would have stopped these. One that ended among the best counts, because then diagnosis was wrong. If ranges
-    were edited, only trials inside the present ones count.
+    Diagnosis would have stopped these. One that ended among the best counts, because then diagnosis was wrong. If
+    ranges were edited, only trials inside the present ones count.
     """
     wrong = {trial.number for trial in wrong_stops(trials, maximize=study.maximize)}
     counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]

@@ -132,7 +132,7 @@ def run(
             listener.notify("It is finished: add --trials N to continue to N trials")
         elif progress.stopped is None:
             listener.begin(stop)
-            job = job or _read_data(study, options, listener)
+            job = job or _read_data(store, study, options, listener)
             progress, study = _work(store, study, job, options, stop=stop, listener=listener)
         snapshot = take_snapshot(store, study, notify=listener.notify)
     return StudyRun(progress=progress, snapshot=snapshot, problem=_problem(progress))
@@ -172,14 +172,14 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
         return job, preflight_warnings(study)
 
 
-def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
+def _read_data(store: Store, study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
     """Return a stored study's job.
 
     Raises FingerprintError if the local data is not the study's, StudyFileError if the study does not fit this machine.
     """
     if study.spec.objective is not None:
         return objective_job(study.spec, study.spec.objective)
-    job = job_of(read_data(study, listener))
+    job = job_of(read_data(store, study, listener))
     check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
     return job
 
@@ -196,7 +196,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
     return (
         None
         if progress.is_paused or progress.finished >= options.trials
-        else _read_data(study, options, listener)
+        else _read_data(store, study, options, listener)
     )
 
 
