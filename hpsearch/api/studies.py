@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -58,6 +58,7 @@ from hpsearch.study.spec import (
 )
 from hpsearch.trials import Trial
 from hpsearch.worker.capacity import objective_job
+from hpsearch.worker.events import Event
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
 from hpsearch.workflows.data import push_data
@@ -93,6 +94,7 @@ def create_study(
     direction: Direction | None = None,
     objective: Objective | str | None = None,
     limits: LimitOptions | None = None,
+    notify: Sequence[str] | None = None,
     storage: str | None = None,
     load_if_exists: bool | None = None,
 ) -> Study:
@@ -138,6 +140,9 @@ def create_study(
     >>> study.run(workers=2, progress=False).state
     'finished'
 
+    `notify` are URLs of apprise, such as `mailto://` or `slack://`, that get a message when the study has a new best
+    trial, finishes, fails, or pauses after failures. They are stored apart from the study, and no copy contains them.
+
     `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
     database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
@@ -162,6 +167,7 @@ def create_study(
         "pruning": pruning,
         "objective": None if function is None else function.table(direction),
         "limits": limits,
+        "notify": None if notify is None else {"urls": list(texts("notify", notify))},
     }
     draft = Draft(
         where="create_study",
@@ -539,6 +545,7 @@ class Study:
         rounds: int = 1,
         cohort: int | None = None,
         progress: ProgressOption = True,
+        on_event: Callable[[Event], None] | None = None,
     ) -> Study:
         """Run the study on this machine until its budget is spent, and return it.
 
@@ -547,6 +554,7 @@ class Study:
         `__main__`. With `rounds`, narrow the search by its results, run that, and so on; return the last study.
 
         `progress` is shown in terminals and notebooks; a function gets the progress about twice a second instead.
+        `on_event` gets every event of the study once, within a second or two, in another thread.
         Ctrl-C, or the interruption of a notebook's kernel, stores what is finished, hands the rest back, and raises
         KeyboardInterrupt; the same call continues from there.
 
@@ -566,6 +574,7 @@ class Study:
             cohort=optional_whole_number("cohort", cohort),
             ends_process=False,
             function=self._function,
+            emit=on_event,
         )
         listener = listener_of(progress)
         problem: str | None = None

@@ -139,8 +139,8 @@ def fetch(
 def push(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """Store the data of a study in its database, so that a worker needs the URL of the database alone.
 
-    For data of the size of MNIST, up to 256 MiB. Equal data of several studies is stored once, and deleted with the last
-    of them. Put larger data on a server, and name its URL as data.source.
+    For data of the size of MNIST, up to 256 MiB. Equal data of several studies is stored once, and deleted with the
+    last of them. Put larger data on a server, and name its URL as data.source.
 
     Example: hpsearch data push digits
     """

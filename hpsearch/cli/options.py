@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
 
@@ -14,6 +16,7 @@ from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLE
 
 if TYPE_CHECKING:
     from hpsearch.storage.store import Store
+    from hpsearch.worker.events import Emit
 
 
 @final
@@ -106,6 +109,14 @@ Rows: TypeAlias = Annotated[
         min=1,
         max=MOST_INTEGER,
         help="Trials that one worker trains at once.  [default: by network, caches and budget]",
+    ),
+]
+Events: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        help="Append every event of the study to a file, as lines of JSON; - is standard output.",
     ),
 ]
 Priority: TypeAlias = Annotated[
@@ -219,3 +230,22 @@ def _words(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
             yield from _words(command, *words)
         else:
             yield words
+
+
+@contextmanager
+def event_stream(path: str | None) -> "Iterator[Emit | None]":
+    """Yield the function that writes events to the file `path`, or to stdout for `-`; None for no path.
+
+    Whatever else a command writes to stdout goes to stderr if that is for events. Raises UsageError for other files.
+    """
+    if path is None:
+        yield None
+        return
+    from hpsearch.worker.events import EventFile
+
+    file = EventFile(path)
+    try:
+        with redirect_stdout(sys.stderr) if path == "-" else nullcontext():
+            yield file.write
+    finally:
+        file.close()

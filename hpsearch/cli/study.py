@@ -11,6 +11,7 @@ from hpsearch.cli.exit import INTERRUPTED
 from hpsearch.cli.options import (
     AnswerFormat,
     CommandGroup,
+    Events,
     Format,
     NewName,
     OutputFormat,
@@ -110,6 +111,7 @@ def run(
             "--report", metavar="PATH", help="Where to write the report.  [default: next to the database]"
         ),
     ] = None,
+    events: Events = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Run a study on this machine: create it if needed, show progress, print the best, write the report.
@@ -119,14 +121,23 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
+    from hpsearch.cli.options import event_stream
     from hpsearch.cli.study_follow_up import run_all_rounds, run_study
     from hpsearch.workflows.run import RunOptions, resolve_target
 
-    options = RunOptions(url=storage, workers=workers, name=name, trials=trials, cohort=cohort, report=report)
-    study = resolve_target(study, storage)
-    if rounds > 1:
-        raise typer.Exit(run_all_rounds(study, options, rounds=rounds))
-    raise typer.Exit(run_study(study, options))
+    with event_stream(events) as emit:
+        options = RunOptions(
+            url=storage,
+            workers=workers,
+            name=name,
+            trials=trials,
+            cohort=cohort,
+            report=report,
+            emit=emit,
+        )
+        study = resolve_target(study, storage)
+        code = run_all_rounds(study, options, rounds=rounds) if rounds > 1 else run_study(study, options)
+    raise typer.Exit(code)
 
 
 @app.command("list")
@@ -153,7 +164,12 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     Example: hpsearch study show digits
     """
     from hpsearch.cli.study_follow_up import report_opening
-    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview, write_parent
+    from hpsearch.cli.study_rendering import (
+        write_foreign_overview,
+        write_notify,
+        write_overview,
+        write_parent,
+    )
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.json_objects import study_summary
 
@@ -170,6 +186,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
                 return
             write_overview(study, progress, found, evaluations)
             write_parent(store, study)
+            write_notify(store, study)
             report_opening(store, study, write_line)
             return
         shown = study_summary(store, study)

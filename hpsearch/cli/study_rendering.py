@@ -59,6 +59,7 @@ from hpsearch.study.messages import format_count, format_size
 from hpsearch.study.plan import dimension_in_words, pruning_in_words, sampler_in_words
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.worker.notifier import shown_notify_url
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.workflows.json_objects import DELETED, best_objects, null_if_deleted, parent_name
 from hpsearch.workflows.studies import Deletion, DryRun, Edited, ObjectiveDryRun
@@ -442,6 +443,13 @@ def write_parent(store: Store, study: StoredStudy) -> None:
     if study.parent is not None:
         write_line()
         write_line(f"Follows up: {parent_name(study, store.studies.all())}")
+
+
+def write_notify(store: Store, study: StoredStudy) -> None:
+    """Write where the study's notifications go to stdout, by the kind of each; nothing if it has none."""
+    if urls := store.notifications.urls(study):
+        write_line()
+        write_line(f"Notifications: {', '.join(map(shown_notify_url, urls))}")
 
 
 def write_plan(dry_run: DryRun | ObjectiveDryRun) -> None:

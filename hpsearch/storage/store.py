@@ -10,6 +10,7 @@ from hpsearch.storage.data_files import DataFiles
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import Transactions, close_connections, make_engine
 from hpsearch.storage.evaluations import Evaluations
+from hpsearch.storage.notifications import Notifications
 from hpsearch.storage.queue import Queue
 from hpsearch.storage.studies import Studies
 from hpsearch.storage.trials import Trials
@@ -60,6 +61,7 @@ class Store:
         self.trials = Trials(transactions)
         self.evaluations = Evaluations(transactions)
         self.data = DataFiles(transactions)
+        self.notifications = Notifications(transactions)
         self.workers = WorkerRegistry(transactions, self.queue.sweep_all)
 
     @property

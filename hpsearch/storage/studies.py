@@ -19,6 +19,7 @@ from hpsearch.storage.clock import EpochSeconds, utc
 from hpsearch.storage.data_files import copy_files
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.foreign_trials import store_all_marks
+from hpsearch.storage.notifications import parent_urls, write_urls
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
 from hpsearch.storage.queue import Queue, write_waiting
 from hpsearch.storage.records import Listed, Place, Progress, StoredStudy
@@ -53,7 +54,7 @@ from hpsearch.storage.study_rows import (
 )
 from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.schema import MOST_INTEGER
-from hpsearch.study.spec import Dimension, Range, StudySpec
+from hpsearch.study.spec import Dimension, NotifySpec, Range, StudySpec
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")
@@ -347,11 +348,14 @@ def _created(
 ) -> StoredStudy:
     """Return the study, created unless it already exists; a new one starts with `enqueued`."""
     if (stored := _same(connection, spec, fingerprint)) is not None:
+        if spec.notify.urls:
+            write_urls(connection, stored.key, spec.notify.urls)
         return stored
     try:
         with connection.begin_nested():
             made = _create(connection, spec, fingerprint, parent=None if parent is None else parent.key)
             write_waiting(connection, made.study_id, enqueued)
+            write_urls(connection, made.key, spec.notify.urls or parent_urls(connection, made.parent))
             return made
     except IntegrityError:
         # Another process created it between our read and our insert.
@@ -398,7 +402,7 @@ def _create(
     study = StoredStudy(
         key=key,
         study_id=study_id,
-        spec=spec,
+        spec=replace(spec, notify=NotifySpec()),
         fingerprint=fingerprint,
         created=utc(created_s),
         version=hpsearch.__version__,
@@ -488,7 +492,7 @@ def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
     }
     search = () if spec.configurations else tuple(d for d in spec.search if d.name in common)
     return {
-        **_flat(asdict(replace(spec, search=search, configurations=()))),
+        **_flat(asdict(replace(spec, search=search, configurations=(), notify=NotifySpec()))),
         **exact,
         "search": [] if spec.configurations else [dimension.name for dimension in spec.search],
         "configurations": [each.name for each in spec.configurations],

@@ -43,7 +43,7 @@ from hpsearch.verdicts import Cause
 def spec_to_json(spec: StudySpec) -> str:
     """Return `spec` as JSON text that `spec_from_json` turns back into an equal record."""
     raw = asdict(spec)
-    for key in ("objective",) if spec.objective is None else _NETWORK_ONLY:
+    for key in ("notify", *(("objective",) if spec.objective is None else _NETWORK_ONLY)):
         del raw[key]
     return json.dumps(raw, sort_keys=True)
 

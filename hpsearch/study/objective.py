@@ -102,6 +102,7 @@ _TABLES: Final[Mapping[str, Section]] = {
     "limits": _LIMITS,
     "sampler": SECTIONS["sampler"],
     "pruning": SECTIONS["pruning"],
+    "notify": SECTIONS["notify"],
 }
 OBJECTIVE_KEYS: Final = ("name", "trials", "seed", "metric", *_TABLES, "search")
 """All keys at the top of the file of a study with an objective."""
@@ -161,6 +162,7 @@ def objective_study(document: _Document, *, locate: Callable[[str], str | None])
         search=tuple(_dimension(name, raw) for name, raw in document.get("search", {}).items()),
         sampler=SECTIONS["sampler"].kind(**values["sampler"]),
         pruning=SECTIONS["pruning"].kind(**values["pruning"]),
+        notify=SECTIONS["notify"].kind(**values["notify"]),
         objective=ObjectiveSpec(**{**values["objective"], "python_path": found, "limits": limits}),
     )
 

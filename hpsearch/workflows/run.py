@@ -28,8 +28,10 @@ from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_of_job, workers_that_fit
 from hpsearch.worker.child_trial import children_of
+from hpsearch.worker.events import Emit
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
+from hpsearch.worker.notifier import Observer
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
 from hpsearch.worker.service import run_here
@@ -51,7 +53,7 @@ class RunOptions:
     """The options of a run; None leaves the choice to the run. `report` is the path of the report.
 
     `ends_process` allows the run to end this process if stopping takes too long. `function` is the study's training
-    function if it exists in this process only: its trials then run in forks of it.
+    function if it exists in this process only: its trials then run in forks of it. `emit` gets the events of the study.
     """
 
     url: str
@@ -62,6 +64,7 @@ class RunOptions:
     report: Path | None = None
     ends_process: bool = True
     function: Objective | None = None
+    emit: Emit | None = None
 
 
 @final
@@ -217,9 +220,19 @@ def _work(
     if objective is not None and not objective.is_importable:
         return _work_here(store, study, options, stop=stop, listener=listener), study
     pool = Pool(store=store, study=study, options=_pool_options(store.studies.progress(study), job, options))
+    observer = Observer(
+        store=store,
+        stop=stop,
+        emit=options.emit,
+        note=pool.notes.append,
+        living=pool.live_workers,
+        lost=lambda: pool.crashed,
+    )
     with listener.watch(study, stop, pool.notes) as show:
         try:
-            return pool.run(stop, show=show), pool.study
+            with observer:
+                observer.add(study)
+                return pool.run(stop, show=show), pool.study
         except WorkersFailedError as error:
             # It holds a worker's lines for people, which are written again here.
             raise HpsearchError(str(error).removeprefix("Error: ")) from error
@@ -235,7 +248,15 @@ def _work_here(
     options_here = WorkerOptions(name=worker_name(), rows=processes, notify=notes.append)
     children = children_of(study, store.folder, options.function)
     worker = Worker(store, study, children, options=options_here, stop=stop)
-    with listener.watch(study, stop, notes) as show:
+    observer = Observer(
+        store=store,
+        stop=stop,
+        emit=options.emit,
+        note=notes.append,
+        living=lambda: [worker.name],
+    )
+    with listener.watch(study, stop, notes) as show, observer:
+        observer.add(study)
         return run_here(store, worker, stop=stop, show=show)
 
 

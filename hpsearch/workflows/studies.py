@@ -23,6 +23,7 @@ from hpsearch.training.examples import output_count
 from hpsearch.trials import TrialState
 from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_per_worker
 from hpsearch.worker.machine import core_count
+from hpsearch.worker.notifier import check_urls
 from hpsearch.worker.pool import check_function
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
 from hpsearch.workflows.listener import SILENT, Listener
@@ -143,6 +144,7 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
 
     Raises StudyExistsError if another study has the name, and HpsearchError if the sampler cannot run.
     """
+    check_urls(job.spec.notify.urls)
     known = {other.key: other.spec.name for other in store.studies.all()}
     if job.spec.name not in known.values():
         from hpsearch.search.samplers import check_sampler
