@@ -187,8 +187,8 @@ class EventFile:
             )
         except OSError as error:
             raise UsageError(
-                f"--events: must be a file that can be written, or - for standard output (got {path}: {error.strerror}):"
-                " name another one"
+                f"--events: must be a file that can be written, or - for standard output (got {path}:"
+                f" {error.strerror}): name another one"
             ) from error
 
     def write(self, event: Event) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -91,7 +92,11 @@ def check_urls(urls: Sequence[str]) -> None:
 
 def _apprise() -> Any:
     try:
-        import apprise  # noqa: PLC0415 - an extra
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of modules that its plugins import
+            import apprise  # noqa: PLC0415 - an extra
+
+            apprise.Apprise.instantiate("json://localhost")  # which loads the plugins
     except ImportError:
         raise HpsearchError(
             f"notify.urls: needs apprise, which is not installed: {install_command('notify')}"

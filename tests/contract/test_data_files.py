@@ -103,5 +103,7 @@ def test_too_large_files_are_refused(new_lab: Labs, tmp_path: Path) -> None:
     path = tmp_path / "large.bin"
     with path.open("wb") as file:
         file.truncate(257 * 2**20)
-    with pytest.raises(StorageError, match=r"must be at most 256 MiB .* \(got 257 MiB\): put it on a server"):
+    with pytest.raises(
+        StorageError, match=r"must be at most 256.0 MiB .* \(got 257.0 MiB\): put it on a server"
+    ):
         lab.store.data.push(lab.study, [path])

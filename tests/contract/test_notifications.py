@@ -18,7 +18,7 @@ URL = "json://user:secret@127.0.0.1/"
 
 
 def test_one_process_claims_a_notification(new_lab: Labs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim is exclusive until it ends; a claim without a delivery passes on; what was sent is never claimed again."""
+    """A claim is exclusive until it ends; without a delivery it passes on; what was sent is never claimed again."""
     lab = new_lab()
     claim = lab.store.notifications.claim
     assert [claim(lab.study, "new_best", "a"), claim(lab.study, "new_best", "a")] == ["claimed", "busy"]

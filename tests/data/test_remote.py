@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from hpsearch.data.cache import data_cache
+from hpsearch.data.cache import DataCache, data_cache
 from hpsearch.data.files import source_at, source_files
 from hpsearch.data.remote import cached_copy, is_remote
 from hpsearch.data.sources import load
@@ -101,13 +101,18 @@ def test_the_cache_is_private_listed_and_cleared(environment: Mapping[str, str])
     assert (item.url, item.files, item.size_bytes) == ("memory://lake/d.csv", ("d.csv",), len(CSV))
     assert path.parent == cache.item(item.digest)
     assert cache.folder.stat().st_mode & 0o077 == 0
-    with pytest.raises(DataError, match="the cache must be writable"), cache.new_item() as unfinished:
-        unfinished.write("x", lambda take: take(b"1"))  # type: ignore[arg-type,return-value]
-        raise OSError(28, "No space left on device")
+    with pytest.raises(DataError, match="the cache must be writable"):
+        _fill_a_full_disk(cache)
     assert len(list((cache.folder / "items").iterdir())) == 1
     cache.clear()
     assert cache.items() == []
     files.rm("/lake", recursive=True)
+
+
+def _fill_a_full_disk(cache: DataCache) -> None:
+    with cache.new_item() as unfinished:
+        unfinished.write("x", lambda _: None)
+        raise OSError(28, "No space left on device")
 
 
 def test_a_source_is_read_from_copies_of_its_files(environment: Mapping[str, str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hpsearch.errors import UsageError
+from hpsearch.storage import notifications
 from hpsearch.storage.store import open_store
 from hpsearch.trials import TrialState
 from hpsearch.worker import notifier
@@ -137,7 +138,6 @@ def test_each_notification_is_sent_once_by_anyone(lab: Lab, monkeypatch: pytest.
 
 def _expired(lab: Lab) -> Any:
     """Return the claim as it works once all present claims have ended."""
-    from hpsearch.storage import notifications
 
     def claim(connection: Any, locked: Any, event: str, subject: str) -> Any:
         late = replace(locked, now_s=locked.now_s + notifications.SEND_WITHIN_S + 1)
