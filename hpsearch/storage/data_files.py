@@ -174,16 +174,16 @@ def _payloads(connection: Connection, digests: Sequence[str]) -> dict[str, bytes
     return {row.digest: row.payload for row in rows}
 
 
-def _content(payload: bytes | None, digest: str, name: str) -> bytes:
+def _content(payload: object, digest: str, name: str) -> bytes:
     """Return the content of a part, never more than `PART_BYTES`. Raises StorageError unless it has the digest."""
     content = b""
-    if payload is not None:
+    if isinstance(payload, bytes):  # a file from elsewhere may hold any type
         try:
             content = zlib.decompressobj().decompress(payload, PART_BYTES + 1)
         except zlib.error:
             content = b""
-    if payload is None or hashlib.sha256(content).hexdigest() != digest:
-        got = "none" if payload is None else f"{len(payload):,} other bytes"
+    if not isinstance(payload, bytes) or hashlib.sha256(content).hexdigest() != digest:
+        got = f"{len(payload):,} other bytes" if isinstance(payload, bytes) else "none"
         raise StorageError(
             f"hpsearch_blobs: part {digest[:12]} of {name} must be as it was stored (got {got}): "
             "store the data again with `hpsearch data push STUDY`, or restore a backup"

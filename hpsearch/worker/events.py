@@ -147,9 +147,16 @@ def state_event(progress: Progress) -> EventName | None:
     return "study_paused" if progress.is_paused else "study_failed"
 
 
-def failed_event(study: StoredStudy, reason: str) -> Event:
+def failed_event(study: StoredStudy, progress: Progress, reason: str) -> Event:
     """Return the event of a run that ended with an error."""
-    return Event(time=datetime.now(UTC), event="study_failed", study=study.name, reason=reason)
+    return Event(
+        time=datetime.now(UTC),
+        event="study_failed",
+        study=study.name,
+        reason=reason,
+        finished=progress.finished,
+        budget=progress.budget,
+    )
 
 
 def _is_open(progress: Progress) -> bool:

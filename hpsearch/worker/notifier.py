@@ -27,6 +27,8 @@ from hpsearch.worker.events import Emit, StudyWatcher, failed_event, state_event
 from hpsearch.worker.shutdown import StopRequest, do_nothing
 
 LOOK_EVERY_S: Final = 1.0
+NOTIFY_EVERY_S: Final = 5.0
+"""The same without a stream of events: every worker of a fleet looks, and only one sends."""
 
 
 @final
@@ -124,11 +126,12 @@ class Notifier:
 
     def send(self, study: StoredStudy, progress: Progress) -> bool:
         """Send what is due and not sent yet; return True if another process is sending some of it."""
-        is_busy = False
-        for url in self.store.notifications.urls(study):
-            for one in due_notifications(study, progress):
-                is_busy |= self._send_once(study, url, one)
-        return is_busy
+        return self.send_each(study, list(due_notifications(study, progress)))
+
+    def send_each(self, study: StoredStudy, due: Sequence[Notification]) -> bool:
+        """Send those that are not sent yet; return True if another process is sending some of them."""
+        urls = self.store.notifications.urls(study)
+        return any([self._send_once(study, url, one) for url in urls for one in due])
 
     def _send_once(self, study: StoredStudy, url: str, one: Notification) -> bool:
         subject = hashlib.sha256(f"{url}\n{one.subject}".encode()).hexdigest()
@@ -171,7 +174,8 @@ class Observer:
     """Watches studies in a thread: `emit` gets their events, and their notifications are sent.
 
     `living` and `lost` return the names of workers that the caller knows to be alive or dead. At the end it looks once
-    more, and waits for notifications that another process is sending: if that one is killed, they are sent here.
+    more, and waits for notifications that another process is sending: if that one is killed, they are sent here. With
+    `runs_study`, an error that ends it is a failure of the study.
     """
 
     store: Store
@@ -180,6 +184,7 @@ class Observer:
     note: Callable[[str], None] = do_nothing
     living: Callable[[], Collection[str]] = tuple
     lost: Callable[[], Collection[str]] = tuple
+    runs_study: bool = False
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _has_ended: threading.Event = field(default_factory=threading.Event)
@@ -196,27 +201,37 @@ class Observer:
             self._thread.join()
         with suppress(HpsearchError):
             is_busy = self._look()
-            if isinstance(error, HpsearchError) and self.emit is not None:
-                for one in self._watched.values():
-                    self.emit(failed_event(one.study, str(error)))
+            if isinstance(error, HpsearchError) and self.runs_study:
+                self._fail(str(error))
             deadline = time.monotonic() + SEND_WITHIN_S + LOOK_EVERY_S
             while is_busy and time.monotonic() < deadline and not self.stop.wait(LOOK_EVERY_S):
                 is_busy = self._look()
 
     def add(self, study: StoredStudy) -> None:
-        """Watch a study from now on, until it ends or stops. Trials that have ended are no events."""
+        """Watch a study from now on, until it ends or stops, if anything is to be sent. Earlier ends are no events."""
         with suppress(StorageError), self._lock:
-            if study.key not in self._watched:
+            is_wanted = self.emit is not None or bool(self.store.notifications.urls(study))
+            if is_wanted and study.key not in self._watched:
                 watcher = StudyWatcher(self.store, self.lost)
-                begun = watcher.look(study, self.store.studies.progress(study, living=self.living()))
                 if self.emit is not None:
-                    for event in begun:
+                    progress = self.store.studies.progress(study, living=self.living())
+                    for event in watcher.look(study, progress):
                         self.emit(event)
                 notifier = Notifier(store=self.store, note=self.note)
                 self._watched[study.key] = _Watched(study=study, watcher=watcher, notifier=notifier)
 
+    def _fail(self, reason: str) -> None:
+        for one in self._watched.values():
+            event = failed_event(one.study, self.store.studies.progress(one.study), reason)
+            if self.emit is not None:
+                self.emit(event)
+            title = f'Study "{one.study.name}" failed'
+            subject = f"{event.finished} finished: {reason}"
+            failure = Notification(event=event.event, subject=subject, title=title, body=reason)
+            one.notifier.send_each(one.study, [failure])
+
     def _watch(self) -> None:
-        while not self._has_ended.wait(LOOK_EVERY_S):
+        while not self._has_ended.wait(NOTIFY_EVERY_S if self.emit is None else LOOK_EVERY_S):
             with suppress(HpsearchError):  # the worker reports a database that is gone
                 self._look()
 

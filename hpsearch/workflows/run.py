@@ -224,6 +224,7 @@ def _work(
         store=store,
         stop=stop,
         emit=options.emit,
+        runs_study=True,
         note=pool.notes.append,
         living=pool.live_workers,
         lost=lambda: pool.crashed,
@@ -252,6 +253,7 @@ def _work_here(
         store=store,
         stop=stop,
         emit=options.emit,
+        runs_study=True,
         note=notes.append,
         living=lambda: [worker.name],
     )
