@@ -17,6 +17,7 @@ _MODULES = {
     "Choices": "hpsearch.study.spec",
     "DataError": "hpsearch.errors",
     "Diagnosis": "hpsearch.api.diagnosis",
+    "Event": "hpsearch.worker.events",
     "HpsearchError": "hpsearch.errors",
     "Model": "hpsearch.api.models",
     "ObjectiveTrial": "hpsearch.objective.trial",

@@ -26,11 +26,13 @@ from hpsearch.objective.trial import ObjectiveTrial, TrialStopped
 from hpsearch.storage import open_storage
 from hpsearch.storage.records import Progress
 from hpsearch.study.spec import Choices, Range
+from hpsearch.worker.events import Event
 
 __all__ = [
     "Choices",
     "DataError",
     "Diagnosis",
+    "Event",
     "HpsearchError",
     "Model",
     "ObjectiveTrial",

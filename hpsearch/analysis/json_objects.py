@@ -17,6 +17,7 @@ from hpsearch.analysis.study_state import Decade, fates_by_decade, state_of
 from hpsearch.analysis.trial_facts import given_in_advance
 from hpsearch.analysis.verdict_summary import audit_of
 from hpsearch.storage.records import (
+    EditedRange,
     Evaluation,
     ForeignTrial,
     LimitStanding,
@@ -118,6 +119,18 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "best": None if progress.best is None else trial_object(progress.best),
         "priority": study.priority,
         "created": moment_text(study.created),
+        "edited_ranges": [_edit_object(edit) for edit in study.edits],
+    }
+
+
+def _edit_object(edit: EditedRange) -> dict[str, Any]:
+    """Return an edit of a searched range: its bounds before and after, and the first trial that could have these."""
+    return {
+        "name": edit.after.name,
+        "before": {"low": edit.before.low, "high": edit.before.high},
+        "after": {"low": edit.after.low, "high": edit.after.high},
+        "from_trial": edit.trials,
+        "made": moment_text(edit.made),
     }
 
 
@@ -165,7 +178,7 @@ def summary_object(
     """
     return {
         "fates_by_decade": [_decade_object(row) for row in fates_by_decade(study.spec.search, trials)],
-        "advice": advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)),
+        "advice": advice(study.present_spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)),
         "audit": _audit(study, trials),
         "configurations": [row_object(row) for row in configuration_rows(study, trials)],
     }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.analysis.axes import learning_rate_of
-from hpsearch.storage.records import Progress, limit_words
+from hpsearch.storage.records import EditedRange, Progress, limit_words
 from hpsearch.study.messages import format_count
+from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.spec import Dimension, Range
 from hpsearch.trials import Fate, Trial
 
@@ -71,6 +72,12 @@ def state_sentence(progress: Progress) -> str:
 def limits_sentence(progress: Progress) -> str:
     """Return how the study stands against each of its limits, as a clause; empty if it has none."""
     return ", ".join(map(limit_words, progress.limits))
+
+
+def edit_words(edit: EditedRange) -> str:
+    """Return `learning_rate: 1e-05 to 0.1, logarithmic, from trial 40 on; 1e-06 to 1, logarithmic, before`."""
+    before = dimension_in_words(edit.before).removeprefix(f"{edit.before.name}: ")
+    return f"{dimension_in_words(edit.after)}, from trial {edit.trials:,} on; {before}, before"
 
 
 def _state_counts(progress: Progress) -> str:

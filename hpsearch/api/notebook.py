@@ -234,7 +234,9 @@ def _advice(snapshot: Snapshot) -> str:
     words = None
     if study.foreign is None:
         is_confirmed = bool(snapshot.evaluations)
-        words = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=is_confirmed)
+        words = advice(
+            study.present_spec, snapshot.trials, maximize=study.maximize, is_confirmed=is_confirmed
+        )
     return "" if words is None else f"Advice: {words}."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -46,6 +46,7 @@ from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.metrics import Metric
+from hpsearch.study.ranges import Bounds, checked_bounds
 from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_TRIALS, MOST_WORKERS
 from hpsearch.study.spec import (
     Dimension,
@@ -57,8 +58,10 @@ from hpsearch.study.spec import (
 )
 from hpsearch.trials import Trial
 from hpsearch.worker.capacity import objective_job
+from hpsearch.worker.events import Event
 from hpsearch.worker.preparation import is_study_file
 from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
+from hpsearch.workflows.data import push_data
 from hpsearch.workflows.default_storage import is_missing
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
 from hpsearch.workflows.listener import Listener
@@ -95,6 +98,7 @@ def create_study(
     direction: Direction | None = None,
     objective: Objective | str | None = None,
     limits: LimitOptions | None = None,
+    notify: Sequence[str] | None = None,
     storage: str | None = None,
     load_if_exists: bool | None = None,
 ) -> Study:
@@ -144,6 +148,9 @@ def create_study(
     once the metric of a complete trial has reached `until`, or after `patience` finished trials in a row without a
     better one. `Study.edit` changes each.
 
+    `notify` are URLs of apprise, such as `mailto://` or `slack://`, that get a message when the study has a new best
+    trial, finishes, fails, or pauses after failures. They are stored apart from the study, and no copy contains them.
+
     >>> study = hpsearch.create_study("digits", name="good-enough", until=0.98, hours=2, storage="sqlite:///lab.db")
 
     `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
@@ -171,6 +178,7 @@ def create_study(
         "objective": None if function is None else function.table(direction),
         "limits": limits,
         "budget": limits_given(hours=hours, epochs=epochs, until=until, patience=patience),
+        "notify": None if notify is None else {"urls": list(texts("notify", notify))},
     }
     draft = Draft(
         where="create_study",
@@ -548,6 +556,7 @@ class Study:
         rounds: int = 1,
         cohort: int | None = None,
         progress: ProgressOption = True,
+        on_event: Callable[[Event], None] | None = None,
     ) -> Study:
         """Run the study on this machine until its budget is spent, and return it.
 
@@ -556,6 +565,7 @@ class Study:
         `__main__`. With `rounds`, narrow the search by its results, run that, and so on; return the last study.
 
         `progress` is shown in terminals and notebooks; a function gets the progress about twice a second instead.
+        `on_event` gets every event of the study once, within a second or two, in another thread.
         Ctrl-C, or the interruption of a notebook's kernel, stores what is finished, hands the rest back, and raises
         KeyboardInterrupt; the same call continues from there.
 
@@ -575,6 +585,7 @@ class Study:
             cohort=optional_whole_number("cohort", cohort),
             ends_process=False,
             function=self._function,
+            emit=on_event,
         )
         listener = listener_of(progress)
         problem: str | None = None
@@ -743,23 +754,47 @@ class Study:
         until: float | Literal["none"] | None = None,
         patience: int | Literal["none"] | None = None,
         priority: int | None = None,
+        ranges: Mapping[str, Bounds] | None = None,
     ) -> None:
-        """Set the budget, the limits of `create_study` and the priority; workers apply them from their next claim on.
+        """Set the budget, the limits of `create_study`, the priority, or bounds of searched ranges.
 
-        "none" removes a limit. A study that a limit has ended goes on once the limit is raised.
+        Workers apply them from their next claim on. "none" removes a limit, and a study that a limit has ended goes on
+        once the limit is raised. `ranges` are `(low, high)` by name; None keeps a bound. New trials are sampled from
+        the new range, and the others keep theirs.
 
         >>> study.edit(priority=5, hours=12)
         >>> study.edit(hours="none")
+        >>> study.edit(ranges={"learning_rate": (1e-4, None)})
+
+        Raises UsageError for choices, which Optuna does not allow to change, and for ranges that do not exist.
         """
         trials = optional_whole_number("trials", trials, most=MOST_TRIALS)
         priority = optional_whole_number("priority", priority, least=-MOST_INTEGER)
         limits = limits_given(hours=hours, epochs=epochs, until=until, patience=patience) or {}
-        if trials is None and priority is None and not limits:
+        if trials is None and priority is None and not limits and not ranges:
             raise UsageError(
-                "edit: needs a value to set (got none): add trials=, priority= or a limit, as hours="
+                "edit: needs a value to set (got none): add trials=, priority=, ranges= or a limit, as hours="
             )
-        name = self._current().name
-        self._edited(studies.edit(self._store, name, trials=trials, priority=priority, limits=limits))
+        name, bounds = self._current().name, checked_bounds(ranges or {})
+        self._edited(
+            studies.edit(
+                self._store, name, trials=trials, priority=priority, limits=limits, ranges=bounds
+            )
+        )
+
+    @public
+    def push_data(self) -> None:
+        """Store the data in the database, up to 256 MiB, so that a worker needs the URL of the database alone.
+
+        >>> try:
+        ...     study.push_data()
+        ... except hpsearch.DataError as error:
+        ...     print(str(error).partition(" (")[0])
+        data.source: must be files to be stored
+
+        Raises DataError if it has no files here, such as data that comes with scikit-learn.
+        """
+        push_data(self._store, self._current().name)
 
     @public
     def pause(self) -> None:

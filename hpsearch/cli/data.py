@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hpsearch.cli.options import CommandGroup, Format, OutputFormat
-from hpsearch.cli.output import Listing, write_line, write_listing, write_properties, write_table
+from hpsearch.cli.options import CommandGroup, Format, OutputFormat, Storage, StudyName
+from hpsearch.cli.output import (
+    Listing,
+    write_line,
+    write_listing,
+    write_message,
+    write_properties,
+    write_table,
+)
+from hpsearch.workflows.default_storage import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from hpsearch.data.columns import ColumnSummary
     from hpsearch.data.description import Description
 
-app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List, inspect and download data.")
+app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="List, inspect, download and store data.")
 
 
 @app.command("list")
@@ -48,7 +56,9 @@ def list_sources(form: OutputFormat = Format.TABLE) -> None:
 
 @app.command()
 def show(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A built-in name, or a file or folder.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A built-in name, a file or folder, or a URL.")
+    ],
     target: Annotated[
         str | None,
         typer.Option(
@@ -71,11 +81,14 @@ def show(
 
     from hpsearch.data.columns import columns_of
     from hpsearch.data.description import describe
-    from hpsearch.data.sources import load
+    from hpsearch.data.remote import is_remote
+    from hpsearch.data.sources import load, local_path
     from hpsearch.data.table import TableError, TableReading
     from hpsearch.errors import DataError
 
     reading = TableReading(drop=tuple(drop) if drop else None)
+    if is_remote(source):
+        source = local_path(source, os.environ)
     try:
         dataset = load(source, target=target, reading=reading, environment=os.environ)
     except DataError as error:
@@ -120,6 +133,80 @@ def fetch(
         write_line(f"mnist: in {fetch_mnist(os.environ)}")
     else:
         write_line(f"{source}: nothing to fetch, it comes with scikit-learn")
+
+
+@app.command()
+def push(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Store the data of a study in its database, so that a worker needs the URL of the database alone.
+
+    For data of the size of MNIST, up to 256 MiB. Equal data of several studies is stored once, and deleted with the
+    last of them. Put larger data on a server, and name its URL as data.source.
+
+    Example: hpsearch data push digits
+    """
+    from hpsearch.cli.progress import TERMINAL
+    from hpsearch.storage.store import open_store
+    from hpsearch.study.messages import format_count, format_size
+    from hpsearch.workflows.data import push_data
+
+    with open_store(storage, create=False) as store:
+        pushed = push_data(store, name, listener=TERMINAL)
+        where = store.url_shown
+    write_line(
+        f'Study "{name}": {format_count(pushed.files, "file")}, {format_size(pushed.size_bytes)} compressed'
+        f" ({format_size(pushed.new_bytes)} of it new), in {where}"
+    )
+
+
+@app.command()
+def cache(
+    *,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete everything in it.")] = False,
+    form: OutputFormat = Format.TABLE,
+) -> None:
+    """List this machine's cache of data from URLs and databases, the oldest first, or clear it.
+
+    Example: hpsearch data cache --clear
+    """
+    from hpsearch.analysis.formats import format_time
+    from hpsearch.analysis.json_objects import moment_text
+    from hpsearch.data.remote import shown_url
+    from hpsearch.study.messages import format_count, format_size
+    from hpsearch.workflows.data import data_cache_contents
+
+    found = data_cache_contents(clear=clear)
+    urls = ["" if item.url is None else shown_url(item.url) for item in found.items]
+    fields = ("digest", "url", "files", "size_bytes", "stored")
+    listing = Listing(
+        objects=[
+            dict(
+                zip(
+                    fields,
+                    (item.digest, url or None, list(item.files), item.size_bytes, moment_text(item.stored)),
+                    strict=True,
+                )
+            )
+            for item, url in zip(found.items, urls, strict=True)
+        ],
+        heads=("item", "files", "size", "stored", "from"),
+        rows=[
+            (
+                item.digest[:12],
+                ", ".join(item.files),
+                format_size(item.size_bytes),
+                format_time(item.stored),
+                url or "a database",
+            )
+            for item, url in zip(found.items, urls, strict=True)
+        ],
+        right=frozenset({"size"}),
+        fields=fields,
+    )
+    write_listing(listing, form)
+    done = "Deleted" if clear else "In all"
+    write_message(
+        f"{done}: {format_count(len(found.items), 'item')}, {format_size(found.size_bytes)}, in {found.folder}"
+    )
 
 
 def _write_columns(columns: "Sequence[ColumnSummary]") -> None:

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
 
@@ -15,6 +17,7 @@ from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLE
 
 if TYPE_CHECKING:
     from hpsearch.storage.store import Store
+    from hpsearch.worker.events import Emit
 
 
 @final
@@ -131,6 +134,14 @@ Until: TypeAlias = Annotated[Any, _limit_option("until", "Limit: a value of the 
 Patience: TypeAlias = Annotated[
     Any, _limit_option("patience", "Limit: finished trials in a row without improvement")
 ]
+Events: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        help="Append every event of the study to a file, as lines of JSON; - is standard output.",
+    ),
+]
 Priority: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -242,3 +253,22 @@ def _words(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
             yield from _words(command, *words)
         else:
             yield words
+
+
+@contextmanager
+def event_stream(path: str | None) -> "Iterator[Emit | None]":
+    """Yield the function that writes events to the file `path`, or to stdout for `-`; None for no path.
+
+    Whatever else a command writes to stdout goes to stderr if that is for events. Raises UsageError for other files.
+    """
+    if path is None:
+        yield None
+        return
+    from hpsearch.worker.events import EventFile
+
+    file = EventFile(path)
+    try:
+        with redirect_stdout(sys.stderr) if path == "-" else nullcontext():
+            yield file.write
+    finally:
+        file.close()

@@ -12,6 +12,7 @@ from hpsearch.cli.options import (
     AnswerFormat,
     CommandGroup,
     Epochs,
+    Events,
     Format,
     Hours,
     NewName,
@@ -114,6 +115,7 @@ def run(
             "--report", metavar="PATH", help="Where to write the report.  [default: next to the database]"
         ),
     ] = None,
+    events: Events = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Run a study on this machine: create it if needed, show progress, print the best, write the report.
@@ -123,25 +125,27 @@ def run(
 
     Example: hpsearch study run digits --workers 2
     """
+    from hpsearch.cli.options import event_stream
     from hpsearch.cli.study_follow_up import run_all_rounds, run_study
     from hpsearch.cli.worker import work_in_fork
     from hpsearch.workflows.report import prepare_report
     from hpsearch.workflows.run import RunOptions, resolve_target
 
-    options = RunOptions(
-        url=storage,
-        workers=workers,
-        name=name,
-        trials=trials,
-        cohort=cohort,
-        report=report,
-        work_in_fork=work_in_fork,
-        meanwhile=prepare_report,
-    )
-    study = resolve_target(study, storage)
-    if rounds > 1:
-        raise typer.Exit(run_all_rounds(study, options, rounds=rounds))
-    raise typer.Exit(run_study(study, options))
+    with event_stream(events) as emit:
+        options = RunOptions(
+            url=storage,
+            workers=workers,
+            name=name,
+            trials=trials,
+            cohort=cohort,
+            report=report,
+            emit=emit,
+            work_in_fork=work_in_fork,
+            meanwhile=prepare_report,
+        )
+        study = resolve_target(study, storage)
+        code = run_all_rounds(study, options, rounds=rounds) if rounds > 1 else run_study(study, options)
+    raise typer.Exit(code)
 
 
 @app.command("list")
@@ -168,12 +172,17 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
     Example: hpsearch study show digits
     """
     from hpsearch.cli.study_follow_up import report_opening
-    from hpsearch.cli.study_rendering import write_foreign_overview, write_overview, write_parent
+    from hpsearch.cli.study_rendering import (
+        write_foreign_overview,
+        write_notify,
+        write_overview,
+        write_parent,
+    )
     from hpsearch.storage.store import open_store
     from hpsearch.workflows.json_objects import study_summary
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_suggested(store.studies.get_any(name))
+        study = store.trials.shown_study(store.studies.get_any(name))
         if form is Format.TABLE:
             progress, found, evaluations = (
                 store.studies.progress(study),
@@ -185,6 +194,7 @@ def show(name: StudyName, form: OutputFormat = Format.TABLE, storage: Storage = 
                 return
             write_overview(study, progress, found, evaluations)
             write_parent(store, study)
+            write_notify(store, study)
             report_opening(store, study, write_line)
             return
         shown = study_summary(store, study)
@@ -217,7 +227,7 @@ def best(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_suggested(store.studies.get_any(name))
+        study = store.trials.shown_study(store.studies.get_any(name))
         store.queue.sweep(study)
         found, evaluations = store.trials.all(study), store.evaluations.all(study)
         ranked = leading_trials(found, study, evaluations, count=count)
@@ -290,7 +300,7 @@ def trials(
     from hpsearch.storage.store import open_store
 
     with open_store(storage, foreign=True) as store:
-        study = store.trials.with_suggested(store.studies.get_any(name))
+        study = store.trials.shown_study(store.studies.get_any(name))
         store.queue.sweep(study)
         chosen = [
             trial
@@ -310,24 +320,37 @@ def edit(
     until: Until = None,
     patience: Patience = None,
     priority: Priority = None,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range",
+            metavar="NAME=LOW:HIGH",
+            help="New bounds of a searched range; an empty one stays. Repeat it for several.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Raise or lower a study's budget, its limits or its priority; workers apply it from their next claim on.
+    """Change a study's budget, limits, priority or searched ranges; workers apply it from their next claim on.
 
     Trials that have finished or are in training stay, even if they are more than the new budget. A study that a limit
-    has ended goes on once the limit is raised.
+    has ended goes on once the limit is raised. With --range, new trials are sampled from the new range, and the others
+    keep theirs. Choices cannot be changed.
 
     Example: hpsearch study edit digits --trials 400 --hours 2.5 --priority 5
     """
     from hpsearch.cli.report import renew_report
     from hpsearch.cli.study_rendering import write_edited
     from hpsearch.storage.store import open_store
+    from hpsearch.study.ranges import parse_bounds
     from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
         given = {"hours": hours, "epochs": epochs, "until": until, "patience": patience}
         limits = {key: value for key, value in given.items() if value is not None}
-        write_edited(studies.edit(store, name, trials=trials, priority=priority, limits=limits))
+        bounds = parse_bounds(ranges or ())
+        write_edited(
+            studies.edit(store, name, trials=trials, priority=priority, limits=limits, ranges=bounds)
+        )
         renew_report(store, name, url=storage)
 
 

@@ -42,6 +42,7 @@ from hpsearch.analysis.json_objects import study_object, trial_object, unreadabl
 from hpsearch.analysis.study_state import (
     MADE_BY_OPTUNA,
     Decade,
+    edit_words,
     fate_rows,
     fates_by_decade,
     limits_sentence,
@@ -59,6 +60,7 @@ from hpsearch.study.messages import format_count, format_size
 from hpsearch.study.plan import dimension_in_words, limits_in_words, pruning_in_words, sampler_in_words
 from hpsearch.study.spec import StudySpec, fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.worker.notifier import shown_notify_url
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.workflows.json_objects import DELETED, best_objects, null_if_deleted, parent_name
 from hpsearch.workflows.studies import Deletion, DryRun, Edited, ObjectiveDryRun
@@ -76,6 +78,8 @@ def write_overview(
         write_line(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
     if study.spec.data.fault is not None:
         write_line(f"Fault on purpose: {fault_in_words(study.spec.data.fault)}.")
+    for edit in study.edits:
+        write_line(f"Edited range: {edit_words(edit)}.")
     _write_best(study, trials, evaluations)
     if rows := configuration_rows(study, trials):
         write_line()
@@ -148,7 +152,7 @@ def write_decades(decades: Sequence[Decade]) -> None:
 
 def write_advice(study: StoredStudy, trials: Sequence[Trial], evaluations: Sequence[Evaluation] = ()) -> None:
     """Write the advice from the trials to stdout, below an empty line; nothing if there is none."""
-    if advised := advice(study.spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
+    if advised := advice(study.present_spec, trials, maximize=study.maximize, is_confirmed=bool(evaluations)):
         write_line()
         write_line(f"Advice: {advised}.")
 
@@ -442,6 +446,13 @@ def write_parent(store: Store, study: StoredStudy) -> None:
     if study.parent is not None:
         write_line()
         write_line(f"Follows up: {parent_name(study, store.studies.all())}")
+
+
+def write_notify(store: Store, study: StoredStudy) -> None:
+    """Write where the study's notifications go to stdout, by the kind of each; nothing if it has none."""
+    if urls := store.notifications.urls(study):
+        write_line()
+        write_line(f"Notifications: {', '.join(map(shown_notify_url, urls))}")
 
 
 def write_plan(dry_run: DryRun | ObjectiveDryRun) -> None:

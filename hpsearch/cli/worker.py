@@ -8,6 +8,7 @@ import typer
 from hpsearch.cli.exit import exit_code_of, forget_databases
 from hpsearch.cli.options import (
     CommandGroup,
+    Events,
     Format,
     OutputFormat,
     Rows,
@@ -54,6 +55,7 @@ def start(
     lease: Annotated[
         float | None, typer.Option("--lease", metavar="SECONDS", min=0.5, max=86_400, hidden=True)
     ] = None,
+    events: Events = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Take trials from the open studies of the database and train them, with one core.
@@ -64,21 +66,25 @@ def start(
 
     Example: hpsearch worker start --study digits --exit-when-idle
     """
+    from hpsearch.cli.options import event_stream
     from hpsearch.worker.loop import LEASE_S
     from hpsearch.worker.service import ServiceOptions, work
     from hpsearch.worker.shutdown import do_nothing
 
-    options = ServiceOptions(
-        url=storage,
-        notify=write_message if parent is None else do_nothing,  # the parent shows the progress
-        study=study,
-        exit_when_idle=exit_when_idle,
-        rows=cohort,
-        name=name,
-        parent=parent,
-        lease_s=LEASE_S if lease is None else lease,
-    )
-    raise typer.Exit(work(options))
+    with event_stream(events) as emit:
+        options = ServiceOptions(
+            url=storage,
+            notify=write_message if parent is None else do_nothing,  # the parent shows the progress
+            study=study,
+            exit_when_idle=exit_when_idle,
+            rows=cohort,
+            name=name,
+            parent=parent,
+            lease_s=LEASE_S if lease is None else lease,
+            emit=emit,
+        )
+        code = work(options)
+    raise typer.Exit(code)
 
 
 def work_in_fork(options: "ServiceOptions") -> int:

@@ -99,7 +99,9 @@ def _study_note(snapshot: Snapshot, second: str) -> str:
         cells = [(escaped(row.fate.value), f"{row.trials:,}", f"{row.epochs:,}") for row in rows]
         parts.append(_table(("fate", "trials", "epochs"), cells))
     confirmed = bool(evaluations)
-    if advised := advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed):
+    if advised := advice(
+        study.present_spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed
+    ):
         parts.append(f"Advice: {escaped_with_code(advised)}.")
     return "\n\n".join(parts)
 

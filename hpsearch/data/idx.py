@@ -125,6 +125,12 @@ def read_folder(folder: Path) -> RawData:
     )
 
 
+def idx_files(folder: Path) -> list[Path]:
+    """Return the files that `read_folder` reads."""
+    stems = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+    return [path for stem in stems if (path := _find(folder, stem)) is not None]
+
+
 def _part(folder: Path, part: str) -> SourceExamples | None:
     """Return images and labels of `part`, or None if neither exists."""
     images_path, labels_path = _find(folder, f"{part}-images"), _find(folder, f"{part}-labels")

@@ -14,6 +14,7 @@ from hpsearch.data.idx import read_folder
 from hpsearch.data.mnist import read_mnist
 from hpsearch.data.npz import read_array, read_npz
 from hpsearch.data.parquet_table import read_parquet
+from hpsearch.data.remote import cached_copy, is_remote
 from hpsearch.data.split_column import checked_split_column, read_split_column
 from hpsearch.data.stored_arrays import SPLIT_COLUMN, find_stored, is_stored, read_stored
 from hpsearch.data.table import TableError, TableReading
@@ -115,16 +116,16 @@ def load(
 ) -> Dataset:
     """Return the data set that `source` names.
 
-    `source` is a built-in name, or the path of a file that ends in one of PATH_SUFFIXES or of a folder of IDX files; a
-    leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of a table, and
-    `reading` decides about its header and columns; its `split_column` is no input, and may be an array of an `.npz`
-    archive. `environment` holds the process's environment variables, of which
+    `source` is a built-in name, the path or URL of a file that ends in one of PATH_SUFFIXES, or the path of a folder of
+    IDX files; a leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of
+    a table, and `reading` decides about its header and columns; its `split_column` is no input, and may be an array of
+    an `.npz` archive. `environment` holds the process's environment variables, of which
     HPSEARCH_DATA, HPSEARCH_MNIST, HOME, XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that
     cannot be used.
     """
     try:
         if source not in BUILTIN_SOURCES:
-            source = _expanded(source, environment)
+            source = local_path(source, environment)
         reading = reading or TableReading()
         read = _read if reading.split_column is None else _read_with_split_column
         raw = read(source, target, task, reading, environment)
@@ -141,7 +142,10 @@ def load(
         raise TableError(str(error), raw.uses) from error
 
 
-def _expanded(source: str, environment: Mapping[str, str]) -> str:
+def local_path(source: str, environment: Mapping[str, str]) -> str:
+    """Return the path at which a source that is no built-in one is read here, downloaded if it is a URL."""
+    if is_remote(source):
+        return str(cached_copy(source, environment))
     if source.startswith("~/") and environment.get("HOME"):
         return environment["HOME"] + source[1:]
     return find_stored(source, environment) if is_stored(source) else source
@@ -222,11 +226,6 @@ def _read_path(path: Path, target: str | None, task: Task, reading: TableReading
 
 def _not_found(source: str) -> DataError:
     """Return the error for a source that is no file; one without folder and suffix counts as a misspelt name."""
-    if "://" in source:
-        return DataError(
-            f'data.source: must be a built-in name, or a file or folder (got "{source}"): download it,'
-            " and name the file"
-        )
     path = Path(source)
     if path.suffix or path.name != source:
         return DataError(

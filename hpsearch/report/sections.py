@@ -22,7 +22,7 @@ from hpsearch.analysis.formats import (
     loss_unit,
 )
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.study_state import fate_rows, limits_sentence, state_of, state_sentence
+from hpsearch.analysis.study_state import edit_words, fate_rows, limits_sentence, state_of, state_sentence
 from hpsearch.analysis.verdict_summary import verdict_table
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.comparison import chosen_trials, compared_table
@@ -86,14 +86,14 @@ def verdicts(snapshot: Snapshot) -> Markup:
     """Return the advice from the trials, and the table of verdicts."""
     study = snapshot.study
     confirmed = bool(snapshot.evaluations)
-    advised = advice(study.spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
+    advised = advice(study.present_spec, snapshot.trials, maximize=study.maximize, is_confirmed=confirmed)
     failed = failure_lines(snapshot.trials)
     return piece("sections.html", "verdicts", advised, verdict_table(snapshot), failed)
 
 
 def specification(snapshot: Snapshot) -> Markup:
     """Return the study file, collapsed."""
-    return piece("sections.html", "specification", specification_text(snapshot.study.spec))
+    return piece("sections.html", "specification", specification_text(snapshot.study.present_spec))
 
 
 def footer(snapshot: Snapshot) -> Markup:
@@ -116,6 +116,7 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("Training function", "" if spec.objective is None else spec.objective.function),
         ("Fault on purpose", "" if spec.data.fault is None else fault_in_words(spec.data.fault)),
         ("Sampler, pruning", f"{spec.sampler.name}, {spec.pruning.rank}"),
+        ("Edited ranges", "; ".join(map(edit_words, snapshot.study.edits))),
         ("Epochs trained", f"{progress.epochs:,}"),
         ("Training took", _training_time(snapshot)),
         ("Created", format_time(snapshot.study.created)),

@@ -1,12 +1,12 @@
 """Records that pass between the database and the workers, the report and the command line."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
 from hpsearch.study.messages import format_count
-from hpsearch.study.spec import Dimension, StudySpec
+from hpsearch.study.spec import Dimension, Range, StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
@@ -32,13 +32,25 @@ class Foreign:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EditedRange:
+    """An edit of a searched range: `trials` is the number of the first trial that could have `after`, `made` in UTC."""
+
+    before: Range
+    after: Range
+    trials: int
+    made: datetime
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredStudy:
     """A study as stored in the database.
 
     `key` is our own identity of it and never reused; `study_id` is Optuna's and may be reused. `spec.trials` is the
     present budget, and "auto" is resolved in `spec`. `fingerprint` names the data. `version` is that of the
     hpsearch that created it; workers serve studies of higher `priority` first. `parent` is the key of the study that
-    this one follows up, which may be deleted.
+    this one follows up, which may be deleted. `edits` are those of its ranges, oldest first; `spec.search` has the
+    present ones, or, in a study to show (`Trials.shown_study`), spans all of them.
 
     With `foreign`, another Optuna client made it. Then `key` and `fingerprint` are empty, `spec.metric` is its first
     objective, `spec.search` what its trials searched, `created` the start of the first, which may be unknown; the rest
@@ -53,6 +65,7 @@ class StoredStudy:
     version: str
     priority: int = 0
     parent: str | None = None
+    edits: tuple[EditedRange, ...] = ()
     foreign: Foreign | None = None
 
     @property
@@ -82,6 +95,12 @@ class StoredStudy:
         if self.foreign is not None:
             return self.foreign.maximize[0]
         return self.spec.maximize
+
+    @property
+    def present_spec(self) -> StudySpec:
+        """The specification with the ranges that new trials are sampled from, also of a study to show."""
+        present = {edit.after.name: edit.after for edit in self.edits}
+        return replace(self.spec, search=tuple(present.get(each.name, each) for each in self.spec.search))
 
 
 @final

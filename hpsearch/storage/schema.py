@@ -49,6 +49,16 @@ The state is Optuna's `trials.state`:
   it is null if hpsearch before 0004 wrote the row. `unsealing` is null until the study's sealed test part is opened,
   and then never changes.
 * `parent` is the key of the study that this one follows up; that study may be deleted.
+* `edits` of a study are its earlier ranges, oldest first: a JSON list of tables with `made`, the time of the edit,
+  `trials`, the number of the first trial without parameters at that time, and `search`, the earlier ranges of the
+  edited parameters. It is null if no range was edited.
+* `hpsearch_notify` holds the URLs to which a study's notifications go. They may contain passwords, so they are apart
+  from the specification, and no copy or export of a study contains them.
+* A row of `hpsearch_notifications` is one notification, which exactly one process may send: the one that inserted it or
+  took it over, until `claimed_until`. It is never sent again once `sent` is not null.
+* `hpsearch_data` lists the parts of the files that a study's data was stored from; `hpsearch_blobs` holds their
+  contents, zlib-compressed, by the SHA-256 of the uncompressed part. A blob without a part is deleted with the study
+  that used it last. Both are written only by a transaction that has locked the row of the version table.
 * A worker has sent heartbeats without a gap of half a lease since `steady_since`; with `has_parent`, a process of ours
   started it and watches it. Both are null if hpsearch before 0003 wrote the row.
 * `version` of a trial grows with every write to it, except of its parameters.
@@ -71,7 +81,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-REVISION: Final = "0005"
+REVISION: Final = "0008"
 """The newest of `migrations`, which these tables match: four digits, so that revisions sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
@@ -116,6 +126,7 @@ studies = Table(
     Column("settled_failed", Integer, nullable=False, default=0),
     Column("parent", _key),
     Column("unsealing", _json),
+    Column("edits", _json),
     **_mysql,
 )
 
@@ -203,5 +214,47 @@ workers = Table(
     **_mysql,
 )
 
+notify = Table(
+    "hpsearch_notify",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("urls", _json, nullable=False),
+    **_mysql,
+)
+
+notifications = Table(
+    "hpsearch_notifications",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("event", String(32), primary_key=True),
+    Column("subject", String(64), primary_key=True),
+    Column("claimed_until", Double, nullable=False),
+    Column("sent", Double),
+    **_mysql,
+)
+
+data = Table(
+    "hpsearch_data",
+    metadata,
+    Column("study_key", _key, primary_key=True),
+    Column("file", String(255), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+    **_mysql,
+)
+
+blobs = Table(
+    "hpsearch_blobs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("payload", _blob, nullable=False),
+    **_mysql,
+)
+
+Index("hpsearch_parts_of_blob", data.c.digest)
+
 STUDY_DETAILS: Final = (trials, attempts, series, evaluations)
+"""Tables whose rows belong to a trial of a study, by `study_key` and `number`."""
+
+STUDY_TABLES: Final = (*STUDY_DETAILS, notify, notifications, data)
 """Tables whose rows belong to a study, by `study_key`."""

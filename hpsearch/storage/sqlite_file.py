@@ -134,7 +134,7 @@ def unlinked_problems(connection: Connection, *, with_leftovers: bool) -> list[s
     has_ours = _kinds(connection).get(schema.studies.name) == "table"
     if has_ours:
         links += [(schema.studies, "study_id", studies)] if with_leftovers else []
-        links += [(table, "study_key", schema.studies.name) for table in schema.STUDY_DETAILS]
+        links += [(table, "study_key", schema.studies.name) for table in schema.STUDY_TABLES]
     found = [_unlinked_problem(connection, *link) for link in links]
     if has_ours and not any(found):
         found.append(_lost_link_problem(connection))

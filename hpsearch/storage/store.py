@@ -6,9 +6,11 @@ from typing import Self, final
 
 from hpsearch.storage import migration
 from hpsearch.storage.address import parse_address, prepare_file
+from hpsearch.storage.data_files import DataFiles
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import Transactions, close_connections, make_engine
 from hpsearch.storage.evaluations import Evaluations
+from hpsearch.storage.notifications import Notifications
 from hpsearch.storage.queue import Queue
 from hpsearch.storage.studies import Studies
 from hpsearch.storage.trials import Trials
@@ -58,6 +60,8 @@ class Store:
         self.studies = Studies(transactions, self.queue)
         self.trials = Trials(transactions)
         self.evaluations = Evaluations(transactions)
+        self.data = DataFiles(transactions)
+        self.notifications = Notifications(transactions)
         self.workers = WorkerRegistry(transactions, self.queue.sweep_all)
 
     @property

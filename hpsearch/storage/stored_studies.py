@@ -20,7 +20,7 @@ from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.details import as_value
 from hpsearch.storage.drivers import working_long
 from hpsearch.storage.engine import Transactions
-from hpsearch.storage.records import Foreign, Place, StoredStudy, UnreadableStudy, Unsealing
+from hpsearch.storage.records import EditedRange, Foreign, Place, StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import is_number, moment, plain_json, shown_value, text_cell, whole
 from hpsearch.study.json_form import checked_spec, minor_version
@@ -195,7 +195,26 @@ def _stored(row: Row[Any]) -> StoredStudy:
         version=text_cell(row.hpsearch_version, "hpsearch_version"),
         priority=whole(row.priority, "priority"),
         parent=None if row.parent is None else text_cell(row.parent, "parent"),
+        edits=_edits_of(row.edits),
     )
+
+
+def _edits_of(stored: object) -> tuple[EditedRange, ...]:
+    """Return the edits of a study's ranges. Raises ValueError for a value that hpsearch did not write."""
+    if stored is None:
+        return ()
+    try:
+        return tuple(
+            EditedRange(
+                before=Range(**edit["before"]),
+                after=Range(**edit["after"]),
+                trials=whole(edit["trials"], "edits.trials"),
+                made=moment(edit["made"], "edits.made"),
+            )
+            for edit in plain_json(text_cell(stored, "edits"))
+        )
+    except (LookupError, TypeError):
+        raise ValueError(f"edits: must be edited ranges (got {shown_value(stored)})") from None
 
 
 def unsealing_of(stored: object) -> Unsealing | None:
@@ -363,10 +382,27 @@ def _remove_details(connection: Connection, study_id: int) -> None:
 
 
 def forget(connection: Connection, key: str) -> None:
-    """Delete our rows of a study."""
+    """Delete our rows of a study, and the contents of its files that no other study has."""
     with working_long(connection):
-        for table in (*schema.STUDY_DETAILS, _ours):
+        files = select(schema.data.c.file).where(schema.data.c.study_key == key).limit(1)
+        has_files = connection.execute(files).first() is not None
+        if has_files:
+            lock_blobs(connection)
+        for table in (*schema.STUDY_TABLES, _ours):
             connection.execute(delete(table).where(table.c.study_key == key))
+        if has_files:
+            remove_unused_blobs(connection)
+
+
+def lock_blobs(connection: Connection) -> None:
+    """Lock the contents of all files: none may be deleted while another transaction refers to it."""
+    connection.execute(select(schema.versions).with_for_update())
+
+
+def remove_unused_blobs(connection: Connection) -> None:
+    """Delete contents that are part of no study's files. The caller has locked them."""
+    used = exists().where(schema.data.c.digest == schema.blobs.c.digest)
+    connection.execute(delete(schema.blobs).where(~used))
 
 
 def holder(connection: Connection, name: str) -> str | None:

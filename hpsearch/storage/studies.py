@@ -5,7 +5,7 @@ Functions run inside their caller's transaction.
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NoReturn, TypeVar, final
 
@@ -16,8 +16,10 @@ import hpsearch
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyNotFoundError
 from hpsearch.storage import foreign_trials, optuna_schema, orphans, progress, schema
 from hpsearch.storage.clock import EpochSeconds, utc
+from hpsearch.storage.data_files import copy_files
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.foreign_trials import store_all_marks
+from hpsearch.storage.notifications import parent_urls, write_urls
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
 from hpsearch.storage.queue import Queue, write_waiting
 from hpsearch.storage.records import LimitStanding, Listed, Place, Progress, StoredStudy
@@ -50,9 +52,9 @@ from hpsearch.storage.study_rows import (
     write_study,
     write_trials,
 )
-from hpsearch.study.json_form import spec_to_json
+from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.schema import MOST_INTEGER
-from hpsearch.study.spec import BudgetSpec, StudySpec
+from hpsearch.study.spec import BudgetSpec, Dimension, NotifySpec, Range, StudySpec
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")
@@ -60,6 +62,7 @@ _T = TypeVar("_T")
 _ours = schema.studies
 _theirs = optuna_schema.studies
 _trials = optuna_schema.trials
+_params = optuna_schema.trial_params
 
 
 @final
@@ -194,6 +197,17 @@ class Studies:
         _check_whole("priority", priority, least=-MOST_INTEGER)
         return change(self._transactions, study, _set_priority, priority)
 
+    def set_ranges(self, study: StoredStudy, ranges: Mapping[str, Range]) -> StoredStudy:
+        """Replace searched ranges of these names, and return the updated study with the record of the edit.
+
+        Trials that have parameters keep them. Workers sample from the new ranges from their next claim on.
+        """
+        return change(self._transactions, study, _set_ranges, ranges)
+
+    def search(self, study: StoredStudy) -> tuple[Dimension, ...] | None:
+        """Return the present search space if its ranges were ever edited, else None."""
+        return self._transactions.read(_edited_search, study)
+
     def pause(self, study: StoredStudy, *, by: str) -> str:
         """Pause the study: claims return no trials until it is resumed. Return who paused it and when.
 
@@ -305,6 +319,8 @@ class Studies:
         now_s: float = connection.execute(select(EpochSeconds())).scalar_one()
         rows = read_study(connection, origin)
         place = write_study(connection, _renamed(rows, name, key=str(uuid.uuid4()), now_s=now_s))
+        if origin.key is not None and place.key is not None:
+            copy_files(connection, origin.key, place.key)
         ids: list[int] = []
         last: int | None = None
         while trials := read_trials(connection, origin, after=last):
@@ -340,11 +356,14 @@ def _created(
 ) -> StoredStudy:
     """Return the study, created unless it already exists; a new one starts with `enqueued`."""
     if (stored := _same(connection, spec, fingerprint)) is not None:
+        if spec.notify.urls:
+            write_urls(connection, stored.key, spec.notify.urls)
         return stored
     try:
         with connection.begin_nested():
             made = _create(connection, spec, fingerprint, parent=None if parent is None else parent.key)
             write_waiting(connection, made.study_id, enqueued)
+            write_urls(connection, made.key, spec.notify.urls or parent_urls(connection, made.parent))
             return made
     except IntegrityError:
         # Another process created it between our read and our insert.
@@ -391,7 +410,7 @@ def _create(
     study = StoredStudy(
         key=key,
         study_id=study_id,
-        spec=spec,
+        spec=replace(spec, notify=NotifySpec()),
         fingerprint=fingerprint,
         created=utc(created_s),
         version=hpsearch.__version__,
@@ -431,8 +450,11 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
 def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`.
 
-    How a table is read does not count if the result is equal: older studies hold other words for it.
+    How a table is read does not count if the result is equal: older studies hold other words for it. Ranges may also be
+    those from before an edit.
     """
+    if spec.search in _earlier_searches(stored):
+        spec = replace(spec, search=stored.spec.search)
     reading = ("data.header", "data.drop", "data.types", "data.columns", "data.target_scale")
     same_data = reading if stored.fingerprint == fingerprint else ()
     common = _parts(stored.spec) & _parts(spec)
@@ -453,6 +475,14 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
         )
 
 
+def _earlier_searches(stored: StoredStudy) -> Iterator[tuple[Dimension, ...]]:
+    """Yield the search before each edit of its ranges, the newest first."""
+    search = stored.spec.search
+    for edit in reversed(stored.edits):
+        search = tuple(edit.before if each.name == edit.before.name else each for each in search)
+        yield search
+
+
 def _parts(spec: StudySpec) -> set[str]:
     """Return the names of a study's configurations, or of its searched parameters if it has none."""
     return {part.name for part in spec.configurations or spec.search}
@@ -471,7 +501,7 @@ def _described(spec: StudySpec, common: Collection[str]) -> dict[str, Any]:
     }
     search = () if spec.configurations else tuple(d for d in spec.search if d.name in common)
     return {
-        **_flat(asdict(replace(spec, search=search, configurations=()))),
+        **_flat(asdict(replace(spec, search=search, configurations=(), notify=NotifySpec()))),
         **exact,
         "search": [] if spec.configurations else [dimension.name for dimension in spec.search],
         "configurations": [each.name for each in spec.configurations],
@@ -527,6 +557,38 @@ def _set_limits(connection: Connection, locked: LockedStudy, limits: BudgetSpec)
 def _set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:
     connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(priority=priority))
     return replace(locked.study, priority=priority)
+
+
+def _edited_search(connection: Connection, study: StoredStudy) -> tuple[Dimension, ...] | None:
+    edited = select(_ours.c.spec).where(_ours.c.study_key == study.key, _ours.c.edits.is_not(None))
+    text = connection.execute(edited).scalar_one_or_none()
+    return None if text is None else checked_spec(text).search
+
+
+def _set_ranges(connection: Connection, locked: LockedStudy, ranges: Mapping[str, Range]) -> StoredStudy:
+    row = row_of(connection, locked.study)
+    before = study_of(row)
+    search = tuple(ranges.get(each.name, each) for each in before.spec.search)
+    named = {each.name: each for each in before.spec.search}
+    has_params = _trials.c.trial_id.in_(select(_params.c.trial_id))
+    last = select(func.max(_trials.c.number)).where(_trials.c.study_id == before.study_id, has_params)
+    trials = connection.execute(last).scalar_one()
+    edits = [] if row.edits is None else json.loads(row.edits)
+    edits += [
+        {
+            "before": asdict(named[name]),
+            "after": asdict(after),
+            "trials": 0 if trials is None else trials + 1,
+            "made": locked.now_s,
+        }
+        for name, after in ranges.items()
+    ]
+    connection.execute(
+        update(_ours)
+        .where(_ours.c.study_key == before.key)
+        .values(spec=spec_to_json(replace(before.spec, search=search)), edits=json.dumps(edits))
+    )
+    return study_of(row_of(connection, before))
 
 
 def _pause(connection: Connection, locked: LockedStudy, by: str) -> str:

@@ -20,6 +20,7 @@ from hpsearch.search.cmaes_state import with_plain_pickles, without_pickles
 from hpsearch.storage import migration, optuna_schema, orphans, stored_studies
 from hpsearch.storage.address import Address, parse_address, prepare_file
 from hpsearch.storage.clock import EpochSeconds
+from hpsearch.storage.data_files import copy_files_between
 from hpsearch.storage.driver_errors import attempt, translated
 from hpsearch.storage.engine import make_engine, read_transaction, write_transaction
 from hpsearch.storage.integrity import broken_studies, reader, study_faults
@@ -406,6 +407,8 @@ def _write(there: Connection, picture: _TargetStudy) -> int:
     for batch in picture.batches():
         ids += write_trials(there, place, batch, after=max(ids[-BATCH:], default=-1))
     finish_study(there, place, picture.study, ids=ids)
+    if picture.place.key is not None and place.key is not None:
+        copy_files_between(picture.connection, picture.place.key, there, place.key)
     if read_study(there, place) != picture.study:
         raise _differs(picture, "it")
     last: int | None = None

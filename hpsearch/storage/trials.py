@@ -63,6 +63,8 @@ from hpsearch.storage.records import Assignment, Attempt, ClaimedTrial, StoredSt
 from hpsearch.storage.statements import DriverStatement, RawRow, Target, Together, write_rows
 from hpsearch.storage.stored_studies import check_there, searched
 from hpsearch.storage.stored_values import counted, moment, whole
+from hpsearch.study.ranges import spanned_range
+from hpsearch.study.spec import Range
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState
 
@@ -137,8 +139,19 @@ class Trials:
         """
         return self._transactions.read(_changes, study, since or Mark())
 
-    def with_suggested(self, study: StoredStudy) -> StoredStudy:
-        """Return the study to show: its search also has the parameters that its training function asked for."""
+    def shown_study(self, study: StoredStudy) -> StoredStudy:
+        """Return the study to show, whose search has every value that a trial may have.
+
+        Its ranges span those before an edit, and it has the parameters that its training function asked for.
+        """
+        if study.edits:
+            spans = {each.name: [each] for each in study.spec.search if isinstance(each, Range)}
+            for edit in study.edits:
+                spans[edit.before.name].insert(0, edit.before)
+            search = tuple(
+                spanned_range(spans[each.name]) if each.name in spans else each for each in study.spec.search
+            )
+            study = replace(study, spec=replace(study.spec, search=search))
         if study.spec.objective is None:
             return study
         known = {dimension.name for dimension in study.spec.search}

@@ -52,14 +52,15 @@ class WorkerRegistry:
             with one_try, transaction as connection:
                 connection.execute(delete(_workers).where(_workers.c.worker == name))
 
-    def all(self) -> list[WorkerRecord]:
+    def all(self, *, sweep: bool = True) -> list[WorkerRecord]:
         """Return all registered workers, in order of their start.
 
-        If the database may be written, first sweep leases that are over.
+        If the database may be written, first sweep leases that are over, unless `sweep` is False.
         """
         if not self._transactions.has_ours:
             return []
-        self._sweep()
+        if sweep:
+            self._sweep()
         return self._transactions.read(_every)
 
     def request_stop(self, name: str) -> None:

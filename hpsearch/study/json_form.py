@@ -44,7 +44,7 @@ from hpsearch.verdicts import Cause
 def spec_to_json(spec: StudySpec) -> str:
     """Return `spec` as JSON text that `spec_from_json` turns back into an equal record."""
     raw = asdict(spec)
-    for key in ("objective",) if spec.objective is None else _NETWORK_ONLY:
+    for key in ("notify", *(("objective",) if spec.objective is None else _NETWORK_ONLY)):
         del raw[key]
     # Versions without limits read a study that has none.
     for key in ("budget", "limits"):

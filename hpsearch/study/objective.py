@@ -91,7 +91,7 @@ _OBJECTIVE: Final = Section(
 )
 _TABLES: Final[Mapping[str, Section]] = {
     "objective": _OBJECTIVE,
-    **{name: SECTIONS[name] for name in ("limits", "budget", "sampler", "pruning")},
+    **{name: SECTIONS[name] for name in ("limits", "budget", "sampler", "pruning", "notify")},
 }
 OBJECTIVE_KEYS: Final = ("name", "trials", "seed", "metric", *_TABLES, "search")
 """All keys at the top of the file of a study with an objective."""

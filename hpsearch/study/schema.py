@@ -25,6 +25,7 @@ from hpsearch.study.spec import (
     Initializer,
     Limits,
     ModelSpec,
+    NotifySpec,
     PruningSpec,
     SamplerSpec,
     TrainingSpec,
@@ -373,6 +374,36 @@ def _is_line(text: str) -> bool:
     return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotifyUrls:
+    """A list of URLs of apprise. They may contain passwords, so no message shows more than their kind."""
+
+    most: int = 100
+    longest: int = 4096
+
+    def problems(self, where: str, raw: object) -> list[Problem]:
+        """Return the problems of `raw`, item by item if it is a list."""
+        if not isinstance(raw, list) or len(raw) > self.most:
+            message = f'must be a list of at most {self.most} URLs: write ["mailto://...", "slack://..."], for example'
+            return [Problem(where=where, message=message)]
+        return [
+            Problem(
+                where=f"{where}[{i}]",
+                message="must be a URL of apprise, such as slack://... (got another text)",
+            )
+            for i, item in enumerate(raw)
+            if not isinstance(item, str)
+            or not item.partition("://")[1]
+            or len(item) > self.longest
+            or not _is_line(item)
+        ]
+
+    def value(self, raw: list[str]) -> tuple[str, ...]:
+        """Return the URLs without repetitions."""
+        return tuple(dict.fromkeys(raw))
+
+
 MOST_INTEGER: Final = 2**31 - 1
 """The largest integer that every database stores."""
 
@@ -538,6 +569,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "trial_epochs_without_improvement": WholeNumber(low=1, high=MOST_EPOCHS),
         },
     ),
+    "notify": Section(kind=NotifySpec, rules={"urls": NotifyUrls()}),
 }
 """Keys of each table but [search], and [[configurations]], which the modules of these names read."""
 
@@ -557,6 +589,7 @@ TOP_LEVEL: Final = (
     "budget",
     "objective",
     "limits",
+    "notify",
 )
 """All keys at the top of the file."""
 

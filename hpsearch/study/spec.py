@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, final
 
 from hpsearch.errors import HpsearchError, Problem, StudyFileError, UsageError
@@ -361,6 +361,17 @@ class PruningSpec:
         return frozenset(self.fatal) - frozenset(self.expected)
 
 
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotifySpec:
+    """Where notifications go: URLs of apprise.
+
+    They may contain passwords, so they are no part of the stored specification: see `storage.schema`.
+    """
+
+    urls: tuple[str, ...] = field(default=(), repr=False)
+
+
 DEFAULT_SEARCH: tuple[Dimension, ...] = (
     Range(name="learning_rate", low=1e-6, high=1.0, log=True),
     Range(name="weight_decay", low=1e-8, high=1e-1, log=True),
@@ -451,7 +462,7 @@ class ObjectiveSpec:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """A whole study. Two studies are the same if these records are equal, `trials` and `budget` aside.
+    """A whole study. Two studies are the same if these records are equal, `trials`, `budget` and `notify` aside.
 
     A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
     values (`configurations.spanned_dimensions`).
@@ -474,6 +485,7 @@ class StudySpec:
     objective: ObjectiveSpec | None = None
     budget: BudgetSpec = BudgetSpec()
     limits: Limits = Limits()
+    notify: NotifySpec = NotifySpec()
 
     @property
     def maximize(self) -> bool:

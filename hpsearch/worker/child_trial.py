@@ -294,6 +294,10 @@ def repeated_failure(trials: Sequence[Trial]) -> str | None:
     return words if all(one is not None and one.words == words for one in last) else None
 
 
+PAUSED_BY_FAILURES: Final = "hpsearch after "
+"""The beginning of `pause_reason`, which no user's pause has."""
+
+
 def pause_reason(words: str) -> str:
     """Return by whom a study is paused whose trials fail in the same way."""
-    return f"hpsearch after {format_count(MOST_FAILURES_IN_A_ROW, 'failure')} in a row, {words},"
+    return f"{PAUSED_BY_FAILURES}{format_count(MOST_FAILURES_IN_A_ROW, 'failure')} in a row, {words},"

@@ -275,6 +275,7 @@ class Worker:
         self._last_claim_was_empty = not claims
         if not claims:
             return
+        self._follow_ranges()
         if self._learns:
             trials, self._mark = self._reconnect.call(
                 lambda: self._store.trials.changes(self._study, self._mark)
@@ -290,6 +291,15 @@ class Worker:
             count=self._options.rows - len(self._active),
             lease_s=self._options.lease_s,
         )
+
+    def _follow_ranges(self) -> None:
+        """Search the present ranges if they were edited; a new searcher learns all trials again."""
+        search = self._reconnect.call(lambda: self._store.studies.search(self._study))
+        if search is None or search == self._spec.search:
+            return
+        self._spec = replace(self._spec, search=search)
+        self._study = replace(self._study, spec=replace(self._study.spec, search=search))
+        self._searcher, self._mark = Searcher(self._spec), None
 
     def _release_unknown_claims(self) -> None:
         """Hand back trials of a claim whose answer was lost: no worker trains them, and no other worker may."""

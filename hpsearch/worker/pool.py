@@ -106,13 +106,14 @@ class _Process:
 class Pool:
     """Keeps `options.workers` processes at work on one study, which is followed if it is renamed.
 
-    `notes` collects messages for users: crashes and the reactions to them.
+    `notes` collects messages for users: crashes and the reactions to them. `crashed` names the workers that died.
     """
 
     store: Store
     study: StoredStudy
     options: PoolOptions
     notes: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
     _processes: list[_Process] = field(default_factory=list)
     _started: int = 0
     _crashes_without_progress: int = 0
@@ -166,12 +167,12 @@ class Pool:
 
     def _look(self) -> Progress:
         try:
-            return self.store.studies.progress(self.study, living=self._live_workers())
+            return self.store.studies.progress(self.study, living=self.live_workers())
         except StudyNotFoundError:
             self._follow()
-            return self.store.studies.progress(self.study, living=self._live_workers())
+            return self.store.studies.progress(self.study, living=self.live_workers())
 
-    def _live_workers(self) -> list[str]:
+    def live_workers(self) -> list[str]:
         """Return the names of the running workers, regardless of clocks and leases."""
         return [process.name for process in self._processes if process.popen.poll() is None]
 
@@ -265,6 +266,7 @@ class Pool:
             else f"the worker ended with exit code {code}"
         )
         numbers = self._release(process.name, why, crashed=True)
+        self.crashed.append(process.name)
         words = process.error_output().splitlines()
         reason = f": {words[-1]}" if words else ""
         trials = format_count(len(numbers), "trial")

@@ -3,16 +3,21 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
 
 import hpsearch
+from hpsearch.data.cache import data_cache
 from hpsearch.data.dataset import RawData, dataset_from
+from hpsearch.data.files import SourceAt, source_at
 from hpsearch.data.prepare import PreparedData, prepare, prepare_dataset
+from hpsearch.data.remote import is_remote, shown_url
 from hpsearch.errors import DataError, FingerprintError, Problem, StudyFileError, VersionError
 from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
 from hpsearch.study.configurations import fixed_spec
 from hpsearch.study.plan import check_fits, with_fitting_batches
 from hpsearch.study.reader import read_study
@@ -22,10 +27,14 @@ from hpsearch.study.spec import StudySpec, check_trains_network, resolve, with_t
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedStudy:
-    """A specification without "auto", and its data. Minibatches fit the training part."""
+    """A specification without "auto", and its data. Minibatches fit the training part.
+
+    `files` is the folder with the data's files, if the study has them in its database.
+    """
 
     spec: StudySpec
     data: PreparedData
+    files: Path | None = None
 
 
 def is_study_file(target: str) -> bool:
@@ -64,10 +73,38 @@ def _prepare(path: Path, spec: StudySpec, *, fits_batches: bool = True) -> Prepa
         raise StudyFileError(str(path), error.problems) from error
 
 
+def prepare_stored(store: Store, study: StoredStudy) -> PreparedStudy:
+    """Return a stored study with its data: the files in the database if it has any, else its source."""
+    return prepare_study(study.spec, files=stored_files(store, study))
+
+
+def stored_files(store: Store, study: StoredStudy) -> Path | None:
+    """Return the folder with the study's files from the database, which are cached here; None if it has none.
+
+    Raises StorageError for damaged files, and DataError if they cannot be cached.
+    """
+    found = None if study.spec.objective is not None else store.data.of_study(study)
+    if found is None:
+        return None
+    cache = data_cache(os.environ)
+    if (folder := cache.item(found.digest)) is not None:
+        return folder
+    with cache.new_item() as item:
+        for name in found.parts:
+            item.write(name, partial(store.data.read, found, name))
+        return item.keep(found.digest)
+
+
 def prepare_study(
-    spec: StudySpec, *, arrays: RawData | None = None, fits_batches: bool = True
+    spec: StudySpec,
+    *,
+    arrays: RawData | None = None,
+    files: Path | None = None,
+    fits_batches: bool = True,
 ) -> PreparedStudy:
     """Read the data of `spec`, or take `arrays` that a program passed in its place, and return both.
+
+    `files` is a folder with the files of its source, which are read in place of those that it names.
 
     Batch sizes that are larger than the training part are lowered, with a note, unless `fits_batches` is False.
     Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data, and HpsearchError if
@@ -77,7 +114,11 @@ def prepare_study(
     spec = with_target_scale(spec)
     precision = spec.training.precision
     if arrays is None:
-        data = prepare(spec.data, seed=spec.seed, precision=precision, environment=os.environ)
+        at = SourceAt(source=spec.data.source, environment=os.environ)
+        if files is not None:
+            at = source_at(spec.data.source, files)
+        read = replace(spec.data, source=at.source)
+        data = prepare(read, seed=spec.seed, precision=precision, environment=at.environment)
     else:
         if spec.data.drop:
             raise DataError(
@@ -94,7 +135,7 @@ def prepare_study(
     check_fits(resolved, examples)
     for one in data.searched:
         _check_classes(resolved, one)
-    return PreparedStudy(spec=resolved, data=replace(data, notes=notes))
+    return PreparedStudy(spec=resolved, data=replace(data, notes=notes), files=files)
 
 
 def _check_classes(spec: StudySpec, data: PreparedData) -> None:
@@ -129,8 +170,10 @@ def check_version(study: StoredStudy) -> None:
 def check_data(study: StoredStudy, data: PreparedData) -> None:
     """Raise FingerprintError unless `data` is the data that the study was created with."""
     if data.fingerprint != study.fingerprint:
+        source = study.spec.data.source
+        origin = shown_url(source) if is_remote(source) else data.origin
         raise FingerprintError(
             f'study "{study.spec.name}": its data has the fingerprint {study.fingerprint} '
-            f"(got {data.fingerprint} from {data.origin}): restore the data that the study was created with, "
+            f"(got {data.fingerprint} from {origin}): restore the data that the study was created with, "
             "or create another study"
         )

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, final
 
 from threadpoolctl import threadpool_limits
@@ -37,11 +38,15 @@ WIDE_SERIES: Final = frozenset({"dead_share", "logit_max", "output_range"})
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredTrial:
-    """One trial as stored in the database, with its series, which are empty if it has none."""
+    """One trial as stored in the database, with its series, which are empty if it has none.
+
+    `files` is the folder with the data's files, if the study has them in its database.
+    """
 
     study: StoredStudy
     trial: Trial
     series: Series
+    files: Path | None = None
 
 
 @final
@@ -207,7 +212,7 @@ def replay(stored: StoredTrial, request: ReplayRequest, *, prepared: PreparedStu
     configuration = configuration_of(stored)
     _check_watch(configuration, request.watch, stored)
     changed = changed_configuration(configuration, request.settings, source=f"{_name(stored)} with --set")
-    prepared = prepared or prepare_study(stored.study.spec)
+    prepared = prepared or prepare_study(stored.study.spec, files=stored.files)
     check_data(stored.study, prepared.data)
     own = _prepared(prepared, configuration, stored)
     # Checked first: settings that do not fit should not cost a training.
@@ -325,8 +330,8 @@ def _prepared(study: PreparedStudy, configuration: Configuration, stored: Stored
         check_fits(resolved, min(len(data.training.inputs) for data in study.data.searched))
         data = study.data
         if spec.training.precision != study.spec.training.precision:
-            data = prepare_study(resolved).data
-        prepared = PreparedStudy(spec=resolved, data=data)
+            data = prepare_study(resolved, files=study.files).data
+        prepared = replace(study, spec=resolved, data=data)
         check_memory(job_of(prepared))
     except StudyFileError as error:
         raise StudyFileError(_name(stored), error.problems) from error

@@ -31,12 +31,14 @@ from hpsearch.study.messages import format_count
 from hpsearch.training.cohort import never
 from hpsearch.worker.capacity import check_memory, job_of, objective_job, rows_of_job
 from hpsearch.worker.child_trial import children_of
+from hpsearch.worker.events import Emit
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
-from hpsearch.worker.preparation import PreparedStudy, check_version, prepare_study
+from hpsearch.worker.notifier import Observer
+from hpsearch.worker.preparation import PreparedStudy, check_version, prepare_stored
 from hpsearch.worker.retry import Reconnect
-from hpsearch.worker.shutdown import DrainWatch, StopRequest
+from hpsearch.worker.shutdown import DrainWatch, StopRequest, do_nothing
 
 
 @final
@@ -45,9 +47,10 @@ class ServiceOptions:
     """Options of a worker: one `study` or every open one, until it is asked to stop or, optionally, is idle.
 
     `rows` is the number of trials it trains at once, chosen from the network and the machine if None. `parent` is the
-    process that started it; the worker ends if the parent ends. `notify` receives messages for users. `data` is that of
-    the only study, if this process has it in memory. Every `look_every_s` seconds an idle worker looks for work, and a
-    busy one for more urgent work.
+    process that started it; the worker ends if the parent ends. `notify` receives messages for users, and `emit` the
+    events of the studies that it works on; a worker with a parent leaves events and notifications to that. `data` is
+    that of the only study, if this process has it in memory. Every `look_every_s` seconds an idle worker looks for
+    work, and a busy one for more urgent work.
     """
 
     url: str
@@ -60,6 +63,7 @@ class ServiceOptions:
     lease_s: float = LEASE_S
     look_every_s: float = 2.0
     data: PreparedData | None = None
+    emit: Emit | None = None
 
 
 def work(options: ServiceOptions) -> int:
@@ -92,7 +96,14 @@ def work(options: ServiceOptions) -> int:
                     f"{store.url_shown} was created just now and is empty: create a study there, or check the URL"
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
-            service.run()
+            if options.parent is None:
+                observer = Observer(
+                    store=store, stop=stop, emit=options.emit, note=notify, living=lambda: [name]
+                )
+                with observer:
+                    service.run(observer.add)
+            else:
+                service.run()
         notify("stopped" if stop.is_requested else "nothing is left to do")
     return stop.exit_code
 
@@ -168,14 +179,15 @@ class _Service:
     looked_at_s: float = -math.inf
     has_urgent_study: bool = False
 
-    def run(self) -> None:
-        """Work on one open study after the other. A study deleted in the meantime is no error."""
+    def run(self, begin: Callable[[StoredStudy], None] = do_nothing) -> None:
+        """Work on one open study after the other; call `begin` before each. A study deleted meanwhile is no error."""
         reconnect = Reconnect(stop=self.stop, notify=self.notify)
         while not self.stop.is_requested:
             try:
                 openings = reconnect.call(self._look)
                 ready = next((opening.study for opening in openings if self._is_ready(opening)), None)
                 if ready is not None:
+                    begin(ready)
                     self._work(ready)
                 elif self.options.exit_when_idle and not any(opening.is_open for opening in openings):
                     return
@@ -315,7 +327,7 @@ class _Service:
             or data.fingerprint != study.fingerprint
             or data.training.inputs.dtype != study.spec.training.precision
         ):
-            return prepare_study(study.spec)
+            return prepare_stored(self.store, study)
         return PreparedStudy(spec=study.spec, data=data)
 
     def _should_yield(self) -> bool:

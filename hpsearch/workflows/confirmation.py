@@ -99,7 +99,7 @@ def _train(
     if not missing:
         return True
     check_version(study)
-    prepared = read_data(study, listener)
+    prepared = read_data(store, study, listener)
     job = job_of(prepared)
     check_memory(job)
     rows = rows_per_worker(job.bytes_per_row, budget=len(chosen) * 10, workers=1)

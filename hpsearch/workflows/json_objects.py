@@ -19,6 +19,7 @@ from hpsearch.storage.store import Store
 from hpsearch.telemetry import Epoch
 from hpsearch.training.recording import Recording
 from hpsearch.trials import Trial
+from hpsearch.worker.notifier import shown_notify_url
 from hpsearch.worker.replay import RecordedRun, Replay, ReplayCheck
 from hpsearch.worker.trial_diagnosis import TrialDiagnosis
 from hpsearch.workflows.healing import HealedFile, Healing
@@ -47,6 +48,7 @@ def study_summary(store: Store, study: StoredStudy) -> JsonObject:
     shown |= _confirmed_objects(study, trials, evaluations)
     return shown | {
         "parent": _parent_object(store, study),
+        "notify": [shown_notify_url(url) for url in store.notifications.urls(study)],
         "test": opened_object(store.evaluations.unsealing(study)),
     }
 

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from hpsearch.analysis.verdict_summary import is_audited, wrong_stops
 from hpsearch.errors import HpsearchError
-from hpsearch.search.narrowing import Proposal, propose, warm_start
+from hpsearch.search.narrowing import Proposal, lies_inside, propose, warm_start
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.trials import Trial
@@ -68,10 +68,13 @@ def narrow(
 def narrowing_of(study: StoredStudy, trials: Sequence[Trial]) -> Narrowing:
     """Return the search space that the trials suggest, without trials that ran on against diagnosis.
 
-    Diagnosis would have stopped these. One that ended among the best counts, because then diagnosis was wrong.
+    Diagnosis would have stopped these. One that ended among the best counts, because then diagnosis was wrong. If
+    ranges were edited, only trials inside the present ones count.
     """
     wrong = {trial.number for trial in wrong_stops(trials, maximize=study.maximize)}
     counted = [trial for trial in trials if trial.number in wrong or not is_audited(trial)]
+    if study.edits:
+        counted = [trial for trial in counted if lies_inside(trial.params, study.spec.search)]
     proposal = propose(study.spec, counted, maximize=study.maximize)
     return Narrowing(study=study, trials=trials, proposal=proposal)
 

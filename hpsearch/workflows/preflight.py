@@ -8,17 +8,18 @@ from hpsearch.data.description import facts_of
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.static_checks import static_findings
 from hpsearch.storage.records import StoredStudy
+from hpsearch.storage.store import Store
 from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.spec import configure, fault_in_words
 from hpsearch.verdicts import Cause, Finding
-from hpsearch.worker.preparation import PreparedStudy, check_data, prepare_study
+from hpsearch.worker.preparation import PreparedStudy, check_data, prepare_stored
 from hpsearch.workflows.listener import Listener
 
 
-def read_data(study: StoredStudy, listener: Listener) -> PreparedStudy:
+def read_data(store: Store, study: StoredStudy, listener: Listener) -> PreparedStudy:
     """Return a stored study with its data. Raises FingerprintError if the local data is not the study's."""
     with listener.stage("Reading the data"):
-        prepared = prepare_study(study.spec)
+        prepared = prepare_stored(store, study)
     check_data(study, prepared.data)
     return prepared
 

@@ -28,8 +28,10 @@ from hpsearch.study.reader import read_study
 from hpsearch.trials import ParameterValue, Trial, best_trials
 from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_of_job, workers_that_fit
 from hpsearch.worker.child_trial import children_of
+from hpsearch.worker.events import Emit
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
+from hpsearch.worker.notifier import Observer
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
 from hpsearch.worker.service import ServiceOptions, run_here
@@ -51,8 +53,9 @@ class RunOptions:
     """The options of a run; None leaves the choice to the run. `report` is the path of the report.
 
     `ends_process` allows the run to end this process if stopping takes too long. `function` is the study's training
-    function if it exists in this process only: its trials then run in forks of it. `work_in_fork` runs a worker in a
-    fork of this process, if it may be forked, and returns the exit code. `meanwhile` is called while workers train.
+    function if it exists in this process only: its trials then run in forks of it. `emit` gets the events of the study.
+    `work_in_fork` runs a worker in a fork of this process, if it may be forked, and returns the exit code. `meanwhile`
+    is called while workers train.
     """
 
     url: str
@@ -65,6 +68,7 @@ class RunOptions:
     function: Objective | None = None
     work_in_fork: Callable[[ServiceOptions], int] | None = None
     meanwhile: Callable[[], None] = do_nothing
+    emit: Emit | None = None
 
 
 @final
@@ -135,7 +139,7 @@ def run(
             listener.notify(f"It is finished: {continuation(progress)}")
         elif progress.stopped is None:
             listener.begin(stop)
-            job = job or _read_data(study, options, listener)
+            job = job or _read_data(store, study, options, listener)
             progress, study = _work(store, study, job, options, stop=stop, listener=listener)
         snapshot = take_snapshot(store, study, notify=listener.notify)
     return StudyRun(progress=progress, snapshot=snapshot, problem=_problem(progress))
@@ -183,14 +187,14 @@ def _read_file(target: str, options: RunOptions, listener: Listener) -> tuple[Jo
         return job, preflight_warnings(study)
 
 
-def _read_data(study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
+def _read_data(store: Store, study: StoredStudy, options: RunOptions, listener: Listener) -> Job:
     """Return a stored study's job.
 
     Raises FingerprintError if the local data is not the study's, StudyFileError if the study does not fit this machine.
     """
     if study.spec.objective is not None:
         return objective_job(study.spec, study.spec.objective)
-    job = job_of(read_data(study, listener), keep_data=options.work_in_fork is not None)
+    job = job_of(read_data(store, study, listener), keep_data=options.work_in_fork is not None)
     check_memory(job, rows=options.cohort or 1, workers=options.workers or 1)
     return job
 
@@ -207,7 +211,7 @@ def _job_of_other_budget(store: Store, target: str, options: RunOptions, listene
     return (
         None
         if progress.is_paused or progress.finished >= options.trials
-        else _read_data(study, options, listener)
+        else _read_data(store, study, options, listener)
     )
 
 
@@ -228,9 +232,20 @@ def _work(
     if objective is not None and not objective.is_importable:
         return _work_here(store, study, options, stop=stop, listener=listener), study
     pool = Pool(store=store, study=study, options=_pool_options(store.studies.progress(study), job, options))
+    observer = Observer(
+        store=store,
+        stop=stop,
+        emit=options.emit,
+        runs_study=True,
+        note=pool.notes.append,
+        living=pool.live_workers,
+        lost=lambda: pool.crashed,
+    )
     with listener.watch(study, stop, pool.notes) as show:
         try:
-            return pool.run(stop, show=show), pool.study
+            with observer:
+                observer.add(study)
+                return pool.run(stop, show=show), pool.study
         except WorkersFailedError as error:
             # It holds a worker's lines for people, which are written again here.
             raise HpsearchError(str(error).removeprefix("Error: ")) from error
@@ -246,7 +261,16 @@ def _work_here(
     options_here = WorkerOptions(name=worker_name(), rows=processes, notify=notes.append)
     children = children_of(study, store.folder, options.function)
     worker = Worker(store, study, children, options=options_here, stop=stop)
-    with listener.watch(study, stop, notes) as show:
+    observer = Observer(
+        store=store,
+        stop=stop,
+        emit=options.emit,
+        runs_study=True,
+        note=notes.append,
+        living=lambda: [worker.name],
+    )
+    with listener.watch(study, stop, notes) as show, observer:
+        observer.add(study)
         return run_here(store, worker, stop=stop, show=show)
 
 

@@ -62,7 +62,7 @@ def open_test_part(
         _refuse_another(study, opened, trial)
     is_complete = True
     if opened is None or not results:
-        prepared = _prepared(study, listener)
+        prepared = _prepared(store, study, listener)
         if opened is None:
             chosen = _chosen(store, study, trial, listener.notify)
             _warn(store, study, listener.notify)
@@ -103,10 +103,10 @@ def _refuse_another(study: StoredStudy, opened: Unsealing, trial: int | None) ->
         )
 
 
-def _prepared(study: StoredStudy, listener: Listener) -> PreparedStudy:
+def _prepared(store: Store, study: StoredStudy, listener: Listener) -> PreparedStudy:
     """Return the study with its data. Raises HpsearchError if that has no test part."""
     check_version(study)
-    prepared = read_data(study, listener)
+    prepared = read_data(store, study, listener)
     if prepared.data.test is None:
         raise HpsearchError(
             f'study "{study.spec.name}": must have a sealed test part (got data.test_fraction = '

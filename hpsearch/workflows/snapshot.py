@@ -38,7 +38,7 @@ def assemble_snapshot(
     `before` is an earlier snapshot of the same trials and series: it is returned if the study has not changed since.
     """
     now = Snapshot(
-        study=store.trials.with_suggested(study),
+        study=store.trials.shown_study(study),
         progress=store.studies.progress(study),
         trials=trials,
         series=series,

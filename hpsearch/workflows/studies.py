@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias, final
 
+from hpsearch.analysis.study_state import edit_words
 from hpsearch.data.stored_arrays import is_stored
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyFileError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
@@ -15,6 +16,7 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, with_examples
 from hpsearch.study.messages import format_count
 from hpsearch.study.plan import Plan, plan
+from hpsearch.study.ranges import Bounds, edited_ranges
 from hpsearch.study.reader import read_study
 from hpsearch.study.schema import SECTIONS, STUDY
 from hpsearch.study.spec import ObjectiveSpec, StudySpec
@@ -23,6 +25,7 @@ from hpsearch.trials import TrialState
 from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_per_worker
 from hpsearch.worker.checkpoints import checkpoint_folder, remove_checkpoints
 from hpsearch.worker.machine import core_count
+from hpsearch.worker.notifier import check_urls
 from hpsearch.worker.pool import check_function
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
 from hpsearch.workflows.listener import SILENT, Listener
@@ -143,6 +146,7 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
 
     Raises StudyExistsError if another study has the name, and HpsearchError if the sampler cannot run.
     """
+    check_urls(job.spec.notify.urls)
     known = {other.key: other.spec.name for other in store.studies.all()}
     if job.spec.name not in known.values():
         from hpsearch.search.samplers import check_sampler
@@ -209,18 +213,28 @@ def edit(
     trials: int | None = None,
     priority: int | None = None,
     limits: Mapping[str, object] = MappingProxyType({}),
+    ranges: Mapping[str, Bounds] = MappingProxyType({}),
 ) -> Edited:
-    """Set the budget, the priority, and `limits`: keys of `[budget]` with numbers, or "none" to remove one.
+    """Set the budget, the priority, `limits`, the bounds of searched ranges, or several of them.
 
-    Raises UsageError if nothing is given, or a limit breaks the rules of a study file.
+    `limits` are keys of `[budget]` with numbers, or "none" to remove one. New trials are sampled from the new ranges,
+    and trials that have parameters keep them. Raises UsageError if nothing is given, if a limit breaks the rules of a
+    study file, and for ranges that cannot be edited.
     """
-    if trials is None and priority is None and not limits:
+    if trials is None and priority is None and not limits and not ranges:
         raise UsageError(
-            "study edit: needs a value to set (got none): add --trials N, --priority N, or a limit such as --hours N"
+            "study edit: needs a value to set (got none): add --trials N, --priority N, --range NAME=LOW:HIGH, or a "
+            "limit such as --hours N"
         )
     _check_limits(limits)
     study = store.studies.get(name)
+    edited = edited_ranges(study.spec, ranges)
     sentences = []
+    if edited:
+        study = store.studies.set_ranges(study, edited)
+        sentences += [f'Study "{name}": {edit_words(edit)}' for edit in study.edits[-len(edited) :]]
+    elif ranges:
+        sentences.append(f'Study "{name}": has these ranges already')
     if trials is not None:
         sentences.append(with_budget(store, study, trials).sentence)
     if limits:

@@ -14,6 +14,7 @@ from hpsearch.study.reader import parse_settings, settings_as_usage_errors
 from hpsearch.study.search_space import as_parameter
 from hpsearch.study.spec import Range, full_name
 from hpsearch.trials import ParameterValue
+from hpsearch.worker.preparation import stored_files
 from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
 from hpsearch.worker.shutdown import do_nothing
 from hpsearch.workflows.listener import SILENT, Listener, Notify
@@ -163,7 +164,10 @@ def read_trial(store: Store, name: str, number: int, *, notify: Notify = do_noth
     """Return a stored trial. Raises StudyNotFoundError and TrialNotFoundError."""
     study = store.studies.get(name)
     series = read_series(store, study, [number], notify=notify)
-    return StoredTrial(study=study, trial=store.trials.get(study, number), series=series.get(number, {}))
+    trial = store.trials.get(study, number)
+    return StoredTrial(
+        study=study, trial=trial, series=series.get(number, {}), files=stored_files(store, study)
+    )
 
 
 def replay_trial(stored: StoredTrial, request: ReplayRequest, *, listener: Listener = SILENT) -> Replay:

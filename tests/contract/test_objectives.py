@@ -121,7 +121,7 @@ def test_suggested_parameters_and_notes_are_seen_by_optuna(
     assert read.params == trial.params
     assert read.distributions["rate"] == optuna.distributions.FloatDistribution(0.0, 1.0)
     assert read.user_attrs["note"] == [1, 2]
-    shown = store.trials.with_suggested(study).spec.search
+    shown = store.trials.shown_study(study).spec.search
     assert [dimension.name for dimension in shown] == ["width", "rate", "kind"]
     assert store.studies.get(study.name).spec.search == study.spec.search
 

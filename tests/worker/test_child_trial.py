@@ -334,7 +334,7 @@ def test_an_objective_of_optuna_runs_unchanged(store: Store) -> None:
     with store:
         work(store, study, optunas)
         trials = store.trials.all(study)
-        shown = store.trials.with_suggested(study).spec.search
+        shown = store.trials.shown_study(study).spec.search
     assert all(set(trial.params) - {"shift"} == {"x", "kind"} for trial in trials)
     assert all(("shift" in trial.params) == (trial.params["kind"] == "shifted") for trial in trials)
     assert {trial.params["kind"] for trial in trials} == {"plain", "shifted"}
