@@ -777,9 +777,7 @@ class Study:
             )
         name, bounds = self._current().name, checked_bounds(ranges or {})
         self._edited(
-            studies.edit(
-                self._store, name, trials=trials, priority=priority, limits=limits, ranges=bounds
-            )
+            studies.edit(self._store, name, trials=trials, priority=priority, limits=limits, ranges=bounds)
         )
 
     @public
