@@ -20,13 +20,13 @@ from hpsearch.objective.child import run_trial
 from hpsearch.objective.failures import of_exit, output_end
 from hpsearch.objective.messages import (
     END,
+    Acknowledgement,
     ChosenValue,
-    Continue,
     End,
+    EndRequest,
+    EpochReport,
     FromChild,
     Order,
-    Reported,
-    Stop,
     ToChild,
 )
 from hpsearch.objective.trial import Objective
@@ -87,7 +87,7 @@ class _Child:
         """Ask the function to end; it is killed `GRACE_S` later."""
         if self.stopped_s is None:
             self.stopped_s = time.monotonic()
-            self.send(Stop())
+            self.send(EndRequest())
 
     def kill(self) -> None:
         """Kill the process and those that it started, and wait for its end. It may be called again."""
@@ -176,7 +176,7 @@ class Children:
         for child in self._children.values():
             if child.is_waiting:
                 child.is_waiting = False
-                child.send(Continue())
+                child.send(Acknowledgement())
         self._reap()
         if is_interrupted():
             return []
@@ -238,7 +238,7 @@ class Children:
         try:
             while child.connection.poll():
                 message: FromChild = child.connection.recv()
-                if isinstance(message, Reported):
+                if isinstance(message, EpochReport):
                     child.is_waiting = True
                 if isinstance(message, END):
                     message = self._judged(child, message)

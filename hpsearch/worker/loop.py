@@ -15,7 +15,7 @@ from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
-from hpsearch.objective.messages import Asked, Reported, TelemetryUpdate
+from hpsearch.objective.messages import EpochReport, ParameterRequest, TelemetryUpdate
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
 from hpsearch.storage.store import Store
@@ -284,11 +284,11 @@ class Worker:
         active.receive(message)
         if isinstance(message, TelemetryUpdate) and active.audited_finding is None:
             self._stop_or_audit(active, active.fatal_finding(self._fatal))
-        if isinstance(message, Asked):
+        if isinstance(message, ParameterRequest):
             value = self._searcher.suggest_one(number, message.dimension)
             active.suggested.append((message.dimension, value))
             children.answer(number, value)
-        if isinstance(message, Reported) and message.value is not None:
+        if isinstance(message, EpochReport) and message.value is not None:
             self._searcher.report(number, message.epoch, message.value)
             if active.audited_finding is None and self._searcher.is_outranked(number):
                 active.outrank(self._spec.pruning.rank)
