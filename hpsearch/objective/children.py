@@ -155,16 +155,19 @@ class Children:
         folder = self.folder / str(number)
         return folder.is_dir() and any(folder.iterdir())
 
-    def join(self, number: int, params: Mapping[str, ParameterValue]) -> None:
-        """Start the process of trial `number`."""
+    def join(
+        self, number: int, params: Mapping[str, ParameterValue], *, fresh_seed: int | None = None
+    ) -> None:
+        """Start the process of trial `number`, if it is trained again with `fresh_seed` as its seed."""
+        folder = str(number) if fresh_seed is None else f"{number}-seed-{fresh_seed}"
         order = Order(
             number=number,
             params=params,
-            seed=trial_seed(self.seed, number),
+            seed=trial_seed(self.seed, number) if fresh_seed is None else fresh_seed,
             function=self.objective.function,
             python_path=self.objective.python_path,
             metric=self.metric,
-            checkpoint_dir=str(self.folder / str(number)),
+            checkpoint_dir=str(self.folder / folder),
         )
         self._children[number] = _start(order, self.function)
 

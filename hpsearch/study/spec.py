@@ -611,8 +611,8 @@ def check_trains_network(spec: StudySpec) -> None:
     if spec.objective is not None:
         raise HpsearchError(
             f'study "{spec.name}": must train the built-in network for this (got the function '
-            f"{spec.objective.function}, which has its own data and model): hpsearch cannot diagnose, replay, confirm, "
-            "test or export its trials"
+            f"{spec.objective.function}, which has its own data and model): hpsearch cannot diagnose, replay, test "
+            "or export its trials"
         )
 
 
