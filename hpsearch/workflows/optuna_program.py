@@ -31,10 +31,15 @@ def optimize(
     Raises HpsearchError if the study is paused or stopped before, and KeyboardInterrupt if `stop` is requested.
     """
     stop = stop or StopRequest()
-    deadline_s = None if call.seconds is None else time.monotonic() + call.seconds
+    deadline_s: float | None = None
 
     def is_late() -> bool:
-        return deadline_s is not None and time.monotonic() >= deadline_s
+        nonlocal deadline_s
+        if call.seconds is None:
+            return False
+        if deadline_s is None:  # the worker asks for the first time as it is about to begin
+            deadline_s = time.monotonic() + call.seconds
+        return time.monotonic() >= deadline_s
 
     with open_store(call.url, foreign=True) as store:
         study = _study_of(store, call)

@@ -24,7 +24,9 @@ def params_of(spec: StudySpec, numbers: list[int]) -> dict[int, Mapping[str, Par
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc", "grid"])
-def test_they_depend_on_seed_and_number_alone(spec_of: Callable[..., StudySpec], sampler: SamplerName) -> None:
+def test_they_depend_on_seed_and_number_alone(
+    spec_of: Callable[..., StudySpec], sampler: SamplerName
+) -> None:
     """With samplers that do not learn, a trial gets the same parameters in any company, conditional ones too."""
     spec = spec_of(sampler, search=SPACE, trials=20)
     together, backwards = params_of(spec, list(range(12))), params_of(spec, [11, 3, 0, 7])
@@ -36,8 +38,10 @@ def test_they_depend_on_seed_and_number_alone(spec_of: Callable[..., StudySpec],
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
-def test_a_sampler_learns_from_trials_without_them(spec_of: Callable[..., StudySpec], sampler: SamplerName) -> None:
-    """Trials that lack conditional parameters teach the others, and TPE learns conditional ones from those with them."""
+def test_a_sampler_learns_from_trials_without_them(
+    spec_of: Callable[..., StudySpec], sampler: SamplerName
+) -> None:
+    """Trials that lack conditional parameters teach the others, and TPE learns these from the trials with them."""
     searcher = Searcher(spec_of(sampler, search=SPACE))
     generator = np.random.default_rng(0)
     found = []

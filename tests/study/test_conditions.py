@@ -32,8 +32,14 @@ def objective() -> StudySpec:
 
 
 WRONG = [
-    ('when = { optimiser = "sgd" }', 'when.optimiser: must be a dimension of [search] (got "sgd"): did you mean'),
-    ("when = { optimizer = 1 }", 'when.optimizer: must be a value of optimizer, one of "sgd", "adam" (got 1)'),
+    (
+        'when = { optimiser = "sgd" }',
+        'when.optimiser: must be a dimension of [search] (got "sgd"): did you mean',
+    ),
+    (
+        "when = { optimizer = 1 }",
+        'when.optimizer: must be a value of optimizer, one of "sgd", "adam" (got 1)',
+    ),
     ('when = { optimizer = ["sgd", "x"] }', 'one of "sgd", "adam" (got "x")'),
     ("when = { lr = 0.1 }", "when.lr: must be a dimension with choices or whole numbers"),
     ("when = { layers = 4 }", "when.layers: must be a value of layers, 1 to 3 (got 4)"),
@@ -42,7 +48,10 @@ WRONG = [
     ('when = "sgd"', "when: must be a table of conditions"),
     ("when = {}", "when: must be a table of conditions"),
     ("when = { optimizer = [] }", "when.optimizer: must be a value, or a list of values (got [])"),
-    ('when = { beta = 1, optimizer = "sgd" }', "when: must be possible: its parents need other values of optimizer"),
+    (
+        'when = { beta = 1, optimizer = "sgd" }',
+        "when: must be possible: its parents need other values of optimizer",
+    ),
 ]
 
 
@@ -99,10 +108,14 @@ def test_conditions_survive_every_form_of_a_study() -> None:
     assert spec_from_json(spec_to_json(spec)) == spec
     assert spec_problems(spec_to_json(spec)) == []
     assert parse_study(specification_text(spec), source="again").search == spec.search
-    assert Choices(["step", "none"], name="schedule", when={"optimizer": ["sgd", "nesterov"]}) == spec.search[0]
+    assert (
+        Choices(["step", "none"], name="schedule", when={"optimizer": ["sgd", "nesterov"]}) == spec.search[0]
+    )
     assert Range(1, 50, integer=True, name="step_size", when=spec.search[3].when) == spec.search[3]
     assert spec_to_json(spec).count('"when"') == 2
-    assert dimension_in_words(spec.search[3]) == "step_size: 1 to 50, if schedule is step and optimizer is sgd"
+    assert (
+        dimension_in_words(spec.search[3]) == "step_size: 1 to 50, if schedule is step and optimizer is sgd"
+    )
     with pytest.raises(UsageError, match="when: must map names to values"):
         Range(0, 1, when="sgd")  # type: ignore[arg-type]
 
