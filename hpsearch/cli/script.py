@@ -47,6 +47,8 @@ def _run_program(script: Path, arguments: list[str], url: str) -> None:
             study = optimize(call, listener=listener)
         write_message(f"Next: hpsearch study show {study.name}")
 
+    # Otherwise a program that asks whether CUDA is there could not use it in forks (PyTorch's notes on CUDA, 2.13).
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     sys.argv = [str(script), *arguments]
     sys.path[0:0] = [str(script.absolute().parent)]
     with adopted(url, script.stem, optimize=optimize_here, decline=write_message):

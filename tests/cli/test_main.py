@@ -151,6 +151,7 @@ def test_the_readme_documents_eleven_commands(repository: Path) -> None:
     [
         (["nothing"], "No such command 'nothing'"),
         (["study", "show"], "Missing argument 'NAME'"),
+        (["run", "digits"], "SCRIPT.py: must be a Python program (got digits)"),
         (["study", "best", "flowers", "--count", "0"], "--count"),
         (["study", "list", "--format", "xml"], "--format"),
         (["study", "edit", "flowers", "--priority", "9999999999"], "--priority"),
