@@ -125,6 +125,11 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
             f'study "{spec.name}": must search ranges or choices to be narrowed (got a list of '
             f"{len(spec.configurations)} exact configurations): hpsearch study confirm finds the best of them"
         )
+    if not spec.search:
+        raise CannotNarrowError(
+            f'study "{spec.name}": must search ranges or choices to be narrowed (got none in [search], since its '
+            "function asks for its parameters): change the ranges in the function"
+        )
     best = best_tenth(trials, maximize=maximize)
     if not best:
         ranked = sum(trial.is_ranked for trial in trials)
