@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,14 @@ import typer
 
 from hpsearch.cli.options import Storage
 from hpsearch.cli.output import write_message
-from hpsearch.errors import UsageError
+from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLES
 
 
 def run(
     script: Annotated[Path, typer.Argument(metavar="SCRIPT.py", help="A Python program.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGS]", help="The arguments of the program.")
+        list[str] | None, typer.Argument(metavar="ARGS", help="The arguments of the program.")
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
@@ -52,4 +53,23 @@ def _run_program(script: Path, arguments: list[str], url: str) -> None:
     sys.argv = [str(script), *arguments]
     sys.path[0:0] = [str(script.absolute().parent)]
     with adopted(url, script.stem, optimize=optimize_here, decline=write_message):
-        runpy.run_path(str(script), run_name="__main__")
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except HpsearchError:
+            raise
+        except SystemExit as end:
+            if not isinstance(end.code, str):
+                raise
+            write_message(end.code)  # as Python does
+            raise typer.Exit(1) from None
+        except Exception as error:  # noqa: BLE001 # the program's own, which Python would print
+            _print_traceback(error, script)
+            raise typer.Exit(1) from None
+
+
+def _print_traceback(error: Exception, script: Path) -> None:
+    """Print the traceback of a program to stderr, from its own first frame on."""
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_code.co_filename != str(script):
+        place = place.tb_next
+    traceback.print_exception(error.with_traceback(place or error.__traceback__))

@@ -451,7 +451,7 @@ def _distribution(text: object) -> Mapping[str, Any] | None:
 
 FOREIGN_REMEDY: Final = (
     "its own program chooses and trains its trials, so hpsearch cannot run, pause, resume, stop, edit, confirm, "
-    "narrow, test, enqueue, fail, retry or replay them, unless `hpsearch run PROGRAM.py` runs that program; study "
+    "narrow, test, enqueue, fail, retry or replay them, unless `hpsearch run SCRIPT.py` runs that program; study "
     "show, best, trials, report, rename, copy, export and delete work"
 )
 

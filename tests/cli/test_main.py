@@ -114,7 +114,7 @@ def test_numbers_of_options_are_bounded(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [
-        (("run",), "'hpsearch study run'"),
+        (("create",), "'hpsearch study create'"),
         (("study", "replay"), "'hpsearch trial replay'"),
         (("study", "dashboard"), "'hpsearch dashboard'"),
         (("trial", "list"), "'hpsearch study list' or 'hpsearch worker list' or 'hpsearch data list'"),
