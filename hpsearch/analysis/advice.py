@@ -151,6 +151,8 @@ def _next_words(spec: StudySpec, trials: Sequence[Trial], *, is_confirmed: bool)
     if ended < spec.trials or ranked < FEWEST_RANKED:
         return None
     name = shlex.quote(spec.name)
-    if is_confirmed or spec.objective is not None:
+    if spec.objective is not None and not spec.objective.is_importable:
+        return "nothing costly went wrong"
+    if is_confirmed:
         return f"nothing costly went wrong: `hpsearch study narrow {name}` proposes what to search next"
     return f"nothing costly went wrong: `hpsearch study confirm {name}` shows how much of the best result is luck"

@@ -44,6 +44,11 @@ _METHOD: Final = (
     " The rest, up to 1, is interaction and noise. The filter of fates does not apply here."
 )
 
+_PARTLY: Final = (
+    "A parameter that not all trials have is judged among those that have it, and left out if they are fewer than"
+    f" {FEWEST}."
+)
+
 IMPORTANCE_STREAM: Final = int.from_bytes(b"impt")
 """Second word of the seed of the resamples; the first is the study's seed. No other stream uses it."""
 
@@ -136,11 +141,12 @@ def counts_below_and_equal(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _is_known(trial: Trial, search: Sequence[Dimension]) -> bool:
-    """Return True for a trial that ended with a result, or died, and has all parameters in their ranges' type."""
+    """Return True for a trial that ended with a result, or died, with parameters that are all of their ranges' type."""
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         return False
-    has_all = all(_holds(dimension, trial) for dimension in search)
-    return has_all and (is_dead(trial) or last_value(trial) is not None)
+    mine = [dimension for dimension in search if dimension.name in trial.params]
+    are_known = bool(mine) and all(_holds(dimension, trial) for dimension in mine)
+    return are_known and (is_dead(trial) or last_value(trial) is not None)
 
 
 def _holds(dimension: Dimension, trial: Trial) -> bool:
@@ -179,19 +185,26 @@ def _panel(group: _Group, search: Sequence[Dimension], *, seed: int) -> Importan
     count = len(group.trials)
     generator = np.random.Generator(np.random.PCG64([seed, IMPORTANCE_STREAM]))
     resamples = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
-    rows = tuple(_importance(dimension, group, resamples) for dimension in search)
-    return ImportancePanel(title=group.title, trials=count, rows=rows)
+    rows = (_importance(dimension, group, resamples) for dimension in search)
+    return ImportancePanel(
+        title=group.title, trials=count, rows=tuple(row for row in rows if row is not None)
+    )
 
 
-def _importance(dimension: Dimension, group: _Group, resamples: Floats) -> Importance:
+def _importance(dimension: Dimension, group: _Group, resamples: Floats) -> Importance | None:
     """Return one parameter's share with the percentiles of its resamples, shifted by the resamples' mean error.
 
-    Resamples repeat trials, so their groups look tighter than they are: Davison and Hinkley 1997, "Bootstrap Methods
-    and their Application", sections 2.1.2 and 5.2.
+    Only trials that have the parameter count; None if they are fewer than `FEWEST`. Resamples repeat trials, so their
+    groups look tighter than they are: Davison and Hinkley 1997, "Bootstrap Methods and their Application", sections
+    2.1.2 and 5.2.
     """
-    members = _groups_of(dimension, group.trials)
-    share = float(explained(group.ranks, members, np.ones((1, len(group.trials))))[0])
-    drawn = explained(group.ranks, members, resamples)
+    places = [place for place, trial in enumerate(group.trials) if dimension.name in trial.params]
+    if len(places) < FEWEST:
+        return None
+    ranks = np.asarray(rankdata(group.ranks[places]), np.float64)
+    members = _groups_of(dimension, [group.trials[place] for place in places])
+    share = float(explained(ranks, members, np.ones((1, len(places))))[0])
+    drawn = explained(ranks, members, resamples[:, places])
     tail = (1 - CONFIDENCE) / 2
     moved = np.quantile(drawn, (tail, 1 - tail)) - (drawn.mean() - share)
     low, high = max(0.0, min(float(moved[0]), share)), min(1.0, max(float(moved[1]), share))
@@ -241,6 +254,10 @@ def _caption(groups: Sequence[_Group], snapshot: Snapshot, *, evaluated: int) ->
     if len(sentences) == len(groups):
         return " ".join(sentences)
     sentences.insert(0, _METHOD)
+    if any(
+        each.name not in trial.params for each in snapshot.study.spec.search for trial in groups[1].trials
+    ):
+        sentences.append(_PARTLY)
     ended = sum(_is_known(trial, snapshot.study.spec.search) for trial in snapshot.trials)
     if evaluated < ended:
         sentences.append(

@@ -171,6 +171,11 @@ def _check_search(search: object, source: str) -> None:
 
 def _raw_dimension(dimension: Range | Choices) -> Any:
     """Return a range or choices as a study file writes it."""
+    when = {name: [raw_choice(value) for value in values] for name, values in dimension.when}
+    return _raw_values(dimension) | ({"when": when} if when else {})
+
+
+def _raw_values(dimension: Range | Choices) -> dict[str, Any]:
     if isinstance(dimension, Choices):
         return {"choices": [raw_choice(choice) for choice in dimension.choices]}
     ends = {"low": dimension.low, "high": dimension.high, "step": dimension.step}

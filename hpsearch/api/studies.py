@@ -684,7 +684,13 @@ class Study:
             drained_on_interrupt("study.confirm()") as stop,
         ):
             done = confirmation.confirm(
-                self._store, name, best=best, seeds=seeds, stop=stop, listener=listener
+                self._store,
+                name,
+                best=best,
+                seeds=seeds,
+                stop=stop,
+                listener=listener,
+                function=self._function,
             )
         self._renew()
         return list(done.found)

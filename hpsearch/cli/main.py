@@ -16,6 +16,7 @@ from hpsearch.cli import (
     model,
     report,
     reproduce,
+    script,
     storage,
     study,
     trial,
@@ -94,6 +95,10 @@ def _write_table_study(written: "TableStudy") -> None:
     write_line(f"Next: {'solve the problems above, then ' if written.problems else ''}{command}")
 
 
+app.command(
+    name="run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)(script.run)
 app.add_typer(study.app, name="study")
 app.add_typer(trial.app, name="trial")
 app.add_typer(model.app, name="model")

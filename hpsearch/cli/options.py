@@ -161,7 +161,7 @@ _MOST_CHARACTERS: Final = 500
 
 @final
 class CommandGroup(TyperGroup):
-    """A Typer group that lists commands with whole sentences and finds the noun of a verb: `hpsearch run`.
+    """A Typer group that lists commands with whole sentences and finds the noun of a verb: `hpsearch create`.
 
     An option or argument with a wrong value is reported with the rule and the value.
     """

@@ -194,9 +194,11 @@ def proposal_listing(proposal: Proposal) -> Listing:
 
 
 def write_listing_of(before: Sequence[Dimension], after: Sequence[Dimension]) -> None:
-    """Write two search spaces of the same dimensions next to each other to stdout, without reasons."""
+    """Write two search spaces next to each other to stdout, without reasons; the second may have fewer dimensions."""
+    kept = {dimension.name: dimension for dimension in after}
     revisions = [
-        Revision(before=old, after=new, reasons=("", "")) for old, new in zip(before, after, strict=True)
+        Revision(before=old, after=kept.get(old.name, old), reasons=("", ""), is_removed=old.name not in kept)
+        for old in before
     ]
     rows = [row for revision in revisions for row in _rows(revision)]
     write_table(("searched", "end", "before", "after"), [row[:-1] for row in rows], right=_RIGHT)
@@ -265,24 +267,33 @@ def _revision_object(revision: Revision) -> dict[str, Any]:
         "name": revision.before.name,
         "change": revision.change,
         "before": _dimension_object(revision.before),
-        "after": _dimension_object(revision.after),
+        "after": None if revision.is_removed else _dimension_object(revision.after),
         "reasons": list(revision.reasons),
     }
 
 
 def _dimension_object(dimension: Dimension) -> dict[str, Any]:
-    return {key: value for key, value in asdict(dimension).items() if key != "name"}
+    shown = {key: value for key, value in asdict(dimension).items() if key not in ("name", "when")}
+    return shown | (
+        {"when": {name: list(values) for name, values in dimension.when}} if dimension.when else {}
+    )
 
 
 def _rows(revision: Revision) -> list[tuple[str, ...]]:
     before, after = revision.before, revision.after
     if isinstance(before, Choices) or isinstance(after, Choices):
-        listed = [_choices(dimension) for dimension in (before, after)]
+        listed = [_choices(before), "removed" if revision.is_removed else _choices(after)]
         first = (before.name, "choices", *listed, revision.reasons[0])
         return [first, *(("", "", "", "", reason) for reason in revision.reasons[1:])]
     ends = (("low", before.low, after.low), ("high", before.high, after.high))
     return [
-        (before.name if end == "low" else "", end, _number(old), _number(new), reason)
+        (
+            before.name if end == "low" else "",
+            end,
+            _number(old),
+            "removed" if revision.is_removed else _number(new),
+            reason,
+        )
         for (end, old, new), reason in zip(ends, revision.reasons, strict=True)
     ]
 

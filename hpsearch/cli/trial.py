@@ -302,6 +302,9 @@ def write_enqueued(enqueued: "Enqueued") -> None:
     """Write the waiting trial and its values to stdout, and the budget that lets it run."""
     study = enqueued.study
     rest = f"; {', '.join(enqueued.sampled)} will be sampled" if enqueued.sampled else ""
+    if enqueued.optional:
+        are = "is" if len(enqueued.optional) == 1 else "are"
+        rest += f"; {', '.join(enqueued.optional)} {are} used if the function asks"
     params = format_parameters(enqueued.params, study.spec.search)
     write_line(f'Study "{study.spec.name}": trial {enqueued.number} waits with {params}{rest}')
     if enqueued.grid is not None:

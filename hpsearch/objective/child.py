@@ -16,16 +16,16 @@ from typing import Any, Final, final
 
 from hpsearch.objective.failures import of_exception
 from hpsearch.objective.messages import (
-    Asked,
+    Acknowledgement,
     ChosenValue,
-    Continue,
+    EarlyEnd,
     End,
-    Noted,
+    EndRequest,
+    EpochReport,
+    FinalValue,
+    Note,
     Order,
-    Reported,
-    Returned,
-    Stop,
-    Stopped,
+    ParameterRequest,
     TelemetryUpdate,
 )
 from hpsearch.objective.trial import Objective, ObjectiveTrial, TrialStopped
@@ -76,11 +76,11 @@ def _end_of(order: Order, channel: "_PipeChannel", function: Objective | None) -
     """Return the end of the trial: its value, or why it has none."""
     try:
         train = load_function(order.function, order.python_path) if function is None else function
-        return Returned(value=_number(train(ObjectiveTrial(order, channel))))
+        return FinalValue(value=_number(train(ObjectiveTrial(order, channel))))
     except TrialStopped:
-        return Stopped()
+        return EarlyEnd()
     except BaseException as error:  # noqa: BLE001 # a failed trial is a value
-        return Stopped() if _is_pruned(error) else of_exception(error)
+        return EarlyEnd() if _is_pruned(error) else of_exception(error)
 
 
 def _number(value: Any) -> float:
@@ -127,7 +127,7 @@ class _PipeChannel:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._answers: queue.SimpleQueue[Continue | ChosenValue] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Acknowledgement | ChosenValue] = queue.SimpleQueue()
         self._stop = threading.Event()
         threading.Thread(target=self._receive, name="hpsearch worker", daemon=True).start()
 
@@ -135,15 +135,15 @@ class _PipeChannel:
     def should_stop(self) -> bool:
         return self._stop.is_set()
 
-    def send(self, message: Noted | TelemetryUpdate | Reported | Asked | End) -> None:
+    def send(self, message: Note | TelemetryUpdate | EpochReport | ParameterRequest | End) -> None:
         with self._sending:
             self._connection.send(message)
 
-    def report(self, message: Reported) -> None:
+    def report(self, message: EpochReport) -> None:
         self.send(message)
         self._answers.get()
 
-    def ask(self, message: Asked) -> ParameterValue:
+    def ask(self, message: ParameterRequest) -> ParameterValue:
         self.send(message)
         answer = self._answers.get()
         if not isinstance(answer, ChosenValue):
@@ -154,9 +154,9 @@ class _PipeChannel:
         try:
             while True:
                 message = self._connection.recv()
-                if isinstance(message, Stop):
+                if isinstance(message, EndRequest):
                     self._stop.set()
-                    message = Continue()  # a child that waits for an answer need not wait longer
+                    message = Acknowledgement()  # a child that waits for an answer need not wait longer
                 self._answers.put(message)
         except (EOFError, OSError):
             os.killpg(0, signal.SIGKILL)  # the worker is gone, and another one may train the trial already

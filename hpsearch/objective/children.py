@@ -20,13 +20,13 @@ from hpsearch.objective.child import run_trial
 from hpsearch.objective.failures import of_exit, output_end
 from hpsearch.objective.messages import (
     END,
+    Acknowledgement,
     ChosenValue,
-    Continue,
     End,
+    EndRequest,
+    EpochReport,
     FromChild,
     Order,
-    Reported,
-    Stop,
     ToChild,
 )
 from hpsearch.objective.trial import Objective
@@ -87,7 +87,7 @@ class _Child:
         """Ask the function to end; it is killed `GRACE_S` later."""
         if self.stopped_s is None:
             self.stopped_s = time.monotonic()
-            self.send(Stop())
+            self.send(EndRequest())
 
     def kill(self) -> None:
         """Kill the process and those that it started, and wait for its end. It may be called again."""
@@ -156,16 +156,19 @@ class Children:
         folder = self.folder / str(number)
         return folder.is_dir() and any(folder.iterdir())
 
-    def join(self, number: int, params: Mapping[str, ParameterValue]) -> None:
-        """Start the process of trial `number`."""
+    def join(
+        self, number: int, params: Mapping[str, ParameterValue], *, fresh_seed: int | None = None
+    ) -> None:
+        """Start the process of trial `number`, if it is trained again with `fresh_seed` as its seed."""
+        folder = str(number) if fresh_seed is None else f"{number}-seed-{fresh_seed}"
         order = Order(
             number=number,
             params=params,
-            seed=trial_seed(self.seed, number),
+            seed=trial_seed(self.seed, number) if fresh_seed is None else fresh_seed,
             function=self.objective.function,
             python_path=self.objective.python_path,
             metric=self.metric,
-            checkpoint_dir=str(self.folder / str(number)),
+            checkpoint_dir=str(self.folder / folder),
         )
         self._children[number] = _start(order, self.function)
 
@@ -177,7 +180,7 @@ class Children:
         for child in self._children.values():
             if child.is_waiting:
                 child.is_waiting = False
-                child.send(Continue())
+                child.send(Acknowledgement())
         self._reap()
         if is_interrupted():
             return []
@@ -239,7 +242,7 @@ class Children:
         try:
             while child.connection.poll():
                 message: FromChild = child.connection.recv()
-                if isinstance(message, Reported):
+                if isinstance(message, EpochReport):
                     child.is_waiting = True
                 if isinstance(message, END):
                     message = self._judged(child, message)

@@ -29,7 +29,7 @@ class Order:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reported:
+class EpochReport:
     """Numbers after an epoch. `value` ranks the trial, None if it was not among them. The child waits for an answer."""
 
     epoch: int
@@ -39,7 +39,7 @@ class Reported:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Noted:
+class Note:
     """A JSON value that the function stores with its trial, under a name."""
 
     name: str
@@ -56,43 +56,43 @@ class TelemetryUpdate:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """A parameter that the function asks for, with its range or choices. The child waits for its value."""
+class ParameterRequest:
+    """The range or choices of a parameter that the function asks for. The child waits for its value."""
 
     dimension: Dimension
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Returned:
-    """The function returned this number."""
+class FinalValue:
+    """The number that the function returned."""
 
     value: float
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stopped:
-    """The function ended early: the worker asked for it, or it gave up by itself."""
+class EarlyEnd:
+    """The early end of the function: the worker asked for it, or it gave up by itself."""
 
 
-End: TypeAlias = Returned | Stopped | Failure
-END: Final = (Returned, Stopped, Failure)
+End: TypeAlias = FinalValue | EarlyEnd | Failure
+END: Final = (FinalValue, EarlyEnd, Failure)
 """The end of a trial's function."""
 
-FromChild: TypeAlias = Reported | Noted | TelemetryUpdate | Asked | End
+FromChild: TypeAlias = EpochReport | Note | TelemetryUpdate | ParameterRequest | End
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Continue:
+class Acknowledgement:
     """The answer to a report: train on."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stop:
-    """The trial should end now. It may come at any time."""
+class EndRequest:
+    """The request to end the trial now. It may come at any time."""
 
 
 @final
@@ -103,4 +103,4 @@ class ChosenValue:
     value: ParameterValue
 
 
-ToChild: TypeAlias = Continue | Stop | ChosenValue
+ToChild: TypeAlias = Acknowledgement | EndRequest | ChosenValue

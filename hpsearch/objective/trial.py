@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from hpsearch.objective.messages import Asked, Noted, Order, Reported, TelemetryUpdate
+from hpsearch.objective.messages import EpochReport, Note, Order, ParameterRequest, TelemetryUpdate
 from hpsearch.study.spec import Choices, Dimension, Range
 from hpsearch.trials import ParameterValue
 
@@ -41,13 +41,13 @@ class Channel(Protocol):
     def should_stop(self) -> bool:
         """True if the worker asked the trial to end."""
 
-    def send(self, message: Noted | TelemetryUpdate) -> None:
+    def send(self, message: Note | TelemetryUpdate) -> None:
         """Send a message that needs no answer."""
 
-    def report(self, message: Reported) -> None:
+    def report(self, message: EpochReport) -> None:
         """Send a report and wait until the worker has ranked the trial."""
 
-    def ask(self, message: Asked) -> ParameterValue:
+    def ask(self, message: ParameterRequest) -> ParameterValue:
         """Return the value that the worker chooses."""
 
 
@@ -149,7 +149,7 @@ class ObjectiveTrial:
         plain = {name: float(number) for name, number in numbers.items()}
         if self._monitor is not None:
             self._monitor.end_reported_epoch(plain)
-        self._channel.report(Reported(epoch=epoch, value=value, numbers=plain))
+        self._channel.report(EpochReport(epoch=epoch, value=value, numbers=plain))
 
     def note(self, name: str, value: object) -> None:
         """Store a JSON value with the trial, which every Optuna tool shows as a user attribute.
@@ -166,7 +166,7 @@ class ObjectiveTrial:
             )
             raise ValueError(f"note {name:.80}: {rule} (got {size:,} and {len(name)}): write it to a file")
         self._notes[name] = value
-        self._channel.send(Noted(name=str(name), value=value))
+        self._channel.send(Note(name=str(name), value=value))
 
     def watch(self, model: object, optimizer: object, **options: object) -> object:
         """Return a monitor of a PyTorch model in training; call its `step` once per step of the optimizer.
@@ -203,7 +203,7 @@ class ObjectiveTrial:
 
     def _suggest(self, dimension: Dimension) -> ParameterValue:
         if dimension.name not in self._params:
-            self._params[dimension.name] = self._channel.ask(Asked(dimension=dimension))
+            self._params[dimension.name] = self._channel.ask(ParameterRequest(dimension=dimension))
         return self._params[dimension.name]
 
     def should_prune(self) -> bool:

@@ -23,7 +23,6 @@ from hpsearch.search.regions import (
     best_tenth,
     binomial_tail,
     chance_of_deaths,
-    contains,
     dead_regions,
     ended_trials,
     is_at_edge,
@@ -33,11 +32,13 @@ from hpsearch.search.regions import (
     rounded_outward,
     share,
 )
+from hpsearch.study.conditions import allows as allows_value
+from hpsearch.study.conditions import applies, missing_names, reachable
 from hpsearch.study.messages import format_count, format_number
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import ParameterValue, Trial, best_trials
 
-Change: TypeAlias = Literal["kept", "narrowed", "widened", "moved"]
+Change: TypeAlias = Literal["kept", "narrowed", "widened", "moved", "removed"]
 
 SPREAD_CHANCE: Final = 0.05
 """The best trials lie close together if chance would place them so close less often than this."""
@@ -66,17 +67,23 @@ class CannotNarrowError(HpsearchError):
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revision:
-    """One dimension before and after, with reasons: for the low and the high bound, or for the choices."""
+    """One dimension before and after, with reasons: for the low and the high bound, or for the choices.
+
+    It is removed if it has a condition that no trial of the new search space can meet.
+    """
 
     before: Dimension
     after: Dimension
     reasons: tuple[str, ...]
+    is_removed: bool = False
 
     @property
     def change(self) -> Change:
         """The change of the dimension; a range that grew at one end and shrank at the other has moved."""
         before, after = self.before, self.after
-        if before == after:
+        if self.is_removed:
+            return "removed"
+        if before == replace(after, when=before.when):
             return "kept"
         if isinstance(before, Choices) or isinstance(after, Choices):
             return "narrowed"
@@ -100,7 +107,7 @@ class Proposal:
     @property
     def search(self) -> tuple[Dimension, ...]:
         """The new search space."""
-        return tuple(revision.after for revision in self.revisions)
+        return tuple(revision.after for revision in self.revisions if not revision.is_removed)
 
     @property
     def changes(self) -> bool:
@@ -118,6 +125,11 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
             f'study "{spec.name}": must search ranges or choices to be narrowed (got a list of '
             f"{len(spec.configurations)} exact configurations): hpsearch study confirm finds the best of them"
         )
+    if not spec.search:
+        raise CannotNarrowError(
+            f'study "{spec.name}": must search ranges or choices to be narrowed (got none in [search], since its '
+            "function asks for its parameters): change the ranges in the function"
+        )
     best = best_tenth(trials, maximize=maximize)
     if not best:
         ranked = sum(trial.is_ranked for trial in trials)
@@ -125,15 +137,28 @@ def propose(spec: StudySpec, trials: Sequence[Trial], *, maximize: bool) -> Prop
             f'study "{spec.name}": must have at least {2 * LEAST_BEST} complete trials with a finite result to be '
             f"narrowed by (got {ranked}): raise its budget, or prune less"
         )
-    revisions = tuple(_revision(dimension, trials, best) for dimension in spec.search)
-    search = tuple(revision.after for revision in revisions)
-    inside = tuple(trial for trial in ended_trials(trials) if lies_inside(trial.params, search))
-    return Proposal(revisions=revisions, best=tuple(best), inside=inside)
+    revisions = _with_conditions([_revision(dimension, trials, best) for dimension in spec.search])
+    proposal = Proposal(revisions=revisions, best=tuple(best), inside=())
+    inside = (trial for trial in ended_trials(trials) if lies_inside(trial.params, proposal.search))
+    return replace(proposal, inside=tuple(inside))
+
+
+def _with_conditions(revisions: Sequence[Revision]) -> tuple[Revision, ...]:
+    """Return the revisions without conditions on choices that are removed, and without dimensions that never apply."""
+    kept = {each.name: each for each in reachable([revision.after for revision in revisions])}
+    never = ("removed: no value that its condition needs is left",)
+    return tuple(
+        replace(one, after=kept[one.after.name])
+        if one.after.name in kept
+        else replace(one, after=one.before, reasons=never * len(one.reasons), is_removed=True)
+        for one in revisions
+    )
 
 
 def lies_inside(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> bool:
-    """Return True if every searched parameter is set, and inside its dimension."""
-    return all(d.name in params and contains(d, params[d.name]) for d in search)
+    """Return True if every searched parameter that the trial should have is set, and inside its dimension."""
+    mine = [dimension for dimension in search if applies(dimension, params)]
+    return not missing_names(search, params) and all(allows_value(d, params[d.name]) for d in mine)
 
 
 def warm_start(
@@ -149,7 +174,7 @@ def warm_start(
     inside = [trial for trial in trials if lies_inside(trial.params, spec.search)]
     count = min(WARM_TRIALS, max(1, spec.trials // WARM_SHARE))
     best = best_trials(inside, maximize=maximize, count=count)
-    return [{d.name: trial.params[d.name] for d in spec.search} for trial in best]
+    return [{d.name: trial.params[d.name] for d in spec.search if applies(d, trial.params)} for trial in best]
 
 
 def _revision(dimension: Dimension, trials: Sequence[Trial], best: Sequence[Trial]) -> Revision:
@@ -280,6 +305,7 @@ def _widened_bound(dimension: Range, *, is_high: bool) -> float | None:
 
 def _choices_revision(dimension: Choices, trials: Sequence[Trial], best: Sequence[Trial]) -> Revision:
     ended = [trial for trial in ended_trials(trials) if dimension.name in trial.params]
+    best = [trial for trial in best if dimension.name in trial.params]
     reasons = {choice: _removal_reason(dimension, choice, ended, best) for choice in dimension.choices}
     kept = tuple(choice for choice in dimension.choices if reasons[choice] is None) or dimension.choices
     if kept == dimension.choices:

@@ -8,19 +8,12 @@ from typing import Final, TypeAlias, final
 
 from hpsearch.search.ranking import is_dead
 from hpsearch.study.schema import SEARCHABLE
-from hpsearch.study.spec import Choices, Dimension, Range, full_name
-from hpsearch.trials import ParameterValue, Trial, TrialState, best_trials
+from hpsearch.study.spec import Range, full_name
+from hpsearch.trials import Trial, TrialState, best_trials
 from hpsearch.verdicts import Cause
 
 Values: TypeAlias = Sequence[float]
 """Values of one range, rising."""
-
-
-def contains(dimension: Dimension, value: ParameterValue) -> bool:
-    """Return True for one of the choices, and for a number inside the range."""
-    if isinstance(dimension, Choices):
-        return any(type(value) is type(choice) and value == choice for choice in dimension.choices)
-    return isinstance(value, int | float) and dimension.low <= value <= dimension.high
 
 
 def share(dimension: Range, low: float, high: float) -> float:

@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial
 
 from hpsearch.errors import HpsearchError
 from hpsearch.search.mirror import STUDY_ID, Mirror
-from hpsearch.search.space import distributions, grid, grid_size, sampled_together
+from hpsearch.search.space import grid, grid_size, joint_distributions, sampled_together
 from hpsearch.study.configurations import params_of_trial
 from hpsearch.study.spec import LEARNING_SAMPLERS, SamplerSpec, StudySpec
 
@@ -72,7 +72,7 @@ def make_sampler(
     parameters that the sampler did not choose; the set may grow. Raises HpsearchError like `check_sampler`.
     """
     check_sampler(spec)
-    space = {name: d for name, d in distributions(spec).items() if not d.single()}
+    space = {name: d for name, d in joint_distributions(spec).items() if not d.single()}
     match spec.sampler.name:
         case "qmc":
             return SequenceSampler(spec.seed, space, mirror)
@@ -236,9 +236,9 @@ class RoundRobinSampler(BaseSampler):
 def sample_alone(
     spec: StudySpec, mirror: Mirror, trial: FrozenTrial, name: str, distribution: BaseDistribution
 ) -> Any:
-    """Return a value of one parameter that a running trial asked for: sampled on its own, with a seed of its own.
+    """Return a value of one parameter that not every trial has: sampled on its own, with a seed of its own.
 
-    qmc and grid need the whole space in advance, so these parameters are random with them.
+    qmc and grid need a space that all trials share, so these parameters are random with them.
     """
     seed = _seed(spec.seed, trial.number, crc32(name.encode()), _ALONE)
     sampler = _MAKERS.get(spec.sampler.name, _random)(spec.sampler, seed)

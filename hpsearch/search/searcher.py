@@ -21,8 +21,9 @@ from optuna.trial import TrialState as OptunaState
 
 from hpsearch.search.cmaes_state import without_pickles
 from hpsearch.search.samplers import make_sampler, sample_alone
-from hpsearch.search.space import distribution_of, distributions
+from hpsearch.search.space import distribution_of, joint_distributions, values_inside
 from hpsearch.search.views import PrunerView, SamplerView
+from hpsearch.study.conditions import applies, parents_first
 from hpsearch.study.plan import epoch_span
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
@@ -59,7 +60,8 @@ class Searcher:
     def __init__(self, spec: StudySpec, stream: int = 0) -> None:
         direction = _direction(spec)
         self._given: set[int] = set()
-        self._space = distributions(spec)
+        self._space = joint_distributions(spec)
+        self._conditional = [each for each in parents_first(spec.search) if each.when]
         self._sampler_view = SamplerView(spec, direction)
         self._pruner_view = PrunerView(spec, direction)
         self._sampler_study = load_study(
@@ -112,17 +114,27 @@ class Searcher:
         self._sampler_view.update_dead_values()
         self._sampler_view.ask(number, fixed)
         self._sampler_study.ask(self._space)
-        params = self._sampler_view.mirror.get_trial(number).params
+        params = dict(self._sampler_view.mirror.get_trial(number).params)
+        for dimension in self._conditional:
+            if applies(dimension, params):
+                params[dimension.name] = self.suggest_one(number, dimension, fixed)
         return Suggestion(params=params, system_attributes=self.take_attributes(number))
 
-    def suggest_one(self, number: int, dimension: Dimension) -> ParameterValue:
-        """Choose a parameter outside the search space, for which trial `number` asked while it runs."""
+    def suggest_one(
+        self, number: int, dimension: Dimension, fixed: Mapping[str, ParameterValue] = _NOTHING
+    ) -> ParameterValue:
+        """Choose a parameter that not every trial has: a conditional one, or one that trial `number` asks for.
+
+        Its value in `fixed` is used unchanged if the dimension allows it.
+        """
         distribution = distribution_of(dimension)
+        if inside := values_inside({dimension.name: distribution}, fixed):
+            return inside[dimension.name]
         if distribution.single():
             return dimension.choices[0] if isinstance(dimension, Choices) else _plain(dimension)
         view = self._sampler_view
-        if view.suggested.get(dimension.name) != distribution:
-            view.suggested[dimension.name] = distribution
+        if view.optional.get(dimension.name) != distribution:
+            view.optional[dimension.name] = distribution
             for trial in self._known.values():
                 if trial.number not in self._running_here:
                     view.show(trial)

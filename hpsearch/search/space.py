@@ -25,14 +25,19 @@ def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
     return {dimension.name: distribution_of(dimension) for dimension in spec.search}
 
 
+def joint_distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
+    """Return `distributions` of the parameters that every trial has: those without a condition."""
+    return {each.name: distribution_of(each) for each in spec.search if not each.when}
+
+
 def grid(spec: StudySpec) -> dict[str, list[ParameterValue]]:
-    """Return the values of every searched parameter that `grid` combines, in the order of `spec.search`.
+    """Return the values of every parameter that `grid` combines, in the order of `spec.search`: those of every trial.
 
     A range gives at most `spec.sampler.points` values from its low to its high end, even on its own scale (logarithmic
     or not), each of which is a step or a whole number if the range requires that; one point is the low end. A list of
     choices gives all of them.
     """
-    return {name: _points(d, spec.sampler.points) for name, d in distributions(spec).items()}
+    return {name: _points(d, spec.sampler.points) for name, d in joint_distributions(spec).items()}
 
 
 def grid_size(spec: StudySpec) -> int:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState as OptunaState
 from hpsearch.search.cmaes_state import ATTRIBUTE, from_json, from_pickle, to_pickle
 from hpsearch.search.mirror import Mirror
 from hpsearch.search.ranking import below_survivors, is_dead, last_value, shortness
-from hpsearch.search.space import distributions, sampled_together, values_inside
+from hpsearch.search.space import distribution_of, joint_distributions, sampled_together, values_inside
 from hpsearch.study.spec import StudySpec
 from hpsearch.trials import ParameterValue, Trial, TrialState
 
@@ -39,8 +39,8 @@ _OPTUNA_STATES = {
 class SamplerView:
     """The trials in `mirror` as the study's sampler should see them.
 
-    Only trials that have every searched parameter, inside its present range, are shown, with just these parameters:
-    others (of another client, or from before the space was narrowed) would make Optuna sample each parameter on its own
+    Only trials that have every searched parameter without a condition, inside its present range, are shown: others (of
+    another client, or from before the space was narrowed) would make Optuna sample each parameter on its own
     permanently. Of these trials
     * failed ones are shown as FAIL, which no sampler learns from;
     * running and waiting ones are shown as RUNNING, so that no other trial gets the same place;
@@ -52,14 +52,14 @@ class SamplerView:
       ranks them below all others. cmaes and gp see them as COMPLETE, with values below the worst survivor;
       `update_dead_values` keeps these below as survivors arrive.
 
-    `suggested` are the distributions of parameters outside the search space that training functions asked for: trials
-    are shown with those that they have.
+    `optional` are the distributions of parameters that some trials have: conditional ones, and those outside the search
+    space that training functions asked for. Trials are shown with those that they have.
     """
 
     def __init__(self, spec: StudySpec, direction: StudyDirection) -> None:
         self.mirror = Mirror(spec.name, direction)
-        self._space = distributions(spec)
-        self.suggested: dict[str, BaseDistribution] = {}
+        self._space = joint_distributions(spec)
+        self.optional = {each.name: distribution_of(each) for each in spec.search if each.when}
         self._maximize = direction is StudyDirection.MAXIMIZE
         self._from_values = spec.sampler.name in _FROM_VALUES
         self._survivors: dict[int, float] = {}  # number -> value, if values are learned from
@@ -114,13 +114,13 @@ class SamplerView:
 
     def _put(self, trial: Trial, state: OptunaState, params: dict[str, ParameterValue], **shown: Any) -> None:
         attributes = _cmaes_attributes(trial.system_attributes, self._space)
-        own = values_inside(self.suggested, trial.params)
+        own = values_inside(self.optional, trial.params)
         self.mirror.put(
             _frozen(
                 trial.number,
                 state,
                 params={**params, **own},
-                distributions={**self._space, **{name: self.suggested[name] for name in own}},
+                distributions={**self._space, **{name: self.optional[name] for name in own}},
                 system_attrs=attributes,
                 **shown,
             )

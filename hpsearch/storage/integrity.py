@@ -338,8 +338,9 @@ def _result_problems(spec: StudySpec, rows: TrialRows, at: str) -> _Problems:
     if own["epochs"] <= own["reported"]:
         yield _problem("hpsearch_trials", "epochs", f"must be above {own['reported']}", own["epochs"], at)
     searched = {each.name for each in spec.search}
+    required = {each.name for each in spec.search if not each.when}
     found = {row["param_name"] for row in rows.details["trial_params"]}
-    if found != searched and not (spec.objective is not None and found > searched):
+    if not required <= found or (spec.objective is None and not found <= searched):
         rule = f"must be what the study searches, {', '.join(sorted(searched))}"
         yield _problem("trial_params", "param_name", rule, sorted(found), at)
     known = METRICS.get(spec.metric)

@@ -26,6 +26,7 @@ from hpsearch.storage.records import Beat, ClaimedTrial, Opening, StoredStudy, U
 from hpsearch.storage.statements import DriverStatement, insert_returning, write_rows
 from hpsearch.storage.stored_studies import LockedStudy, change, lock, readable_studies
 from hpsearch.storage.stored_values import shown_value
+from hpsearch.study.conditions import missing_names
 from hpsearch.trials import FIXED, ParameterValue
 
 _SETTLE_STEP: Final = 500
@@ -422,12 +423,12 @@ def _claims(
     """Return the claims of waiting trials, with their stored or requested parameters."""
     params = params_of(connection, locked.study.study_id, list(numbers))
     attributes = system_attributes_of(connection, locked.study.study_id, list(numbers))
-    searched = {dimension.name for dimension in locked.study.spec.search}
+    spec = locked.study.spec
     claims = []
     for trial_id, number in numbers.items():
         stored: Mapping[str, ParameterValue] = params.get(trial_id, {})
         asked, ignored = _requested_values(attributes.get(trial_id, {}).get("fixed_params", {}))
-        whole = searched <= set(stored)
+        whole = not missing_names(spec.search, stored)
         claims.append(
             ClaimedTrial(
                 number=number,
@@ -437,7 +438,7 @@ def _claims(
                 crashes=past[number].crashes,
                 is_suspect=past[number].is_suspect,
                 params=stored if whole else None,
-                fixed={} if whole else {**asked, **stored},
+                fixed={} if whole and spec.objective is None else {**asked, **stored},
                 ignored=None if whole else ignored,
             )
         )

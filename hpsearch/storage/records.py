@@ -123,7 +123,8 @@ class UnreadableStudy:
 class ClaimedTrial:
     """One trial that a worker took out of the budget, and the token that fences its writes.
 
-    `params` is None if nothing was sampled yet; then `fixed` holds the requested values of an enqueued trial. `attempt`
+    `params` is None if nothing was sampled yet. `fixed` holds the requested values of an enqueued trial that are to be
+    used: for the parameters that are sampled next, and for those that a training function asks for later. `attempt`
     counts from 1. `crashes` counts the lost workers that count against the trial. A suspect, which has any or an
     earlier expired lease, is trained alone. `ignored` lists values requested by another Optuna client that no trial can
     have; those are sampled instead.

@@ -497,8 +497,8 @@ def _distribution(text: object) -> Mapping[str, Any] | None:
 
 FOREIGN_REMEDY: Final = (
     "its own program chooses and trains its trials, so hpsearch cannot run, pause, resume, stop, edit, confirm, "
-    "narrow, test, enqueue, fail, retry or replay them; study show, best, trials, report, rename, copy, export and "
-    "delete work"
+    "narrow, test, enqueue, fail, retry or replay them, unless `hpsearch run SCRIPT.py` runs that program; study "
+    "show, best, trials, report, rename, copy, export and delete work"
 )
 
 

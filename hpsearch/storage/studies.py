@@ -93,6 +93,16 @@ class Studies:
         """
         return self._transactions.write(_created, spec, fingerprint, parent=parent, enqueued=enqueued)
 
+    def adopt(self, study: StoredStudy, spec: StudySpec) -> StoredStudy:
+        """Make another Optuna client's study one of ours, with its trials, and return it. Its `spec` has an objective.
+
+        Of two concurrent calls the first one counts. Raises StudyNotFoundError if the study was deleted.
+        """
+        for one_try, transaction in self._transactions.write_tries(durable=True):
+            with one_try, transaction as connection:
+                adopted = _adopt(connection, study, spec)
+        return adopted
+
     def get(self, name: str) -> StoredStudy:
         """Return the study of that name.
 
@@ -392,6 +402,27 @@ def _create(
     same_name = select(_theirs.c.study_id).where(_theirs.c.study_name == spec.name)
     study_id = connection.execute(same_name).scalar_one()
     remove_strays(connection, study_id)
+    study = _own(connection, study_id, spec, fingerprint, parent=parent)
+    _describe_to_optuna(connection, study)
+    return study
+
+
+def _adopt(connection: Connection, study: StoredStudy, spec: StudySpec) -> StoredStudy:
+    """Write our row of another client's study, unless it has one."""
+    mine = _theirs.c.study_id == study.study_id, _theirs.c.study_name == spec.name
+    if connection.execute(select(_theirs.c.study_id).where(*mine).with_for_update()).first() is None:
+        raise not_found(connection, spec.name)
+    if (known := named(connection, spec.name)) is not None:
+        return known
+    made = _own(connection, study.study_id, spec, fingerprint="", parent=None)
+    _link(connection, made)
+    return made
+
+
+def _own(
+    connection: Connection, study_id: int, spec: StudySpec, fingerprint: str, *, parent: str | None
+) -> StoredStudy:
+    """Write our row of a study."""
     key = str(uuid.uuid4())
     created_s = connection.execute(select(EpochSeconds())).scalar_one()
     connection.execute(
@@ -407,7 +438,7 @@ def _create(
             parent=parent,
         )
     )
-    study = StoredStudy(
+    return StoredStudy(
         key=key,
         study_id=study_id,
         spec=replace(spec, notify=NotifySpec()),
@@ -416,8 +447,6 @@ def _create(
         version=hpsearch.__version__,
         parent=parent,
     )
-    _describe_to_optuna(connection, study)
-    return study
 
 
 def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
@@ -433,6 +462,11 @@ def _describe_to_optuna(connection: Connection, study: StoredStudy) -> None:
             study_id=study.study_id, key=METRIC_NAMES, value_json=json.dumps([study.spec.metric])
         )
     )
+    _link(connection, study)
+
+
+def _link(connection: Connection, study: StoredStudy) -> None:
+    """Write the attributes of Optuna's study that lead to our row."""
     attributes = {
         schema.LINK_ATTRIBUTE: study.key,
         "hpsearch:fingerprint": study.fingerprint,

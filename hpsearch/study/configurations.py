@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem, UsageError
+from hpsearch.study.conditions import missing_names
 from hpsearch.study.messages import key_path, nearest, toml_excerpt, unknown_key
 from hpsearch.study.schema import (
     CONFIGURABLE,
@@ -62,7 +63,7 @@ def why_untrainable(spec: StudySpec, params: Mapping[str, Any]) -> str | None:
 
     Another Optuna client may add any trial to a study.
     """
-    problems = [f"{dimension.name} is missing" for dimension in spec.search if dimension.name not in params]
+    problems = [f"{name} is missing" for name in missing_names(spec.search, params)]
     if spec.objective is not None:
         return "; ".join(problems) or None
     for name, value in params.items():

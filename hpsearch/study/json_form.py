@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import hpsearch
 from hpsearch.errors import Problem
+from hpsearch.study.conditions import condition_problems
 from hpsearch.study.objective import damage_problems, objective_document
 from hpsearch.study.reader import document_problems
 from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
@@ -22,6 +23,7 @@ from hpsearch.study.spec import (
     BudgetSpec,
     Choices,
     ColumnRule,
+    Conditions,
     DataSpec,
     Dimension,
     ExactConfiguration,
@@ -46,6 +48,9 @@ def spec_to_json(spec: StudySpec) -> str:
     raw = asdict(spec)
     for key in ("notify", *(("objective",) if spec.objective is None else _NETWORK_ONLY)):
         del raw[key]
+    for dimension in raw["search"]:
+        if not dimension["when"]:  # which older versions do not know
+            del dimension["when"]
     # Versions without limits read a study that has none.
     for key in ("budget", "limits"):
         raw[key] = {name: value for name, value in raw[key].items() if value is not None}
@@ -153,9 +158,9 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
             "model": record(ModelSpec, {**model, **network}),
             "training": record(TrainingSpec, raw["training"]),
             "search": tuple(
-                record(Choices, {**one, "choices": tuple(one["choices"])})
+                record(Choices, {**one, "choices": tuple(one["choices"]), "when": _conditions(one)})
                 if "choices" in one
-                else record(Range, one)
+                else record(Range, {**one, "when": _conditions(one)})
                 for one in raw["search"]
             ),
             "sampler": record(SamplerSpec, raw["sampler"]),
@@ -180,6 +185,10 @@ _BLANK: Final[Mapping[str, type[Any]]] = {"data": DataSpec, "model": ModelSpec, 
 def _objective(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]], Any]) -> Any:
     own = {key: value for key, value in raw.items() if key != "limits"}
     return record(ObjectiveSpec, {**own, "python_path": tuple(raw["python_path"])})
+
+
+def _conditions(dimension: Mapping[str, Any]) -> Conditions:
+    return tuple((name, tuple(values)) for name, values in dimension.get("when", ()))
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
@@ -278,6 +287,11 @@ def _raw_parameter(name: str, value: Any) -> Any:
 
 
 def _raw_dimension(dimension: Dimension) -> dict[str, Any]:
+    when = {name: [_raw_parameter(name, one) for one in values] for name, values in dimension.when}
+    return _raw_values(dimension) | ({"when": when} if when else {})
+
+
+def _raw_values(dimension: Dimension) -> dict[str, Any]:
     if isinstance(dimension, Choices):
         return {"choices": [_raw_parameter(dimension.name, choice) for choice in dimension.choices]}
     raw = {"low": dimension.low, "high": dimension.high, "log": dimension.log}
@@ -318,6 +332,7 @@ def _damage_problems(spec: StudySpec) -> Iterator[Problem]:
         yield from _dimension_problems(
             dimension, is_field=spec.objective is not None or _is_field(dimension.name)
         )
+    yield from condition_problems(spec.search, [dimension.name for dimension in spec.search])
     for exact in spec.configurations:
         yield from _exact_problems(exact)
 

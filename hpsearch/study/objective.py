@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, cast, final
 
 from hpsearch.errors import Problem
 from hpsearch.study import spec
+from hpsearch.study.conditions import condition_problems
 from hpsearch.study.messages import key_path, nearest, toml_excerpt, unknown_key
 from hpsearch.study.metrics import Metric
 from hpsearch.study.schema import (
@@ -204,6 +205,8 @@ def _search_problems(raw: object) -> Iterator[Problem]:
             yield from wrong
         else:
             yield from dimension_problems(where, dimension_rule(value), value)
+    right = {name: one for name, one in raw.items() if not dimension_problems("", dimension_rule(one), one)}
+    yield from condition_problems([_dimension(name, one) for name, one in right.items()], raw)
 
 
 def dimension_rule(raw: object) -> Rule:
@@ -217,17 +220,20 @@ def dimension_rule(raw: object) -> Rule:
 
 
 def parameter_rule(study: StudySpec, name: str) -> Rule:
-    """Return the rule of the searched parameter `name`: of its field, or of a training function's parameter."""
+    """Return the rule of the parameter `name`: of its searched field, or of a training function's parameter.
+
+    A function may ask for any value of a parameter that is not searched.
+    """
     if study.objective is None:
         return SEARCHABLE[full_name(name)]
-    found = next(one for one in study.search if one.name == name)
-    if isinstance(found, Choices):
+    found = next((one for one in study.search if one.name == name), None)
+    if found is None or isinstance(found, Choices):
         return Scalar()
     return _WHOLE if found.integer else _NUMBER
 
 
 def _dimension(name: str, raw: _Document) -> Dimension:
-    return dimension(name, dimension_rule(raw), raw)
+    return dimension(name, dimension_rule(raw), raw, raw.get("when", {}))
 
 
 def _sampling_problems(document: _Document) -> Iterator[Problem]:

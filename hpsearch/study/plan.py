@@ -163,8 +163,8 @@ def _default_batch_size(training_examples: int) -> int:
 def _fitted(dimension: Dimension, most: int) -> Dimension:
     """Return the searched batch sizes with `most` in place of larger ones; unchanged if a range has no smaller one."""
     match dimension:
-        case Choices(name=name, choices=choices):
-            return Choices(tuple(dict.fromkeys(min(int(size), most) for size in choices)), name=name)
+        case Choices(choices=choices):
+            return replace(dimension, choices=tuple(dict.fromkeys(min(int(size), most) for size in choices)))
         case Range(low=low, high=high, step=step) if low < most < high:
             return replace(dimension, high=float(most) if step is None else low + (most - low) // step * step)
         case _:
@@ -226,7 +226,15 @@ def _dimension(spec: StudySpec, name: str) -> Dimension | None:
 
 
 def dimension_in_words(dimension: Dimension) -> str:
-    """Return `learning_rate: 1e-06 to 1, logarithmic`, or `model.activation: one of relu, tanh`."""
+    """Return `learning_rate: 1e-06 to 1, logarithmic`, or `model.activation: one of relu, tanh`.
+
+    A condition follows: `momentum: 0.5 to 0.99, if training.optimizer is momentum or nesterov`.
+    """
+    when = " and ".join(f"{name} is {' or '.join(map(_plain, values))}" for name, values in dimension.when)
+    return f"{_values_in_words(dimension)}, if {when}" if when else _values_in_words(dimension)
+
+
+def _values_in_words(dimension: Dimension) -> str:
     match dimension:
         case Choices(name=name, choices=choices):
             return f"{name}: one of {', '.join(map(_plain, choices))}"

@@ -1,11 +1,12 @@
 """The table [search] of a study file: the searched fields and their ranges or choices, and the networks they allow."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from hpsearch.errors import Problem
+from hpsearch.study.conditions import condition_problems
 from hpsearch.study.messages import key_path, nearest, toml_excerpt, unknown_key
 from hpsearch.study.schema import (
     SEARCHABLE,
@@ -25,12 +26,14 @@ from hpsearch.study.spec import (
     Initializer,
     ModelSpec,
     Range,
+    When,
+    conditions_of,
     full_name,
     short_name,
 )
 from hpsearch.trials import ParameterValue
 
-DIMENSION_KEYS: Final = ("low", "high", "log", "step", "choices")
+DIMENSION_KEYS: Final = ("low", "high", "log", "step", "choices", "when")
 
 _Table: TypeAlias = Mapping[str, Any]
 
@@ -44,6 +47,8 @@ def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
         return violation(where, f"must be {_FORMS}", raw, remedy)
     unknown = [key for key in raw if key not in DIMENSION_KEYS]
     problems = [_unknown(where, key) for key in unknown]
+    if "when" in raw:
+        problems += _when_problems(f"{where}.when", raw["when"])
     if "choices" in raw:
         return problems + _choices_problems(where, rule, raw)
     if len(unknown) == len(raw):
@@ -53,10 +58,11 @@ def dimension_problems(where: str, rule: Rule, raw: object) -> list[Problem]:
     return problems + _range_problems(where, rule, raw)
 
 
-def dimension(name: str, rule: Rule, raw: _Table) -> Dimension:
-    """Return the dimension `name` that `raw`, which has no problems, describes."""
+def dimension(name: str, rule: Rule, raw: _Table, when: When = ()) -> Dimension:
+    """Return the dimension `name` that `raw`, which has no problems, describes, with the condition `when`."""
     if "choices" in raw:
-        return Choices(name=name, choices=tuple(parameter_of(rule, item) for item in raw["choices"]))
+        choices = tuple(parameter_of(rule, item) for item in raw["choices"])
+        return Choices(name=name, choices=choices, when=when)
     return Range(
         name=name,
         low=float(raw["low"]),
@@ -64,7 +70,20 @@ def dimension(name: str, rule: Rule, raw: _Table) -> Dimension:
         log=raw.get("log", False),
         step=None if "step" not in raw else float(raw["step"]),
         integer=isinstance(rule, WholeNumber),
+        when=conditions_of(when),
     )
+
+
+def _when_problems(where: str, raw: object) -> list[Problem]:
+    """Return the problems of the form of a condition; `conditions` checks what it names."""
+    if not isinstance(raw, Mapping) or not raw:
+        return violation(where, 'must be a table of conditions, such as { optimizer = "sgd" }', raw)
+    return [
+        problem
+        for name, value in entries(raw)
+        if value == [] or not isinstance(value, bool | int | float | str | list | dict)
+        for problem in violation(f"{where}.{key_path(name)}", "must be a value, or a list of values", value)
+    ]
 
 
 def _unknown(where: str, key: str) -> Problem:
@@ -169,16 +188,26 @@ def search_problems(raw: object) -> list[Problem]:
             message = f"must be given once (got {first} too): keep one"
             problems.append(Problem(where=_where(name), message=message))
         seen[full_name(name)] = name
-    return problems
+    right = [(name, value) for name, value in entries(raw) if not _entry_problems(name, value)]
+    names = [short_name(full_name(name)) for name, _ in entries(raw)]
+    return [*problems, *condition_problems(_dimensions(right), names)]
 
 
 def search_space(raw: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """Return the dimensions of `raw`, which has no problems, in its order; the default ones if it has none."""
-    space = tuple(
-        dimension(short_name(full), SEARCHABLE[full], value)
-        for full, value in ((full_name(name), value) for name, value in entries(raw))
+    return _dimensions(entries(raw)) or DEFAULT_SEARCH
+
+
+def _dimensions(named: Iterable[tuple[str, Any]]) -> tuple[Dimension, ...]:
+    """Return the dimensions of pairs of a name and a table without problems."""
+    return tuple(
+        dimension(short_name(full), SEARCHABLE[full], value, _conditions(value.get("when", {})))
+        for full, value in ((full_name(name), value) for name, value in named)
     )
-    return space or DEFAULT_SEARCH
+
+
+def _conditions(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {short_name(full_name(name)): value for name, value in entries(raw)}
 
 
 def entries(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -250,29 +250,57 @@ class TrainingSpec:
     keep: KeptEpoch = "last"
 
 
+Conditions: TypeAlias = tuple[tuple[str, tuple[ParameterValue, ...]], ...]
+"""The names on which a dimension depends, each with the values for which it applies. All of them must hold."""
+
+When: TypeAlias = Mapping[str, Choice | Sequence[Choice]] | Conditions
+"""Conditions as a program writes them: `{"optimizer": "sgd"}`, or `{"optimizer": ["sgd", "nesterov"]}`."""
+
+
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Range:
     """A searched number in [low, high]. `step` is the distance of neighbours, None for any value.
 
-    In the search of `hpsearch.create_study` it has no `name`, and its field decides whether it is an `integer`:
+    With `when`, only trials with those values of other parameters have it. In the search of `hpsearch.create_study` it
+    has no `name`, and its field decides whether it is an `integer`:
 
     >>> search = {"learning_rate": hpsearch.Range(1e-5, 1.0, log=True), "training.batch_size": hpsearch.Range(16, 128)}
+    >>> search |= {"training.optimizer": hpsearch.Choices(["adam", "momentum"])}
+    >>> search |= {"momentum": hpsearch.Range(0.5, 0.99, when={"training.optimizer": "momentum"})}
     """
 
     low: float
     high: float
     _: KW_ONLY
-    log: bool = False
-    step: float | None = None
-    integer: bool = False
-    name: str = ""
+    log: bool
+    step: float | None
+    integer: bool
+    name: str
+    when: Conditions
+
+    def __init__(  # noqa: PLR0913 # a range has these
+        self,
+        low: float,
+        high: float,
+        *,
+        log: bool = False,
+        step: float | None = None,
+        integer: bool = False,
+        name: str = "",
+        when: When = (),
+    ) -> None:
+        values = {"low": low, "high": high, "log": log, "step": step, "integer": integer, "name": name}
+        for key, value in {**values, "when": conditions_of(when)}.items():
+            object.__setattr__(self, key, value)
 
 
 @final
 @dataclass(frozen=True, slots=True, init=False)
 class Choices:
     """A searched value out of a list. A list or table among them (widths of layers) is stored as its JSON text.
+
+    With `when`, only trials with those values of other parameters have it.
 
     >>> hpsearch.Choices(["relu", "tanh"]).choices
     ('relu', 'tanh')
@@ -282,13 +310,30 @@ class Choices:
 
     choices: tuple[ParameterValue, ...]
     name: str
+    when: Conditions
 
-    def __init__(self, choices: Iterable[Choice], *, name: str = "") -> None:
+    def __init__(self, choices: Iterable[Choice], *, name: str = "", when: When = ()) -> None:
         if isinstance(choices, str) or not isinstance(choices, Iterable):
             raise UsageError(f"Choices: must be a list of values (got {choices!r}): write Choices([...])")
-        values = (one if isinstance(one, str | int | float) else _json_text(one) for one in choices)
-        object.__setattr__(self, "choices", tuple(values))
+        object.__setattr__(self, "choices", tuple(map(_parameter, choices)))
         object.__setattr__(self, "name", name)
+        object.__setattr__(self, "when", conditions_of(when))
+
+
+def conditions_of(when: When) -> Conditions:
+    """Return conditions in the form that a study stores: a single value as a list, lists and tables as JSON text."""
+    if isinstance(when, tuple):
+        return when
+    if not isinstance(when, Mapping):
+        raise UsageError(
+            f'when: must map names to values (got {when!r}): write when={{"optimizer": "sgd"}}, for example'
+        )
+    listed = ((name, one if isinstance(one, list | tuple) else [one]) for name, one in when.items())
+    return tuple((name, tuple(map(_parameter, values))) for name, values in listed)
+
+
+def _parameter(value: Choice) -> ParameterValue:
+    return value if isinstance(value, str | int | float) else _json_text(value)
 
 
 def _json_text(value: Sequence[int] | Mapping[str, float]) -> str:
@@ -602,8 +647,8 @@ def check_trains_network(spec: StudySpec) -> None:
     if spec.objective is not None:
         raise HpsearchError(
             f'study "{spec.name}": must train the built-in network for this (got the function '
-            f"{spec.objective.function}, which has its own data and model): hpsearch cannot diagnose, replay, confirm, "
-            "test or export its trials"
+            f"{spec.objective.function}, which has its own data and model): hpsearch cannot diagnose, replay, test "
+            "or export its trials"
         )
 
 

@@ -107,12 +107,17 @@ def _key(name: str) -> str:
 
 
 def _dimension(dimension: Dimension) -> str:
+    pairs = ", ".join(
+        f"{_key(name)} = [{', '.join(_choice(name, value) for value in values)}]"
+        for name, values in dimension.when
+    )
+    when = f", when = {{ {pairs} }}" if pairs else ""
     if isinstance(dimension, Choices):
-        return f"{{ choices = [{', '.join(_choice(dimension.name, c) for c in dimension.choices)}] }}"
+        return f"{{ choices = [{', '.join(_choice(dimension.name, c) for c in dimension.choices)}]{when} }}"
     low, high = (_bound(dimension, bound) for bound in (dimension.low, dimension.high))
     log = ", log = true" if dimension.log else ""
     step = "" if dimension.step is None else f", step = {_bound(dimension, dimension.step)}"
-    return f"{{ low = {low}, high = {high}{log}{step} }}"
+    return f"{{ low = {low}, high = {high}{log}{step}{when} }}"
 
 
 def _bound(dimension: Range, bound: float) -> str:

@@ -11,7 +11,15 @@ from hpsearch.diagnosis.programs import facts_of_program
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.errors import HpsearchError
 from hpsearch.objective.children import Children, can_limit_memory
-from hpsearch.objective.messages import End, FromChild, Noted, Reported, Returned, Stopped, TelemetryUpdate
+from hpsearch.objective.messages import (
+    EarlyEnd,
+    End,
+    EpochReport,
+    FinalValue,
+    FromChild,
+    Note,
+    TelemetryUpdate,
+)
 from hpsearch.objective.trial import Objective
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy, TrialOutcome, Update
 from hpsearch.study.messages import format_count
@@ -75,15 +83,15 @@ class ChildTrial:
     def receive(self, message: FromChild) -> None:
         """Keep what the trial's process sent, and set the trial's outcome if it has ended."""
         match message:
-            case Reported(epoch=epoch, value=value, numbers=numbers):
+            case EpochReport(epoch=epoch, value=value, numbers=numbers):
                 self.numbers[epoch] = numbers
                 if value is not None:
                     self.reports[epoch] = value
-            case Noted(name=name, value=value):
+            case Note(name=name, value=value):
                 self.notes[name] = value
             case TelemetryUpdate(telemetry=telemetry):
                 self.telemetry = telemetry
-            case Returned() | Stopped() | Failure():
+            case FinalValue() | EarlyEnd() | Failure():
                 self._end_with(message)
             case _:
                 pass
@@ -152,14 +160,14 @@ class ChildTrial:
 
     def _end_with(self, end: End) -> None:
         match end:
-            case Returned(value=value) if math.isfinite(value):
+            case FinalValue(value=value) if math.isfinite(value):
                 self.end(TrialState.COMPLETE, self._last_finding(), value)
-            case Returned(value=value):
+            case FinalValue(value=value):
                 remedy = (
                     f"The function returned {value}, which no sampler can use: let it return a finite number."
                 )
                 self.end(TrialState.PRUNED, self._problem_or(Cause.INCONCLUSIVE, remedy), value)
-            case Stopped():
+            case EarlyEnd():
                 remedy = "The function gave the trial up by itself."
                 self.end(TrialState.PRUNED, self._problem_or(Cause.OUTRANKED, remedy))
             case Failure():

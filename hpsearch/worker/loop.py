@@ -16,7 +16,7 @@ from hpsearch.data.prepare import PreparedData
 from hpsearch.diagnosis.facts import facts_about
 from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
-from hpsearch.objective.messages import Asked, Reported, TelemetryUpdate
+from hpsearch.objective.messages import EpochReport, ParameterRequest, TelemetryUpdate
 from hpsearch.search.searcher import Searcher
 from hpsearch.storage.records import (
     Assignment,
@@ -31,12 +31,13 @@ from hpsearch.storage.records import (
 from hpsearch.storage.store import Store
 from hpsearch.storage.trials import Mark
 from hpsearch.study.messages import format_count
-from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
+from hpsearch.study.plan import dimension_in_words
+from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, Dimension, configure
 from hpsearch.training.cohort import never
 from hpsearch.training.folds import trainer_for
 from hpsearch.training.loop import Trainer
 from hpsearch.training.row import Observation, Shape, shape_of
-from hpsearch.trials import TrialState
+from hpsearch.trials import ParameterValue, TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
 from hpsearch.worker.checkpoints import EVERY_S, FINAL_WITHIN_S, Checkpoint, Checkpoints
@@ -425,11 +426,11 @@ class Worker:
         active.receive(message)
         if isinstance(message, TelemetryUpdate) and active.audited_finding is None:
             self._stop_or_audit(active, active.fatal_finding(self._fatal))
-        if isinstance(message, Asked):
-            value = self._searcher.suggest_one(number, message.dimension)
+        if isinstance(message, ParameterRequest):
+            value = self._suggested_value(active.claim, message.dimension)
             active.suggested.append((message.dimension, value))
             children.answer(number, value)
-        if isinstance(message, Reported) and message.value is not None:
+        if isinstance(message, EpochReport) and message.value is not None:
             self._searcher.report(number, message.epoch, message.value)
             patience = self._spec.limits.trial_epochs_without_improvement
             if patience is not None and active.has_stalled(patience, maximize=self._spec.maximize):
@@ -440,6 +441,16 @@ class Worker:
         if active.outcome is not None:
             children.leave(number)
             self._ended.append(self._active.pop(number))
+
+    def _suggested_value(self, claim: ClaimedTrial, dimension: Dimension) -> ParameterValue:
+        """Return the value of a parameter that a training function asks for: the one of an enqueued trial, if any."""
+        value = self._searcher.suggest_one(claim.number, dimension, claim.fixed)
+        if (enqueued := claim.fixed.get(dimension.name, value)) != value:
+            self._options.notify(
+                f'study "{self._spec.name}": trial {claim.number}: {dimension.name} must be a value that the function '
+                f"asks for, {dimension_in_words(dimension)} (got {enqueued} in the queue): it is sampled"
+            )
+        return value
 
     def _trainer(self, configuration: Configuration) -> Trainer:
         """Return the cohort of that shape; idle ones make room for new ones."""

@@ -1,11 +1,13 @@
 """Configurations of a study, trained again with fresh seeds to their last epoch.
 
-A fresh seed changes the initial weights, dropout and the order of the data. The split remains that of the study's own
-seed: values are compared on the same validation examples, and the test part stays sealed. All configurations share the
-order of the data of a fresh seed, so their differences are paired.
+A training function gets the fresh seed as `trial.seed`. For the built-in network, a fresh seed changes the initial
+weights, dropout and the order of the data. The split remains that of the study's own seed: values are compared on the
+same validation examples, and the test part stays sealed. All configurations share the order of the data of a fresh
+seed, so their differences are paired.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, final
@@ -15,6 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import DataError
+from hpsearch.objective.children import Children
+from hpsearch.objective.messages import EarlyEnd, FinalValue, FromChild, ParameterRequest
 from hpsearch.storage.records import Evaluation, Part
 from hpsearch.study.metrics import Metric, kept_epoch, until_stalled
 from hpsearch.study.spec import Configuration, StudySpec, configure
@@ -22,7 +26,7 @@ from hpsearch.telemetry import Epoch
 from hpsearch.training.folds import trainer_for
 from hpsearch.training.loop import train_to_end
 from hpsearch.training.row import Shape, by_shape
-from hpsearch.trials import ParameterValue
+from hpsearch.trials import Failure, ParameterValue
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.worker.shutdown import StopRequest
 
@@ -100,6 +104,69 @@ def train(
                 )
                 for number, epochs in measured.items()
             ]
+
+
+def train_function(  # noqa: PLR0913 # as a worker has
+    children: Children,
+    trials: Mapping[int, Mapping[str, ParameterValue]],
+    wanted: Mapping[int, Sequence[int]],
+    *,
+    at_once: int,
+    stop: StopRequest,
+    notify: Callable[[str], None],
+) -> Iterator[list[Evaluation]]:
+    """Train the `trials` (number -> parameters) that are `wanted` (seed -> numbers), and yield each result.
+
+    Up to `at_once` processes run at once. Nothing is pruned. A training that fails has no number, and `notify` gets the
+    reason. Trainings that run when `stop` is requested are not finished.
+    """
+    try:
+        for seed, numbers in wanted.items():
+            left = list(numbers)
+            while left or children.numbers:
+                for number in left[: at_once - len(children.numbers)]:
+                    children.join(number, trials[number], fresh_seed=seed)
+                    left.remove(number)
+                for seen in children.advance(is_interrupted=lambda: stop.is_requested):
+                    end = _end_of(seen.message)
+                    if end is None or seen.number not in children.numbers:
+                        continue
+                    children.leave(seen.number)
+                    if not isinstance(end, float):
+                        notify(f"Trial {seen.number} with seed {seed}: {end}")
+                    value = end if isinstance(end, float) else math.nan
+                    yield [_function_evaluation(seen.number, seed, value, children.metric)]
+                if stop.is_requested:
+                    return
+    finally:
+        children.close()
+
+
+def _end_of(message: FromChild) -> float | str | None:
+    """Return the number with which a training ended, or why it has none; None if it goes on."""
+    match message:
+        case FinalValue(value=value):
+            return value
+        case EarlyEnd():
+            return "the function gave it up"
+        case Failure():
+            return f"{message.words}: {message.message}"
+        case ParameterRequest(dimension=dimension):
+            return f"the function asked for {dimension.name}, which the trial does not have"
+        case _:
+            return None
+
+
+def _function_evaluation(number: int, seed: int, value: float, metric: str) -> Evaluation:
+    return Evaluation(
+        number=number,
+        part="validation",
+        seed=seed,
+        loss=value if metric == "validation_loss" else None,
+        accuracy=value if metric == "validation_accuracy" else None,
+        score=value,
+        made=datetime.now(UTC),
+    )
 
 
 def _measured_on(data: PreparedData, part: Part) -> PreparedData:

@@ -16,6 +16,7 @@ from hpsearch.diagnosis.facts import facts_about
 from hpsearch.diagnosis.verdicts import judge
 from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.storage.records import StoredStudy
+from hpsearch.study.conditions import missing_names
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.plan import check_fits
 from hpsearch.study.reader import changed_configuration
@@ -280,7 +281,7 @@ def _check_folds(
 def configuration_of(stored: StoredTrial) -> Configuration:
     """Return the trial's configuration. Raises HpsearchError if the database does not have it."""
     trial, spec = stored.trial, stored.study.spec
-    missing = [dimension.name for dimension in spec.search if dimension.name not in trial.params]
+    missing = missing_names(spec.search, trial.params)
     if missing:
         if trial.state is TrialState.WAITING:
             what = "it waits to be sampled"

@@ -1,20 +1,23 @@
 """Train the best configurations of a study again with fresh seeds, to find which of them is really the best."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from hpsearch.analysis.confirmation import SeedResults, best_configurations, confirmation
 from hpsearch.errors import HpsearchError
-from hpsearch.storage.records import StoredStudy
+from hpsearch.objective.trial import Objective
+from hpsearch.storage.records import Evaluation, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.configurations import why_untrainable
 from hpsearch.study.messages import format_count
 from hpsearch.trials import Trial
 from hpsearch.worker.capacity import check_memory, job_of, rows_per_worker
+from hpsearch.worker.child_trial import children_of
+from hpsearch.worker.machine import core_count
 from hpsearch.worker.preparation import check_version
-from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train, train_function
 from hpsearch.worker.shutdown import StopRequest
 from hpsearch.workflows.listener import SILENT, Listener, Notify
 from hpsearch.workflows.preflight import read_data
@@ -41,10 +44,12 @@ def confirm(
     seeds: int = 5,
     stop: StopRequest | None = None,
     listener: Listener = SILENT,
+    function: Objective | None = None,
 ) -> Confirmation:
     """Train the best `best` configurations with `seeds` fresh seeds, except those that are stored, and compare them.
 
-    Raises HpsearchError if no trial is ranked.
+    `function` is the study's training function if it exists in this process only. Raises HpsearchError if no trial is
+    ranked.
     """
     study = store.studies.get(name)
     store.queue.sweep(study)
@@ -54,7 +59,8 @@ def confirm(
             f'study "{name}": must have a complete trial with a finite result to confirm (got none): '
             f"hpsearch study run {shlex.quote(name)}"
         )
-    is_complete = _train(store, study, chosen, seeds=seeds, stop=stop or StopRequest(), listener=listener)
+    stop = stop or StopRequest()
+    is_complete = _train(store, study, chosen, seeds=seeds, stop=stop, listener=listener, function=function)
     found = confirmation(
         chosen, store.evaluations.all(study), metric=study.spec.metric, maximize=study.maximize
     )
@@ -88,6 +94,7 @@ def _train(
     seeds: int,
     stop: StopRequest,
     listener: Listener,
+    function: Objective | None,
 ) -> bool:
     """Train the missing repetitions, and store each cohort as it ends; return True if all are stored."""
     stored = {(one.number, one.seed) for one in store.evaluations.all(study) if one.part == "validation"}
@@ -99,18 +106,40 @@ def _train(
     if not missing:
         return True
     check_version(study)
-    prepared = read_data(store, study, listener)
-    job = job_of(prepared)
-    check_memory(job)
-    rows = rows_per_worker(job.bytes_per_row, budget=len(chosen) * 10, workers=1)
-    planned = repetitions(prepared, {trial.number: trial.params for trial in chosen}, wanted, rows=rows)
+    made_again = _trainings(store, study, chosen, wanted, stop=stop, listener=listener, function=function)
     listener.notify(
         f"{format_count(len(chosen), 'configuration')}, {seeds} fresh seeds: {format_count(missing, 'training')}"
     )
     done = 0
     listener.begin(stop)
-    for made in train(prepared, planned, part="validation", stop=stop):
+    for made in made_again:
         store.evaluations.write(study, made)
         done += len(made)
         listener.notify(f"{done:,} of {missing:,}")
     return done == missing
+
+
+def _trainings(
+    store: Store,
+    study: StoredStudy,
+    chosen: Sequence[Trial],
+    wanted: Mapping[int, Sequence[int]],
+    *,
+    stop: StopRequest,
+    listener: Listener,
+    function: Objective | None,
+) -> Iterator[list[Evaluation]]:
+    """Return the results of training the chosen trials again, those `wanted` by fresh seed."""
+    params = {trial.number: trial.params for trial in chosen}
+    if study.spec.objective is not None:
+        here = None if study.spec.objective.is_importable else function
+        children = children_of(study, store.folder, here)
+        return train_function(
+            children, params, wanted, at_once=core_count(), stop=stop, notify=listener.notify
+        )
+    prepared = read_data(store, study, listener)
+    job = job_of(prepared)
+    check_memory(job)
+    rows = rows_per_worker(job.bytes_per_row, budget=len(chosen) * 10, workers=1)
+    planned = repetitions(prepared, params, wanted, rows=rows)
+    return train(prepared, planned, part="validation", stop=stop)

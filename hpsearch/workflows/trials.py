@@ -1,18 +1,19 @@
 """Use cases of single trials: enqueue, fail, retry and replay one."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
+from hpsearch.study.conditions import applies
 from hpsearch.study.messages import nearest, toml_excerpt
 from hpsearch.study.objective import parameter_rule
 from hpsearch.study.plan import dimension_in_words
 from hpsearch.study.reader import parse_settings, settings_as_usage_errors
 from hpsearch.study.search_space import as_parameter
-from hpsearch.study.spec import Range, full_name
+from hpsearch.study.spec import Dimension, Range, full_name, short_name
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import stored_files
 from hpsearch.worker.replay import Replay, ReplayRequest, StoredTrial, replay
@@ -33,12 +34,18 @@ class Grid:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enqueued:
-    """A trial that waits with `params`. `sampled` are the names still to be sampled; `grid` is None without a grid."""
+    """A trial that waits with `params`.
+
+    `sampled` are the names still to be sampled, some of them only if their conditions hold. `optional` are the names of
+    `params` that are outside the search space, and are used if the training function asks for them. `grid` is None
+    without a grid.
+    """
 
     study: StoredStudy
     number: int
     params: Mapping[str, ParameterValue]
     sampled: tuple[str, ...]
+    optional: tuple[str, ...]
     grid: Grid | None
     progress: Progress
 
@@ -65,10 +72,16 @@ def enqueue_values(store: Store, name: str, settings: Mapping[str, Any]) -> Enqu
         study=study,
         number=number,
         params=params,
-        sampled=tuple(d.name for d in study.spec.search if d.name not in params),
+        sampled=tuple(d.name for d in study.spec.search if d.name not in params and _may_apply(d, params)),
+        optional=tuple(name for name in params if name not in {d.name for d in study.spec.search}),
         grid=_grid(store, study) if study.spec.sampler.name == "grid" else None,
         progress=store.studies.progress(study),
     )
+
+
+def _may_apply(dimension: Dimension, params: Mapping[str, ParameterValue]) -> bool:
+    """Return False if a given parameter rules the dimension out."""
+    return applies(replace(dimension, when=tuple(one for one in dimension.when if one[0] in params)), params)
 
 
 def _grid(store: Store, study: StoredStudy) -> Grid:
@@ -79,20 +92,35 @@ def _grid(store: Store, study: StoredStudy) -> Grid:
 
 
 def requested_params(study: StoredStudy, settings: Mapping[str, Any]) -> dict[str, ParameterValue]:
-    """Return the parameters by their names in the search space. Raises UsageError with every problem."""
+    """Return the parameters by their names in the search space. Raises UsageError with every problem.
+
+    A training function may ask for names outside the search space, so its studies take these too.
+    """
     if not settings:
         raise UsageError(
             "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
         )
     names = {full_name(dimension.name): dimension.name for dimension in study.spec.search}
+    if study.spec.objective is not None:
+        names = {key: short_name(key) for key in settings} | names
     problems = [
         f"--set {key}: {problem}"
         for key, raw in settings.items()
         if (problem := _problem(study, names, key, raw)) is not None
     ]
-    if problems:
+    params = {} if problems else {names[key]: _value(study, names[key], raw) for key, raw in settings.items()}
+    if problems := problems or list(_condition_problems(study.spec.search, params)):
         raise UsageError("\n".join(problems))
-    return {names[key]: _value(study, names[key], raw) for key, raw in settings.items()}
+    return params
+
+
+def _condition_problems(search: Sequence[Dimension], params: Mapping[str, ParameterValue]) -> Iterator[str]:
+    """Yield the problems of parameters that the trial would not have because of the others."""
+    for dimension in search:
+        if dimension.name in params and not applies(dimension, params):
+            words = dimension_in_words(dimension)
+            remedy = "give the parameters of its condition too, or leave it out"
+            yield f"--set {dimension.name}: must meet its condition, {words} (got {params[dimension.name]}): {remedy}"
 
 
 def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -> str | None:
@@ -100,15 +128,14 @@ def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -
     from hpsearch.search.space import distributions, internal_value
 
     if key not in names:
-        if not names:
-            return "must be in [search], and the study searches what its function asks for: leave it out"
         near = nearest(key, names.values()) or names.get(nearest(key, names) or "")
         hint = f"did you mean {near}?" if near is not None else f"choose one of {', '.join(names.values())}"
         return f'must be searched by study "{study.spec.name}" (got {toml_excerpt(raw)}): {hint}'
     name = names[key]
     if wrong := parameter_rule(study.spec, name).problems(key, raw):
         return wrong[0].message
-    if internal_value(distributions(study.spec)[name], _value(study, name, raw)) is None:
+    searched = distributions(study.spec).get(name)
+    if searched is not None and internal_value(searched, _value(study, name, raw)) is None:
         words = next(dimension_in_words(d) for d in study.spec.search if d.name == name)
         return f"must be inside the search, {words} (got {toml_excerpt(raw)}): choose a value inside it"
     return None

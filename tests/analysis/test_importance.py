@@ -19,7 +19,7 @@ from hpsearch.analysis.importance import (
 )
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.study.spec import Choices, DataSpec, Range, StudySpec
-from hpsearch.trials import Trial, TrialState
+from hpsearch.trials import ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Cause
 from tests.report.synthetic import SPECIAL, finding, snapshot_of, synthetic
 
@@ -174,3 +174,27 @@ def test_many_trials_are_thinned_and_take_little_time() -> None:
     assert time.process_time() - begin < 2
     assert data.panels[-1].trials == MOST
     assert f"{MOST:,} of 5,991 trials were used" in data.caption
+
+
+def test_a_parameter_that_some_trials_lack_is_judged_by_the_others() -> None:
+    """A conditional parameter keeps its importance among the trials that have it, and few of them give none."""
+    whole = studied(lambda _rate, dropout, _: -20 * abs(dropout - 0.2))
+    partly = [
+        trial
+        if trial.params["model.activation"] == "relu"
+        else replace(trial, params=without(trial, "model.dropout"))
+        for trial in whole.trials
+    ]
+    rows = rows_of(snapshot_of(partly, spec=SPEC), "all trials")
+    assert rows["model.dropout"].share > 0.9
+    assert "not all trials have" in importance(snapshot_of(partly, spec=SPEC)).caption
+    few = [
+        trial if trial.number < FEWEST - 1 else replace(trial, params=without(trial, "model.dropout"))
+        for trial in whole.trials
+    ]
+    assert set(rows_of(snapshot_of(few, spec=SPEC), "all trials")) == {"learning_rate", "model.activation"}
+
+
+def without(trial: Trial, name: str) -> dict[str, ParameterValue]:
+    """Return a trial's parameters without one of them."""
+    return {key: value for key, value in trial.params.items() if key != name}

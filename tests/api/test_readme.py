@@ -17,7 +17,7 @@ def blocks(page: Path, heading: str) -> list[str]:
     ("page", "heading", "count"),
     [
         ("README.md", "Python", 1),
-        ("studies/README.md", "Your own training function", 3),
+        ("studies/README.md", "Your own training function", 4),
         ("studies/README.md", "Models", 3),
         ("studies/README.md", "From Python", 3),
     ],

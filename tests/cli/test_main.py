@@ -114,7 +114,7 @@ def test_numbers_of_options_are_bounded(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [
-        (("run",), "'hpsearch study run'"),
+        (("create",), "'hpsearch study create'"),
         (("study", "replay"), "'hpsearch trial replay'"),
         (("study", "dashboard"), "'hpsearch dashboard'"),
         (("trial", "list"), "'hpsearch study list' or 'hpsearch worker list' or 'hpsearch data list'"),
@@ -137,12 +137,12 @@ def test_lists_of_commands_show_whole_sentences(command: Command, words: tuple[s
     assert "..." not in helped.partition("Commands:")[2]
 
 
-def test_the_readme_documents_ten_commands(repository: Path) -> None:
-    """The README's table has ten commands, and each exists."""
+def test_the_readme_documents_eleven_commands(repository: Path) -> None:
+    """The README's table has eleven commands, and each exists."""
     rows = re.findall(
         r"^\| `hpsearch ([a-z][a-z ]*[a-z])", (repository / "README.md").read_text(), flags=re.MULTILINE
     )
-    assert len(rows) == 10
+    assert len(rows) == 11
     assert [row for row in rows if tuple(row.split()) not in COMMANDS] == []
 
 
@@ -151,6 +151,7 @@ def test_the_readme_documents_ten_commands(repository: Path) -> None:
     [
         (["nothing"], "No such command 'nothing'"),
         (["study", "show"], "Missing argument 'NAME'"),
+        (["run", "digits"], "SCRIPT.py: must be a Python program (got digits)"),
         (["study", "best", "flowers", "--count", "0"], "--count"),
         (["study", "list", "--format", "xml"], "--format"),
         (["study", "edit", "flowers", "--priority", "9999999999"], "--priority"),

@@ -21,7 +21,7 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.stored_studies import FOREIGN_REMEDY
 from hpsearch.storage.transfer import Selection, Transfer
 from hpsearch.study.json_form import spec_to_json
-from hpsearch.study.spec import Choices, Range, TrainingSpec
+from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, Range, TrainingSpec
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
@@ -208,6 +208,36 @@ def test_a_study_of_another_client_is_not_ours(new_lab: Labs) -> None:
         f'study "{name}": the name must be free (another Optuna client made a study of that name): '
         "choose another name"
     )
+
+
+def test_a_study_of_another_client_can_become_ours(new_lab: Labs) -> None:
+    """Its trials, enqueued ones too, and its name stay; a second call returns the same study."""
+    lab = new_lab()
+    lab.stock()
+    name = "theirs"
+    theirs = optuna.create_study(study_name=name, storage=lab.opened[0], direction="maximize")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    theirs.enqueue_trial({"x": 0.5})
+    foreign = lab.store.studies.get_any(name)
+    spec = replace(
+        a_spec(name),
+        data=NO_DATA,
+        search=(),
+        metric="value",
+        trials=3,
+        objective=ObjectiveSpec(function="__main__:train", direction="maximize"),
+    )
+    made = lab.store.studies.adopt(foreign, spec)
+    assert lab.store.studies.adopt(foreign, spec) == made == lab.store.studies.get(name)
+    assert (made.maximize, made.study_id) == (True, foreign.study_id)
+    progress = lab.store.studies.progress(made)
+    assert (progress.finished, progress.waiting) == (2, 1)
+    assert [one.number for one in lab.store.trials.all(made)] == [0, 1, 2]
+    (claim,) = lab.store.queue.claim(made, worker="w", count=3, lease_s=60)
+    assert (claim.number, claim.params, claim.fixed) == (2, {}, {"x": 0.5})
+    lab.store.studies.delete(name)
+    with pytest.raises(StudyNotFoundError):
+        lab.store.studies.adopt(foreign, spec)
 
 
 def test_deleting_a_study_leaves_nothing_of_it(new_lab: Labs) -> None:

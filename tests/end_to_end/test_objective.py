@@ -1,5 +1,6 @@
 """A training function that fails in every way, with two workers of which one is killed: the budget is exact."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,3 +120,30 @@ def is_running(process_id: str) -> bool:
         return b"spawn_main" in Path(f"/proc/{process_id}/cmdline").read_bytes()
     except OSError:
         return False
+
+
+def test_the_examples_of_the_page_run(
+    make_folder: Callable[[Mapping[str, str]], "Folder"], repository: Path
+) -> None:
+    """An objective with `partial_fit` and pruning, and an Optuna program with `cross_val_score`, run as they are."""
+    page = (repository / "studies/README.md").read_text().partition("## Your own training function")[2]
+    study, *_ = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    code = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    program = next(text for text in code if "import optuna" in text).replace("n_trials=6", "n_trials=2")
+    folder = make_folder({"mine.toml": study, "train.py": code[0], "classifiers.py": program})
+    ran = folder.run("study", "run", "mine.toml", "--trials", "2", "--workers", "1")
+    assert ran.returncode == 0, ran.stderr
+    assert folder.json("study", "show", "mine")["finished"] == 2
+
+    ran = folder.run("run", "classifiers.py")
+    assert ran.returncode == 0, ran.stderr
+    assert "'classifier'" in ran.stdout
+    shown = folder.json("study", "show", "classifiers")
+    assert (shown["finished"], shown["budget"], shown["state"]) == (2, 2, "finished")
+    trials = folder.json("study", "trials", "classifiers")
+    assert {frozenset(trial["params"]) for trial in trials} <= {
+        frozenset({"classifier", "svc_c"}),
+        frozenset({"classifier", "rf_max_depth"}),
+    }
+    reported = folder.run("report", "classifiers")
+    assert reported.returncode == 0, reported.stderr

@@ -17,7 +17,7 @@ from hpsearch.objective.children import (
     memory_of_family,
     trial_seed,
 )
-from hpsearch.objective.messages import End, Noted, Reported, Returned, Stopped
+from hpsearch.objective.messages import EarlyEnd, End, EpochReport, FinalValue, Note
 from hpsearch.objective.trial import Objective, ObjectiveTrial, TrialStopped
 from hpsearch.study.spec import Limits, ObjectiveSpec
 from hpsearch.trials import Failure
@@ -50,7 +50,7 @@ def observations(children: Children, numbers: tuple[int, ...] = (0,)) -> Iterato
         assert time.monotonic() < deadline
         for one in children.advance(is_interrupted=lambda: False):
             yield one
-            if isinstance(one.message, Returned | Stopped | Failure):
+            if isinstance(one.message, FinalValue | EarlyEnd | Failure):
                 children.leave(one.number)
     children.close()
 
@@ -58,7 +58,7 @@ def observations(children: Children, numbers: tuple[int, ...] = (0,)) -> Iterato
 def end_of(folder: Path, function: Objective, *, limits: Limits | None = None) -> End:
     """Return the end of a trial of `function`."""
     message = list(observations(children_of(folder, function, limits=limits)))[-1].message
-    assert isinstance(message, Returned | Stopped | Failure)
+    assert isinstance(message, FinalValue | EarlyEnd | Failure)
     return message
 
 
@@ -79,9 +79,9 @@ def test_a_function_reports_and_returns(tmp_path: Path) -> None:
 
     found = [one.message for one in observations(children_of(tmp_path, train))]
     assert found == [
-        Reported(epoch=0, value=0.5, numbers={"loss": 1.0}),
-        Noted(name="seed", value=trial_seed(3, 0)),
-        Returned(value=4.0),
+        EpochReport(epoch=0, value=0.5, numbers={"loss": 1.0}),
+        Note(name="seed", value=trial_seed(3, 0)),
+        FinalValue(value=4.0),
     ]
 
 
@@ -92,7 +92,7 @@ def test_several_trials_run_at_once(tmp_path: Path) -> None:
         return float(trial.number)
 
     found = list(observations(children_of(tmp_path, train), (4, 9, 2)))
-    assert {one.number: one.message for one in found} == {n: Returned(value=float(n)) for n in (2, 4, 9)}
+    assert {one.number: one.message for one in found} == {n: FinalValue(value=float(n)) for n in (2, 4, 9)}
     assert len({trial_seed(3, number) for number in range(100)}) == 100
 
 
@@ -100,7 +100,7 @@ def test_a_function_is_imported_by_its_name(tmp_path: Path) -> None:
     """A new process finds the module in the folders of the study, and one without the function fails."""
     (tmp_path / "my_module.py").write_text("def train(trial):\n    return trial.params['x'] + 1\n")
     (found,) = observations(children_of(tmp_path, None, name="my_module:train"))
-    assert found.message == Returned(value=3.0)
+    assert found.message == FinalValue(value=3.0)
     (missing,) = observations(children_of(tmp_path, None, name="my_module:trian"))
     assert isinstance(missing.message, Failure)
     assert missing.message.message == 'module my_module has no function "trian"'
@@ -146,7 +146,7 @@ def test_a_function_may_give_up(tmp_path: Path) -> None:
     def train(trial: ObjectiveTrial) -> float:
         raise TrialStopped
 
-    assert end_of(tmp_path, train) == Stopped()
+    assert end_of(tmp_path, train) == EarlyEnd()
 
 
 def test_a_trial_over_its_time_is_stopped(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_nothing_is_left_of_a_trial(tmp_path: Path) -> None:
         return 0.0
 
     found = [one.message for one in observations(children_of(tmp_path, train))]
-    assert isinstance(found[0], Noted)
+    assert isinstance(found[0], Note)
     deadline = time.monotonic() + GIVE_UP_S
     while is_running(found[0].value):
         assert time.monotonic() < deadline
@@ -221,4 +221,4 @@ def test_a_checkpoint_is_found_by_the_next_attempt(tmp_path: Path) -> None:
     while not children.advance(is_interrupted=lambda: False):
         pass
     children.kill(0)
-    assert [one.message for one in observations(children)] == [Returned(value=5.0)]
+    assert [one.message for one in observations(children)] == [FinalValue(value=5.0)]

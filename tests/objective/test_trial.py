@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.objective.messages import Asked, Noted, Order, Reported, TelemetryUpdate
+from hpsearch.objective.messages import EpochReport, Note, Order, ParameterRequest, TelemetryUpdate
 from hpsearch.objective.trial import ObjectiveTrial, TrialStopped
 from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import ParameterValue
@@ -17,23 +17,23 @@ class Recorder:
     """A channel that keeps the messages, and stops the trial after some reports."""
 
     stop_after: int = 99
-    sent: list[Noted | TelemetryUpdate | Reported] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    sent: list[Note | TelemetryUpdate | EpochReport] = field(default_factory=list)
+    asked: list[ParameterRequest] = field(default_factory=list)
 
     @property
     def should_stop(self) -> bool:
         """True once there are as many reports."""
-        return sum(isinstance(one, Reported) for one in self.sent) >= self.stop_after
+        return sum(isinstance(one, EpochReport) for one in self.sent) >= self.stop_after
 
-    def send(self, message: Noted | TelemetryUpdate) -> None:
+    def send(self, message: Note | TelemetryUpdate) -> None:
         """Keep the message."""
         self.sent.append(message)
 
-    def report(self, message: Reported) -> None:
+    def report(self, message: EpochReport) -> None:
         """Keep the report."""
         self.sent.append(message)
 
-    def ask(self, message: Asked) -> ParameterValue:
+    def ask(self, message: ParameterRequest) -> ParameterValue:
         """Keep the question, and return the low end or the last choice."""
         self.asked.append(message)
         dimension = message.dimension
@@ -70,9 +70,9 @@ def test_the_number_called_like_the_metric_ranks_the_trial() -> None:
     trial.report(1, value=0.75, accuracy=0.5)
     trial.report(4, loss=1.0)
     assert channel.sent == [
-        Reported(epoch=0, value=0.5, numbers={"accuracy": 0.5, "loss": 2.0}),
-        Reported(epoch=1, value=0.75, numbers={"accuracy": 0.5}),
-        Reported(epoch=4, value=None, numbers={"loss": 1.0}),
+        EpochReport(epoch=0, value=0.5, numbers={"accuracy": 0.5, "loss": 2.0}),
+        EpochReport(epoch=1, value=0.75, numbers={"accuracy": 0.5}),
+        EpochReport(epoch=4, value=None, numbers={"loss": 1.0}),
     ]
 
 
@@ -96,8 +96,8 @@ def test_optunas_form_of_a_report_raises_nothing() -> None:
     trial.report(0.75, step=3)
     assert trial.should_prune()
     assert channel.sent == [
-        Reported(epoch=0, value=0.25, numbers={}),
-        Reported(epoch=3, value=0.75, numbers={}),
+        EpochReport(epoch=0, value=0.25, numbers={}),
+        EpochReport(epoch=3, value=0.75, numbers={}),
     ]
 
 
@@ -120,7 +120,7 @@ def test_a_note_must_be_json() -> None:
         trial.note("model", object())
     with pytest.raises(ValueError, match="note log: must have at most 60,000 bytes as JSON"):
         trial.note("log", "x" * 70_000)
-    assert channel.sent == [Noted(name="layers", value=[1, 2]), Noted(name="tag", value="a")]
+    assert channel.sent == [Note(name="layers", value=[1, 2]), Note(name="tag", value="a")]
     assert trial.user_attrs == {"layers": [1, 2], "tag": "a"}
 
 

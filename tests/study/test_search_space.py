@@ -70,7 +70,7 @@ WRONG = [
     ),
     (
         "learning_rate = { minimum = 1 }",
-        "learning_rate.minimum: unknown key; known are low, high, log, step, choices",
+        "learning_rate.minimum: unknown key; known are low, high, log, step, choices, when",
     ),
     (
         "learning_rate = 0.1",

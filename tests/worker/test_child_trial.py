@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.diagnosis.programs import MOST_CONFIDENT
 from hpsearch.errors import HpsearchError
-from hpsearch.objective.messages import FromChild, Reported, Returned, Stopped, TelemetryUpdate
+from hpsearch.objective.messages import EarlyEnd, EpochReport, FinalValue, FromChild, TelemetryUpdate
 from hpsearch.objective.monitor import Monitor
 from hpsearch.objective.trial import Objective, ObjectiveTrial
 from hpsearch.storage.records import Assignment, ClaimedTrial, StoredStudy
@@ -49,12 +49,12 @@ def ended(*messages: FromChild) -> ChildTrial:
 @pytest.mark.parametrize(
     ("messages", "state", "value", "cause"),
     [
-        ([Returned(value=0.25)], TrialState.COMPLETE, 0.25, Cause.INCONCLUSIVE),
-        ([Returned(value=math.inf)], TrialState.PRUNED, math.inf, Cause.INCONCLUSIVE),
-        ([Returned(value=math.nan)], TrialState.PRUNED, None, Cause.INCONCLUSIVE),
-        ([Stopped()], TrialState.PRUNED, None, Cause.OUTRANKED),
-        ([Reported(epoch=2, value=0.5, numbers={}), Stopped()], TrialState.PRUNED, 0.5, Cause.OUTRANKED),
-        ([Reported(epoch=2, value=0.5, numbers={}), ERROR], TrialState.FAILED, None, Cause.CODE_ERROR),
+        ([FinalValue(value=0.25)], TrialState.COMPLETE, 0.25, Cause.INCONCLUSIVE),
+        ([FinalValue(value=math.inf)], TrialState.PRUNED, math.inf, Cause.INCONCLUSIVE),
+        ([FinalValue(value=math.nan)], TrialState.PRUNED, None, Cause.INCONCLUSIVE),
+        ([EarlyEnd()], TrialState.PRUNED, None, Cause.OUTRANKED),
+        ([EpochReport(epoch=2, value=0.5, numbers={}), EarlyEnd()], TrialState.PRUNED, 0.5, Cause.OUTRANKED),
+        ([EpochReport(epoch=2, value=0.5, numbers={}), ERROR], TrialState.FAILED, None, Cause.CODE_ERROR),
     ],
 )
 def test_every_end_has_an_outcome(
@@ -77,12 +77,12 @@ def measured(factor: float) -> TelemetryUpdate:
 @pytest.mark.parametrize(
     ("factor", "end", "cause"),
     [
-        (0.95, Returned(value=0.1), Cause.HEALTHY),
-        (3.0, Returned(value=0.1), Cause.DIVERGED_LR),
-        (0.95, Returned(value=math.nan), Cause.INCONCLUSIVE),
-        (3.0, Returned(value=math.nan), Cause.DIVERGED_LR),
-        (0.95, Stopped(), Cause.OUTRANKED),
-        (3.0, Stopped(), Cause.DIVERGED_LR),
+        (0.95, FinalValue(value=0.1), Cause.HEALTHY),
+        (3.0, FinalValue(value=0.1), Cause.DIVERGED_LR),
+        (0.95, FinalValue(value=math.nan), Cause.INCONCLUSIVE),
+        (3.0, FinalValue(value=math.nan), Cause.DIVERGED_LR),
+        (0.95, EarlyEnd(), Cause.OUTRANKED),
+        (3.0, EarlyEnd(), Cause.DIVERGED_LR),
         (3.0, ERROR, Cause.CODE_ERROR),
     ],
 )
@@ -138,7 +138,7 @@ def test_an_outranked_trial_keeps_what_was_found() -> None:
     claim = ClaimedTrial(number=3, trial_id=3, token=1, attempt=1)
     trial = ChildTrial(assignment=Assignment(claim=claim, params={}))
     trial.receive(measured(3.0))
-    trial.receive(Reported(epoch=0, value=7.0, numbers={}))
+    trial.receive(EpochReport(epoch=0, value=7.0, numbers={}))
     trial.outrank("median")
     assert trial.outcome is not None
     finding = trial.outcome.finding
@@ -150,9 +150,9 @@ def test_an_outranked_trial_keeps_what_was_found() -> None:
 def test_reported_numbers_become_series() -> None:
     """Each name has one number per report, NaN if a report lacks it; values that rank become the curve."""
     trial = ended(
-        Reported(epoch=0, value=0.5, numbers={"loss": 2.0}),
-        Reported(epoch=4, value=None, numbers={"loss": 1.0, "accuracy": 0.75}),
-        Returned(value=0.25),
+        EpochReport(epoch=0, value=0.5, numbers={"loss": 2.0}),
+        EpochReport(epoch=4, value=None, numbers={"loss": 1.0, "accuracy": 0.75}),
+        FinalValue(value=0.25),
     )
     update = trial.update()
     assert update is not None

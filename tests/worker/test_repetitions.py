@@ -1,5 +1,6 @@
 """Fresh seeds, their effects, and a stop that loses only the cohort in training."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 
 from hpsearch.data.dataset import RawData
 from hpsearch.errors import DataError, StudyFileError
+from hpsearch.objective.children import Children
+from hpsearch.objective.trial import ObjectiveTrial
 from hpsearch.storage.records import Evaluation, Part
-from hpsearch.study.spec import DataSpec, PruningSpec, TrainingSpec
+from hpsearch.study.spec import DataSpec, ObjectiveSpec, PruningSpec, TrainingSpec
 from hpsearch.trials import ParameterValue
 from hpsearch.worker.preparation import PreparedStudy, prepare_study
-from hpsearch.worker.repetitions import fresh_seeds, repetitions, train
+from hpsearch.worker.repetitions import fresh_seeds, repetitions, train, train_function
 from hpsearch.worker.shutdown import StopRequest
 from tests.worker.bench import SPEC, Bench
 
@@ -148,3 +151,32 @@ def test_the_roc_auc_needs_every_class_in_validation() -> None:
     with pytest.raises(StudyFileError, match=message):
         prepare_study(spec, arrays=arrays)
     assert prepare_study(replace(spec, metric="balanced_accuracy"), arrays=arrays).spec.metric
+
+
+def function(trial: ObjectiveTrial) -> float:
+    """Return a number of the seed; fail, give up, or ask for more if the parameters say so."""
+    match trial.params["way"]:
+        case "raise":
+            raise ValueError("no such width")
+        case "ask":
+            return trial.suggest_float("x", 0, 1)
+        case _:
+            trial.report(0, value=1.0)
+            return float(trial.seed + trial.number)
+
+
+def test_a_function_gets_the_fresh_seed(tmp_path: Path) -> None:
+    """Every wanted training of a function is made once, with the seed; one that fails has no number, and a reason."""
+    objective = ObjectiveSpec(function="__main__:function")
+    children = Children(objective=objective, metric="value", seed=1, folder=tmp_path, function=function)
+    trials: dict[int, dict[str, ParameterValue]] = {2: {"way": "go"}, 4: {"way": "raise"}, 7: {"way": "ask"}}
+    said: list[str] = []
+    made = train_function(
+        children, trials, {11: [2, 4], 12: [2, 7]}, at_once=2, stop=StopRequest(), notify=said.append
+    )
+    found = {(one.number, one.seed): one.value("value") for batch in made for one in batch}
+    assert {key: value for key, value in found.items() if key[0] == 2} == {(2, 11): 13.0, (2, 12): 14.0}
+    assert all(math.isnan(found[key] or 0.0) for key in [(4, 11), (7, 12)])
+    assert len(found) == 4
+    assert any("Trial 4 with seed 11: ValueError in test_repetitions.py" in line for line in said)
+    assert "Trial 7 with seed 12: the function asked for x, which the trial does not have" in said

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
 import plotly.graph_objects as go
 
@@ -25,7 +25,11 @@ from hpsearch.report.figures.drawing import (
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
 from hpsearch.study.messages import format_count
+from hpsearch.study.spec import Dimension
 from hpsearch.trials import Fate, Trial
+
+RARE_SHARE: Final = 0.1
+"""A dimension that more than this share of the trials lack is on the map only if there are not two others."""
 
 
 @final
@@ -65,8 +69,11 @@ class SearchMap:
 
 
 def search_map(snapshot: Snapshot) -> SearchMap | None:
-    """Return the map of the first two searched dimensions; None if fewer than two are searched."""
-    search = snapshot.study.spec.search
+    """Return the map of two searched dimensions; None if fewer than two are searched.
+
+    They are the first two that nearly all trials have.
+    """
+    search = _by_presence(snapshot)
     if len(search) < 2:
         return None
     x, y = axis_of(search[0]), axis_of(search[1], stride=SECOND_STRIDE)
@@ -88,6 +95,16 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
         stability=_stability(boundary),
         caption=_caption(snapshot, marks, (x, y)),
     )
+
+
+def _by_presence(snapshot: Snapshot) -> list[Dimension]:
+    """Return the searched dimensions, those last that more than a tenth of the sampled trials lack."""
+    sampled = [trial.params for trial in snapshot.trials if trial.params]
+
+    def is_rare(dimension: Dimension) -> bool:
+        return sum(dimension.name not in params for params in sampled) > RARE_SHARE * len(sampled)
+
+    return sorted(snapshot.study.spec.search, key=is_rare)
 
 
 def _mark(trial: Trial, snapshot: Snapshot, axes: tuple[Axis, Axis], scale: ResultScale) -> MapMark | None:
@@ -121,13 +138,20 @@ def _stability(boundary: Boundary | NoBoundary) -> str:
 
 def _caption(snapshot: Snapshot, marks: Sequence[MapMark], axes: tuple[Axis, Axis]) -> str:
     sentences = [f"{format_count(len(marks), 'trial')} over the whole search space.".capitalize()]
-    absent = len(snapshot.trials) - len(marks)
-    if absent:
-        sentences.append(f"Not drawn, because they have no parameters yet: {format_count(absent, 'trial')}.")
+    unsampled = sum(not trial.params for trial in snapshot.trials)
+    if unsampled:
+        sentences.append(
+            f"Not drawn, because they have no parameters yet: {format_count(unsampled, 'trial')}."
+        )
+    if absent := len(snapshot.trials) - len(marks) - unsampled:
+        sentences.append(
+            f"Not drawn, because they lack one of the two parameters: {format_count(absent, 'trial')}."
+        )
     outside = sum(_is_outside(trial, axes) for trial in snapshot.trials)
     if outside:
         sentences.append(f"Drawn at the edge, because they are outside: {format_count(outside, 'trial')}.")
-    others = ", ".join(dimension.name for dimension in snapshot.study.spec.search[2:])
+    drawn = {axis.title for axis in axes}
+    others = ", ".join(each.name for each in snapshot.study.spec.search if each.name not in drawn)
     if others:
         sentences.append(f"Also searched: {others}.")
     return " ".join(sentences)

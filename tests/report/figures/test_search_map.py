@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.search_map import search_map
-from hpsearch.study.spec import Choices
+from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import Fate, TrialState
 from tests.report.synthetic import SPEC, empty, only_deaths, searching, snapshot_of
 
@@ -77,6 +77,26 @@ def test_choices_have_an_axis(study: Snapshot) -> None:
     assert len(data.marks) == 60
     assert [tick.text for tick in data.y.ticks] == ["true", "false"]
     assert data.caption.endswith("Also searched: learning_rate.")
+
+
+def test_the_axes_are_parameters_that_nearly_all_trials_have(study: Snapshot) -> None:
+    """A conditional parameter is on the map only if there are not two others; trials that lack it are counted."""
+    momentum = Range(0.5, 0.99, name="momentum", when={"training.optimizer": "momentum"})
+    snapshot = searching(momentum, *SPEC.search)
+    half = [
+        replace(trial, params=trial.params | ({"momentum": 0.9} if trial.number % 2 else {}))
+        for trial in study.trials
+        if trial.params
+    ]
+    whole = search_map(replace(snapshot, trials=half))
+    assert whole is not None
+    assert [whole.x.title, whole.y.title] == ["learning_rate", "weight_decay"]
+    assert "Also searched: momentum." in whole.caption
+    two = search_map(replace(searching(momentum, SPEC.search[0]), trials=half))
+    assert two is not None
+    assert (two.x.title, two.y.title) == ("learning_rate", "momentum")
+    absent = sum("momentum" not in trial.params for trial in half)
+    assert f"Not drawn, because they lack one of the two parameters: {absent} trials." in two.caption
 
 
 def test_hovering_names_trial_parameters_verdict_and_remedy(study: Snapshot) -> None:
