@@ -48,7 +48,8 @@ The state is Optuna's `trials.state`:
   and then never changes.
 * `parent` is the key of the study that this one follows up; that study may be deleted.
 * A worker has sent heartbeats without a gap of half a lease since `steady_since`; with `has_parent`, a process of ours
-  started it and watches it. Both are null if hpsearch before 0003 wrote the row.
+  started it and watches it. Both are null if hpsearch before 0003 wrote the row. `engine`, `node`, `job` and `log` are
+  null if no engine placed the worker, or hpsearch before 0007 wrote the row; `problem` is why it takes no more work.
 * `version` of a trial grows with every write to it, except of its parameters.
 """
 
@@ -69,7 +70,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-REVISION: Final = "0004"
+REVISION: Final = "0007"
 """The newest of `migrations`, which these tables match: four digits, so that revisions sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
@@ -197,6 +198,11 @@ workers = Table(
     Column("should_stop", Boolean, nullable=False),
     Column("steady_since", Double),
     Column("has_parent", Boolean),
+    Column("engine", String(32)),
+    Column("node", String(255)),
+    Column("job", String(190)),
+    Column("log", String(1024)),
+    Column("problem", String(1024)),
     **_mysql,
 )
 

@@ -26,7 +26,7 @@ from hpsearch.worker.capacity import check_memory, job_of, objective_job, rows_o
 from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
-from hpsearch.worker.machine import core_count, worker_name
+from hpsearch.worker.machine import core_count, placement_of, worker_name
 from hpsearch.worker.preparation import check_version, prepare_study
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import DrainWatch, StopRequest
@@ -131,6 +131,7 @@ def _identity(name: str, *, has_parent: bool) -> WorkerIdentity:
         process_id=os.getpid(),
         version=hpsearch.__version__,
         has_parent=has_parent,
+        placement=placement_of(os.environ),
     )
 
 
