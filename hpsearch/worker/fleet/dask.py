@@ -35,7 +35,7 @@ CONNECT_WITHIN_S: Final = 5.0
 def supervise(order: WorkerOrder, job: str) -> Exit:
     """Run a worker until it ends or Dask takes the task back. This is the task, in a thread of a Dask worker."""
     host = distributed.get_worker()
-    file, log = tempfile.mkstemp(prefix=f"hpsearch-{job}-", suffix=".log")
+    file, log = tempfile.mkstemp(prefix=f"{job}-", suffix=".log")
     os.close(file)
     placement = Placement(engine=ENGINE, node=host.address, job=job, log=log)
 

@@ -125,7 +125,11 @@ class WorkerProcess:
     def poll(self) -> Exit | None:
         """Return how the process ended, or None while it runs."""
         code = self._popen.poll()
-        return None if code is None else Exit(worker=self.name, code=code, output=self._last_output())
+        if code is None:
+            return None
+        # The request came before the worker listened to signals, or after.
+        was_stopped = self._is_stop_requested and code == -signal.SIGTERM
+        return Exit(worker=self.name, code=INTERRUPTED if was_stopped else code, output=self._last_output())
 
     def request_stop(self) -> None:
         """Ask the worker to drain, only once: a second request would stop it immediately."""

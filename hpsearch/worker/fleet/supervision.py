@@ -66,6 +66,7 @@ class Fleet:
     started: int = 0
     lost: int = 0
     _jobs: set[str] = field(default_factory=set)
+    _begun: set[str] = field(default_factory=set)
     _failures: int = 0
     _backlog: int = -1
     _unavailable_since_s: float | None = None
@@ -139,17 +140,19 @@ class Fleet:
 
     def _shrink(self, surplus: int) -> None:
         workers = self._workers()
-        queued = sorted(self._jobs - workers.keys())
+        queued = sorted(self._jobs - self._begun)
         idle = sorted(job for job, worker in workers.items() if not worker.running)
         self.launcher.cancel(queued[:surplus])
         for job in idle[: max(0, surplus - len(queued))]:
             self._request_stop(workers[job])
 
     def _workers(self) -> dict[str, WorkerRecord]:
-        """Return job -> worker, of this fleet's living workers."""
+        """Return job -> worker, of this fleet's living workers. Jobs that ever had one have begun."""
         living = [worker for worker in self.store.workers.all() if not worker.is_lost]
         placed = {worker.identity.placement.job: worker for worker in living}
-        return {job: worker for job, worker in placed.items() if job in self._jobs}
+        found = {job: worker for job, worker in placed.items() if job in self._jobs}
+        self._begun |= found.keys()
+        return found
 
     def _request_stop(self, worker: WorkerRecord) -> None:
         with contextlib.suppress(HpsearchError):  # it has ended meanwhile, or the engine ends it
@@ -160,6 +163,7 @@ class Fleet:
         """Forget jobs that ended. Those that failed or were lost are missing then, and `_scale` replaces them."""
         for ended in self.launcher.ended():
             self._jobs.discard(ended.job)
+            self._begun.discard(ended.job)
             if ended.exit is None:
                 self._note_loss(ended)
             elif ended.exit.is_failure:
@@ -207,7 +211,7 @@ class Fleet:
         """Ask all workers to drain, wait for them, and let the engine end what is left."""
         with contextlib.suppress(StorageError):
             workers: Mapping[str, WorkerRecord] = self._workers()
-            self.launcher.cancel(sorted(self._jobs - workers.keys()))
+            self.launcher.cancel(sorted(self._jobs - self._begun))
             for worker in workers.values():
                 self._request_stop(worker)
         deadline = time.monotonic() + DRAIN_WITHIN_S
