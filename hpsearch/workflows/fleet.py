@@ -60,7 +60,7 @@ class FleetOptions:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FleetRun:
-    """A fleet that ended: how many jobs it `started`, and how many of them their engine lost or failed.
+    """A fleet that ended: how many workers it `started`, and how many of them failed or were lost by their engine.
 
     `progress` is that of its study, None for a fleet of all studies.
     """
@@ -72,7 +72,7 @@ class FleetRun:
     @property
     def sentence(self) -> str:
         """What the fleet did, in words."""
-        lost = f", {self.lost:,} of them in place of one that was lost" if self.lost else ""
+        lost = f"; {self.lost:,} failed or were lost" if self.lost else ""
         state = "" if self.progress is None else f"{state_sentence(self.progress)} "
         return f"{state}The fleet started {format_count(self.started, 'worker')}{lost}."
 

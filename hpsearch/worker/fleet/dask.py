@@ -1,9 +1,9 @@
 """The engine `dask`: one long task per worker on any Dask cluster, which supervises a `hpsearch worker start` there.
 
-Dask starts a task again elsewhere if it lost its Dask worker a few times; then it gives the task up, and the fleet
-submits another one under a new key. If the scheduler ends, its Dask workers end, and with them our workers, which hand
-their trials back; the fleet waits for a scheduler at the same address. If the fleet's own process ends, Dask releases
-its tasks, and they drain their workers.
+If Dask loses a Dask worker, it would run the task again elsewhere under the same key. Such a task ends at once, and the
+fleet submits another one under a new key, so that a key stands for one worker. If the scheduler ends, its Dask workers
+end, and with them our workers, which hand their trials back; the fleet waits for a scheduler at the same address. If
+the fleet's own process ends, Dask releases its tasks, and they drain their workers.
 """
 
 import contextlib
@@ -32,9 +32,16 @@ ENGINE: Final = "dask"
 CONNECT_WITHIN_S: Final = 5.0
 
 
-def supervise(order: WorkerOrder, job: str) -> Exit:
-    """Run a worker until it ends or Dask takes the task back. This is the task, in a thread of a Dask worker."""
+def supervise(order: WorkerOrder, job: str) -> Exit | None:
+    """Run a worker until it ends or Dask takes the task back. This is the task, in a thread of a Dask worker.
+
+    Return None if the task has begun before, on a Dask worker that was lost.
+    """
     host = distributed.get_worker()
+    has_begun = distributed.Event(job, client=distributed.get_client())
+    if has_begun.is_set():
+        return None
+    has_begun.set()
     file, log = tempfile.mkstemp(prefix=f"{job}-", suffix=".log")
     os.close(file)
     placement = Placement(engine=ENGINE, node=host.address, job=job, log=log)
@@ -57,7 +64,7 @@ class DaskLauncher:
         """Raises EngineUnavailableError if there is no scheduler."""
         self._order = order
         self._scheduler = scheduler
-        self._futures: dict[str, Future[Exit]] = {}
+        self._futures: dict[str, Future[Exit | None]] = {}
         self._client: Client | None = self._connect()
 
     def submit(self, count: int) -> Sequence[str]:
@@ -76,7 +83,14 @@ class DaskLauncher:
         ended = [one for job, future in self._futures.items() if (one := _ended(job, future)) is not None]
         for one in ended:
             self._futures.pop(one.job).release()
+            self._forget(one.job)
         return ended
+
+    def _forget(self, job: str) -> None:
+        """Let the scheduler forget that a task has begun."""
+        if self._client is not None and self._client.status == "running":
+            with contextlib.suppress(OSError, TimeoutError):
+                distributed.Event(job, client=self._client).clear()
 
     def cancel(self, jobs: Collection[str]) -> None:
         """Take tasks back: those that run drain their workers."""
@@ -105,12 +119,12 @@ class DaskLauncher:
             ) from error
 
 
-def _ended(job: str, future: "Future[Exit]") -> Ended | None:
+def _ended(job: str, future: "Future[Exit | None]") -> Ended | None:
     match future.status:
         case "pending":
             return None
         case "finished":
-            return Ended(job=job, exit=future.result())
+            return Ended(job=job, exit=future.result(), lost="its Dask worker ended")
         case "error":
             return Ended(job=job, lost=str(future.exception()))
         case status:
