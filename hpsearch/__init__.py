@@ -38,6 +38,7 @@ _MODULES = {
     "delete_study": "hpsearch.api.studies",
     "diagnose": "hpsearch.api.diagnosis",
     "errors": "hpsearch.errors",
+    "fleet": "hpsearch.api.fleet",
     "get_all_study_names": "hpsearch.api.studies",
     "import_studies": "hpsearch.api.studies",
     "load_model": "hpsearch.api.models",

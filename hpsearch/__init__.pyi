@@ -1,5 +1,6 @@
 from hpsearch import errors, sklearn
 from hpsearch.api.diagnosis import Diagnosis, diagnose
+from hpsearch.api.fleet import fleet
 from hpsearch.api.models import Model, load_model
 from hpsearch.api.studies import (
     Study,
@@ -54,6 +55,7 @@ __all__ = [
     "delete_study",
     "diagnose",
     "errors",
+    "fleet",
     "get_all_study_names",
     "import_studies",
     "load_model",

@@ -29,10 +29,12 @@ FIRST_LINE = (
 SECOND_LINE = "bash tests/run"
 LARGEST_PICTURE_BYTES = 150_000
 TOOLS = (
+    "distributed",
     "hatchling",
     "hypothesis",
     "import-linter",
     "ipykernel",
+    "kubernetes-validate",
     "mypy",
     "nbclient",
     "nbformat",
@@ -41,9 +43,11 @@ TOOLS = (
     "pandas",
     "playwright",
     "polars",
+    "psutil",
     "pytest",
     "pytest-xdist",
     "ruff",
+    "submitit",
 )
 
 # Modules that are called differently from the distribution they come from.

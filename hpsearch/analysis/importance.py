@@ -130,14 +130,20 @@ def explained(ranks: Floats, groups: NDArray[np.intp], weights: Floats) -> Float
 
 
 def counts_below_and_equal(values: Floats) -> tuple[Floats, Floats]:
-    """Return for each of `values` (n,), without NaN, how many are below it, and how many equal it, itself included.
-
-    Equal values share the mean of their ranks, below + (equal + 1) / 2 (Kendall 1945, "The treatment of ties in ranking
-    problems"). `scipy.stats.rankdata` gives the same, but its import takes as long as the rest of a report.
-    """
+    """Return for each of `values` (n,), without NaN, how many are below it, and how many equal it, itself included."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     below = np.cumsum(counts) - counts
     return below[places].astype(np.float64), counts[places].astype(np.float64)
+
+
+def mean_ranks(values: Floats) -> Floats:
+    """Return the ranks (n,) of `values` (n,), from 1 for the lowest; equal values share the mean of theirs.
+
+    Kendall 1945, "The treatment of ties in ranking problems". `scipy.stats.rankdata` gives the same, but its import
+    takes as long as the rest of a report.
+    """
+    below, equal = counts_below_and_equal(values)
+    return below + (equal + 1) / 2
 
 
 def _is_known(trial: Trial, search: Sequence[Dimension]) -> bool:
@@ -177,8 +183,7 @@ def _ranks(trials: Sequence[Trial], *, maximize: bool) -> Floats:
     worst = -math.inf
     values = [worst if is_dead(trial) else (last_value(trial) or 0.0) for trial in trials]
     signed = [value if maximize or value == worst else -value for value in values]
-    below, equal = counts_below_and_equal(np.array(signed, np.float64))
-    return below + (equal + 1) / 2
+    return mean_ranks(np.array(signed, np.float64))
 
 
 def _panel(group: _Group, search: Sequence[Dimension], *, seed: int) -> ImportancePanel:
@@ -201,7 +206,7 @@ def _importance(dimension: Dimension, group: _Group, resamples: Floats) -> Impor
     places = [place for place, trial in enumerate(group.trials) if dimension.name in trial.params]
     if len(places) < FEWEST:
         return None
-    ranks = np.asarray(rankdata(group.ranks[places]), np.float64)
+    ranks = mean_ranks(group.ranks[places])
     members = _groups_of(dimension, [group.trials[place] for place in places])
     share = float(explained(ranks, members, np.ones((1, len(places))))[0])
     drawn = explained(ranks, members, resamples[:, places])

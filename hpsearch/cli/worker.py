@@ -1,5 +1,6 @@
 """`hpsearch worker`: processes that take trials from a database and train them."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,7 +18,7 @@ from hpsearch.cli.options import (
     complete_worker,
 )
 from hpsearch.cli.output import Listing, write_line, write_listing, write_message
-from hpsearch.study.schema import MOST_INTEGER
+from hpsearch.study.schema import MOST_FLEET, MOST_INTEGER
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Take trials from a database and train them.")
 
-_FIELDS: Final = ("id", "state", "host", "process", "version", "started", "seen", "trains")
+_PLACEMENT: Final = ("engine", "node", "job", "log")
+
+_FIELDS: Final = (
+    *("id", "state", "host", "process", "version", "started", "seen", "trains"),
+    *_PLACEMENT,
+    "problem",
+)
 
 
 @app.callback()
@@ -68,13 +75,15 @@ def start(
     """
     from hpsearch.cli.options import event_stream
     from hpsearch.worker.loop import LEASE_S
+    from hpsearch.worker.machine import placement_of
     from hpsearch.worker.service import ServiceOptions, work
     from hpsearch.worker.shutdown import do_nothing
 
     with event_stream(events) as emit:
         options = ServiceOptions(
             url=storage,
-            notify=write_message if parent is None else do_nothing,  # the parent shows the progress
+            # A parent shows the progress, unless it keeps a log of each worker.
+            notify=write_message if parent is None or placement_of(os.environ).log else do_nothing,
             study=study,
             exit_when_idle=exit_when_idle,
             rows=cohort,
@@ -96,6 +105,93 @@ def work_in_fork(options: "ServiceOptions") -> int:
         return work(options)
     except BaseException as error:  # noqa: BLE001 # this is the boundary
         return exit_code_of(error)
+
+
+@app.command()
+def fleet(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="Work on this study only, and end with it.  [default: every open one, until Ctrl-C]",
+            autocompletion=complete_study_name,
+        ),
+    ] = None,
+    *,
+    engine: Annotated[
+        str, typer.Option("--on", metavar="ENGINE", help="Where workers run: local, dask or slurm.")
+    ] = "local",
+    count: Annotated[
+        int | None,
+        typer.Option("--count", metavar="N", min=1, max=MOST_FLEET, help="The number of workers."),
+    ] = None,
+    least: Annotated[
+        int | None,
+        typer.Option("--min", metavar="N", min=0, max=MOST_FLEET, help="Keep at least so many workers."),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            "--max", metavar="N", min=1, max=MOST_FLEET, help="One worker for each unfinished trial, up to N."
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="The scheduler of --on dask."),
+    ] = None,
+    job: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--job",
+            metavar="KEY=VALUE",
+            help="A parameter of submitit for the jobs of --on slurm, such as slurm_partition=short.",
+        ),
+    ] = None,
+    cohort: Rows = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Keep workers on an engine, such as a Dask cluster or SLURM, and replace those that are lost.
+
+    The engine places the workers, and the database gives them trials. With --min and --max their number follows the
+    unfinished trials. Ctrl-C drains all of them.
+
+    Example: hpsearch worker fleet digits --on dask --scheduler tcp://10.0.0.5:8786 --count 64
+    """
+    from hpsearch.cli.progress import until_stopped
+    from hpsearch.errors import HpsearchError
+    from hpsearch.worker.shutdown import INTERRUPTED, StopRequest
+    from hpsearch.workflows.fleet import FleetOptions, run_fleet
+
+    options = FleetOptions(
+        url=storage,
+        engine=engine,
+        count=count,
+        least=least,
+        most=most,
+        study=study,
+        rows=cohort,
+        scheduler=scheduler,
+        parameters=_job_parameters(job or ()),
+    )
+    stop = StopRequest()
+    with until_stopped() as listener:
+        done = run_fleet(options, stop=stop, listener=listener)
+    write_line(done.sentence)
+    if stop.is_requested:
+        raise typer.Exit(INTERRUPTED)
+    if done.problem is not None:
+        raise HpsearchError(done.problem)
+
+
+def _job_parameters(words: Sequence[str]) -> dict[str, Any]:
+    """Return `KEY=VALUE` words as parameters; a value that is a whole number is one. Raises BadParameter."""
+    parameters: dict[str, Any] = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key:
+            raise typer.BadParameter(f"must be KEY=VALUE (got {word})")
+        parameters[key] = int(value) if value.isascii() and value.isdecimal() else value
+    return parameters
 
 
 @app.command("list")
@@ -138,28 +234,32 @@ def stop(
 
 
 def _workers_listing(workers: Sequence["WorkerRecord"]) -> Listing:
-    """Return workers with their trials."""
+    """Return workers with their trials; in the table with their placements and problems, if any has one."""
     from hpsearch.analysis.formats import format_time
 
-    return Listing(
-        objects=[_object(worker) for worker in workers],
-        heads=("worker", "state", "host", "process", "version", "started", "last seen", "trains"),
-        rows=[
-            (
-                worker.identity.name,
-                worker.state,
-                worker.identity.host,
-                str(worker.identity.process_id),
-                worker.identity.version,
-                format_time(worker.started),
-                format_time(worker.seen),
-                ", ".join(f"{study} ({trials})" for study, trials in worker.running.items()),
-            )
-            for worker in workers
-        ],
-        right=frozenset({"process"}),
-        fields=_FIELDS,
-    )
+    heads = ["worker", "state", "host", "process", "version", "started", "last seen", "trains"]
+    rows = [
+        [
+            worker.identity.name,
+            worker.state,
+            worker.identity.host,
+            str(worker.identity.process_id),
+            worker.identity.version,
+            format_time(worker.started),
+            format_time(worker.seen),
+            ", ".join(f"{study} ({trials})" for study, trials in worker.running.items()),
+        ]
+        for worker in workers
+    ]
+    objects = [_object(worker) for worker in workers]
+    for fields in (_PLACEMENT, ("problem",)):
+        if any(item[field] for item in objects for field in fields):
+            heads += fields
+            rows = [
+                [*row, *(item[field] or "" for field in fields)]
+                for row, item in zip(rows, objects, strict=True)
+            ]
+    return Listing(objects=objects, heads=heads, rows=rows, right=frozenset({"process"}), fields=_FIELDS)
 
 
 def _object(worker: "WorkerRecord") -> dict[str, Any]:
@@ -175,5 +275,7 @@ def _object(worker: "WorkerRecord") -> dict[str, Any]:
         moment_text(worker.started),
         moment_text(worker.seen),
         [{"study": study, "trials": trials} for study, trials in worker.running.items()],
+        *(getattr(identity.placement, field) for field in _PLACEMENT),
+        worker.problem,
     )
     return dict(zip(_FIELDS, values, strict=True))

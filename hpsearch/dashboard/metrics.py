@@ -16,7 +16,7 @@ from hpsearch.storage.store import Store
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _STATES: Final = ("complete", "pruned", "failed", "running", "waiting")
-_WORKER_STATES: Final = ("working", "idle", "stopping", "lost")
+_WORKER_STATES: Final = ("working", "idle", "failing", "stopping", "lost")
 
 
 @final

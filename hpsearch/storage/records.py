@@ -419,6 +419,20 @@ class Unsealing:
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """Where an engine runs a worker, in the engine's own words: its name, the node, and the job there.
+
+    `log` is the path of the worker's output on its node. Each is None if it is unknown.
+    """
+
+    engine: str | None = None
+    node: str | None = None
+    job: str | None = None
+    log: str | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerIdentity:
     """The identity of a worker. `name` is unique among the workers of a database.
 
@@ -430,9 +444,10 @@ class WorkerIdentity:
     process_id: int
     version: str
     has_parent: bool = False
+    placement: Placement = Placement()
 
 
-WorkerState: TypeAlias = Literal["lost", "stopping", "working", "idle"]
+WorkerState: TypeAlias = Literal["lost", "stopping", "failing", "working", "idle"]
 
 
 @final
@@ -440,7 +455,8 @@ WorkerState: TypeAlias = Literal["lost", "stopping", "working", "idle"]
 class WorkerRecord:
     """A registered worker. `running` maps the names of studies to the number of trials that it holds there.
 
-    `is_lost` is true if it was not seen for a while, `should_stop` if it was asked to drain. Times are in UTC.
+    `is_lost` is true if it was not seen for a while, `should_stop` if it was asked to drain. `problem` is why it takes
+    no more trials of a study, or None. Times are in UTC.
     """
 
     identity: WorkerIdentity
@@ -449,14 +465,17 @@ class WorkerRecord:
     is_lost: bool
     should_stop: bool
     running: Mapping[str, int]
+    problem: str | None = None
 
     @property
     def state(self) -> WorkerState:
-        """The worker's state in one word; `lost` means not seen for a while."""
+        """The worker's state in one word; `lost` means not seen for a while, `failing` that it has a `problem`."""
         if self.is_lost:
             return "lost"
         if self.should_stop:
             return "stopping"
+        if self.problem is not None:
+            return "failing"
         return "working" if self.running else "idle"
 
 

@@ -60,7 +60,8 @@ The state is Optuna's `trials.state`:
   contents, zlib-compressed, by the SHA-256 of the uncompressed part. A blob without a part is deleted with the study
   that used it last. Both are written only by a transaction that has locked the row of the version table.
 * A worker has sent heartbeats without a gap of half a lease since `steady_since`; with `has_parent`, a process of ours
-  started it and watches it. Both are null if hpsearch before 0003 wrote the row.
+  started it and watches it. Both are null if hpsearch before 0003 wrote the row. `engine`, `node`, `job` and `log` are
+  null if no engine placed the worker, or hpsearch before 0007 wrote the row; `problem` is why it takes no more work.
 * `version` of a trial grows with every write to it, except of its parameters.
 """
 
@@ -211,6 +212,11 @@ workers = Table(
     Column("should_stop", Boolean, nullable=False),
     Column("steady_since", Double),
     Column("has_parent", Boolean),
+    Column("engine", String(32)),
+    Column("node", String(255)),
+    Column("job", String(190)),
+    Column("log", String(1024)),
+    Column("problem", String(1024)),
     **_mysql,
 )
 

@@ -70,6 +70,19 @@ class Store:
         return self._transactions.address.shown
 
     @property
+    def worker_url(self) -> str:
+        """The URL for processes with another current folder, with its password if it has one: never for people."""
+        address = self._transactions.address
+        path = None if address.path is None else str(address.path.absolute())
+        url = address.url if path is None or "uri" in address.url.query else address.url.set(database=path)
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def is_local(self) -> bool:
+        """True for a file, which only processes of this machine may share."""
+        return self._transactions.address.path is not None
+
+    @property
     def folder(self) -> Path:
         """The folder of files that belong to the database: that of an SQLite file, else `storage` below this one."""
         path = self._transactions.address.path

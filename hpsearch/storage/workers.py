@@ -6,6 +6,7 @@ Functions run inside their caller's transaction. A worker writes its own row, an
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Final, final
 
 from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, select, update
@@ -15,7 +16,7 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.expiry import Life
-from hpsearch.storage.records import WorkerIdentity, WorkerRecord
+from hpsearch.storage.records import Placement, WorkerIdentity, WorkerRecord
 from hpsearch.storage.stored_values import is_number, moment, seconds, text_cell, whole
 from hpsearch.study.messages import did_you_mean
 
@@ -23,6 +24,8 @@ LOST_AFTER_S: Final = 30.0
 """A worker not seen for this long is listed as lost. Its trials depend on its leases, not on this."""
 
 FORGET_AFTER_S: Final = 86_400.0
+
+_PLACEMENT: Final = tuple(field.name for field in fields(Placement))
 
 _workers = schema.workers
 _ours = schema.trials
@@ -63,6 +66,13 @@ class WorkerRegistry:
             self._sweep()
         return self._transactions.read(_every)
 
+    def report_problem(self, name: str, problem: str) -> None:
+        """Record why a worker takes no more trials; it stays until the worker ends."""
+        values = {"problem": _fitting("problem", problem)}
+        for one_try, transaction in self._transactions.write_tries(durable=False):
+            with one_try, transaction as connection:
+                connection.execute(update(_workers).where(_workers.c.worker == name).values(values))
+
     def request_stop(self, name: str) -> None:
         """Ask a worker to drain at its next heartbeat. Raises WorkerNotFoundError with the nearest names."""
         if not self._transactions.has_ours:
@@ -94,8 +104,15 @@ def enter(connection: Connection, identity: WorkerIdentity) -> None:
             should_stop=False,
             steady_since=EpochSeconds(),
             has_parent=identity.has_parent,
+            **{name: _fitting(name, value) for name, value in asdict(identity.placement).items()},
         )
     )
+
+
+def _fitting(column: str, text: str | None) -> str | None:
+    """Return as much of a text as its column holds."""
+    most: int = getattr(_workers.c[column].type, "length")  # noqa: B009 # it is a String
+    return None if text is None else text[:most]
 
 
 def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) -> bool:
@@ -202,10 +219,12 @@ def _record(row: Row[Any], now_s: float, holds: Sequence[Row[Any]]) -> WorkerRec
             process_id=whole(row.process_id, "process_id"),
             version=str(row.hpsearch_version),
             has_parent=bool(row.has_parent),
+            placement=Placement(**{name: getattr(row, name) for name in _PLACEMENT}),
         ),
         started=moment(row.started, "started"),
         seen=seen,
         is_lost=now_s - row.seen > LOST_AFTER_S,
         should_stop=bool(row.should_stop),
         running={held.study_name: held.trials for held in holds},
+        problem=row.problem,
     )

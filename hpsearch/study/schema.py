@@ -410,6 +410,9 @@ MOST_INTEGER: Final = 2**31 - 1
 MOST_WORKERS: Final = 1000
 """The largest number of processes that one run starts."""
 
+MOST_FLEET: Final = 10_000
+"""The largest number of workers that one fleet keeps."""
+
 MOST_ROUNDS: Final = 100
 MOST_SEEDS: Final = 1000
 MOST_TRIALS: Final = 10_000_000

@@ -1,7 +1,8 @@
 """The trials of a training function that a worker holds: what their processes reported, and how they ended."""
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, final
@@ -292,14 +293,27 @@ def series_of_numbers(numbers: Sequence[Mapping[str, float]]) -> Series:
 
 
 def repeated_failure(trials: Sequence[Trial]) -> str | None:
-    """Return the kind and place of the failure of the last trials, if they failed in the same way; else None."""
+    """Return the kind and place of the failure of the last trials, if they failed in the same way; else None.
+
+    If one worker trained all of them while others train or have finished trials, the worker may be the reason, which
+    `failure_rate` decides.
+    """
     ended = [trial for trial in trials if trial.state.is_final and trial.finished is not None]
     ended.sort(key=lambda trial: (trial.finished, trial.number))
-    last = [trial.failure for trial in ended[-MOST_FAILURES_IN_A_ROW:]]
+    newest = ended[-MOST_FAILURES_IN_A_ROW:]
+    workers = {trial.worker for trial in newest}
+    if len(workers) == 1 and any(_is_work_of_others(trial, workers) for trial in trials):
+        return None
+    last = [trial.failure for trial in newest]
     if len(last) < MOST_FAILURES_IN_A_ROW or last[-1] is None:
         return None
     words = last[-1].words
     return words if all(one is not None and one.words == words for one in last) else None
+
+
+def _is_work_of_others(trial: Trial, workers: Collection[str | None]) -> bool:
+    begun = trial.state in (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+    return begun and trial.worker is not None and trial.worker not in workers
 
 
 PAUSED_BY_FAILURES: Final = "hpsearch after "

@@ -42,6 +42,7 @@ from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
 from hpsearch.worker.checkpoints import EVERY_S, FINAL_WITHIN_S, Checkpoint, Checkpoints
 from hpsearch.worker.child_trial import ChildTrial, pause_reason, repeated_failure
+from hpsearch.worker.failure_rate import failure_rate
 from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import StopRequest, do_nothing
@@ -55,6 +56,8 @@ LIMITS_EVERY_S = 0.25
 REFILL_SHARE = 4
 REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
+RECHECK_EVERY_S = 5.0
+"""Time between two looks at the failures of a worker that waits for those of others."""
 
 
 @final
@@ -121,7 +124,8 @@ class Worker:
     """Trains trials of one study until its budget is spent, it is stopped, or the worker is asked to drain.
 
     The caller keeps the leases of its `tokens` alive (`Heartbeat`), possibly in another thread. `ended` counts the
-    trials that it ended.
+    trials that it ended. If they fail far more often than those of other workers, it takes no more, and `problem` is
+    the reason.
     """
 
     def __init__(
@@ -165,6 +169,9 @@ class Worker:
         )
         self._ended_epoch: list[int] = []
         self._last_claim_was_empty = False
+        self.problem: str | None = None
+        self._is_undecided = False
+        self._checked_at = 0.0
 
     @property
     def study(self) -> StoredStudy:
@@ -206,11 +213,13 @@ class Worker:
         """Claim trials for free rows, train until there are results, write; return False once the work is over."""
         if self._stop.is_requested:
             return False
-        if self._should_claim():
+        if self._is_undecided and time.monotonic() - self._checked_at > RECHECK_EVERY_S:
+            self._reconnect.call(self._check_failures)
+        if not self._is_undecided and self.problem is None and self._should_claim():
             self._write()
             self._claim_trials()
         if not self._active:
-            return self._options.wait_for_trials and self._wait_for_work()
+            return self.problem is None and self._options.wait_for_trials and self._wait_for_work()
         for trainer in list(self._trainers.values()):
             for observation in trainer.advance(is_interrupted=self._is_stopping):
                 self._observe(trainer, observation)
@@ -538,6 +547,7 @@ class Worker:
         self._checkpoints.forget(ended - lost)
         if has_failed:
             self._reconnect.call(self._pause_after_failures)
+            self._reconnect.call(self._check_failures)
         self._drop(lost)
         self.tokens = frozenset(active.claim.token for active in self._active.values())
         if lost:
@@ -549,6 +559,20 @@ class Worker:
         words = repeated_failure(self._store.trials.all(self._study))
         if words is not None:
             self._store.studies.pause(self._study, by=pause_reason(words))
+
+    def _check_failures(self) -> None:
+        """Take no more trials if they fail far more often here than elsewhere, or while that is undecided."""
+        self._checked_at = time.monotonic()
+        found = failure_rate(self._store.trials.all(self._study), self.name, self._spec.search)
+        self._is_undecided = found.is_undecided
+        if found.is_too_high and self.problem is None:
+            problem = (
+                f'study "{self._spec.name}": takes no more trials: {found.sentence}: check this machine, and '
+                "start the worker again"
+            )
+            self._store.workers.report_problem(self.name, problem)
+            self._options.notify(problem)
+            self.problem = problem
 
     def _why_lost(self) -> str:
         """Return why the database refuses further writes to trials that were in training."""

@@ -3,7 +3,11 @@
 import os
 import secrets
 import socket
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+
+from hpsearch.storage.records import Placement
 
 TYPICAL_CACHE_BYTES = 8 * 2**20
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -42,3 +46,20 @@ def worker_name() -> str:
     A restarted container has the host and process id of its predecessor, whose leases it must not renew.
     """
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+PLACEMENT_VARIABLES = {field.name: f"HPSEARCH_{field.name.upper()}" for field in fields(Placement)}
+"""Field of a placement -> the environment variable in which an engine's script passes it to a worker."""
+
+
+def placement_of(environment: Mapping[str, str]) -> Placement:
+    """Return where an engine placed this process, as HPSEARCH_ENGINE, _NODE, _JOB and _LOG name it."""
+    return Placement(
+        **{name: environment.get(variable) or None for name, variable in PLACEMENT_VARIABLES.items()}
+    )
+
+
+def placement_environment(placement: Placement) -> dict[str, str]:
+    """Return the variables from which `placement_of` reads the placement again."""
+    named = ((variable, getattr(placement, name)) for name, variable in PLACEMENT_VARIABLES.items())
+    return {variable: value for variable, value in named if value is not None}

@@ -34,7 +34,7 @@ from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.events import Emit
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
-from hpsearch.worker.machine import core_count, worker_name
+from hpsearch.worker.machine import core_count, placement_of, worker_name
 from hpsearch.worker.notifier import Observer
 from hpsearch.worker.preparation import PreparedStudy, check_version, prepare_stored
 from hpsearch.worker.retry import Reconnect
@@ -151,6 +151,7 @@ def _identity(name: str, *, has_parent: bool) -> WorkerIdentity:
         process_id=os.getpid(),
         version=hpsearch.__version__,
         has_parent=has_parent,
+        placement=placement_of(os.environ),
     )
 
 
@@ -159,7 +160,8 @@ def _identity(name: str, *, has_parent: bool) -> WorkerIdentity:
 class _Service:
     """One worker's way from study to study.
 
-    `refused` are studies that cannot run here, for example without their data; `notified` those whose stop was
+    `refused` are studies that cannot run here, for example without their data; `failing` those whose trials fail here
+    far more often than elsewhere, which it leaves to others, and waits for their end; `notified` those whose stop was
     reported; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked
     on last, with everything in memory for it. `named` is the only study that it serves, which it follows under other
     names. `waits_for` are, by study, the reported trials of other Optuna clients.
@@ -171,6 +173,7 @@ class _Service:
     stop: StopRequest
     notify: Callable[[str], None]
     refused: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
     notified: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
     last: tuple[StoredStudy, Worker] | None = None
@@ -239,6 +242,8 @@ class _Service:
 
     def _is_ready(self, opening: Opening) -> bool:
         """Return True for a study to work on: with trials to claim, or, if it is the only one, to wait for."""
+        if opening.study.key in self.failing:
+            return False
         return opening.room > 0 or (opening.is_open and self.options.study is not None)
 
     def _notify_unreadable(self, found: Sequence[UnreadableStudy]) -> None:
@@ -283,6 +288,8 @@ class _Service:
                 raise
             self.refused.add(study.key)
             self.notify(f'skips the study "{study.spec.name}": {error}')
+        if worker.problem is not None:
+            self.failing.add(study.key)
         ended = worker.ended - before
         if ended:
             self.notify(f'study "{study.spec.name}": {format_count(ended, "trial")} ended here')

@@ -41,6 +41,7 @@ FUNCTIONS = (
     hpsearch.get_all_study_names,
     hpsearch.import_studies,
     hpsearch.diagnose,
+    hpsearch.fleet,
     hpsearch.open_storage,
 )
 ERRORS = (

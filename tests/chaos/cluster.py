@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias, final
@@ -24,7 +24,6 @@ _SIGNALS: Final = {"fast": signal.SIGINT, "crash": signal.SIGQUIT}
 _USER: Final = "nobody"
 
 _SETTINGS: Final = {
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     # The machine does not crash, only the server, so nothing needs to reach the disk.
     "fsync": "off",
@@ -43,10 +42,17 @@ def find_program(name: str) -> str | None:
 
 @final
 class Cluster:
-    """A private server in `folder`. It runs inside its context, and is removed at the end."""
+    """A private server in `folder`. It runs inside its context, and is removed at the end.
 
-    def __init__(self, folder: Path) -> None:
+    It listens on 127.0.0.1, and on `address` too if one is given. `settings` replace those of tests.
+    """
+
+    def __init__(
+        self, folder: Path, *, address: str | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
+        self._address = address
+        self._settings = {**_SETTINGS, **(settings or {})}
         self._data = folder / "data"
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,6 +69,9 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             check=True,
         )
+        if self._address is not None:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self._address}/24 trust\n")
         self.start()
         return self
 
@@ -83,13 +92,21 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, and return when it answers."""
-        settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
+        listens = ",".join(filter(None, ["127.0.0.1", self._address]))
+        chosen = {**self._settings, "listen_addresses": listens}
+        settings = [argument for name, value in chosen.items() for argument in ("-c", f"{name}={value}")]
         command = [_program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 _as_user(command), cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(self._answers, f"PostgreSQL in {self._folder}")
+
+    @property
+    def process_id(self) -> int:
+        """The number of the server's main process."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self, how: Stop) -> None:
         """Stop the server, and return when it has ended."""

@@ -140,7 +140,7 @@ class Crew:
         log = self._job.folder / f"{name}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [*_ends_with_us(), *self._command(name)],
+                [*ends_with_us(), *self._command(name)],
                 cwd=self._job.folder,
                 env=self._environment(name),
                 stdin=subprocess.DEVNULL,
@@ -163,7 +163,7 @@ class Crew:
         return {**kept, **own, **self._job.environment}
 
 
-def _ends_with_us() -> list[str]:
+def ends_with_us() -> list[str]:
     """Return the prefix that ends a command if we are killed, if the system has one."""
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 

@@ -117,6 +117,7 @@ def test_workers_are_listed_with_what_they_do(command: Command, finished: str, t
             "process": process.pid,
             "version": hpsearch.__version__,
             "trains": [],
+            **dict.fromkeys(("engine", "node", "job", "log", "problem")),
         }
         head, row = command("worker", "list").stdout.splitlines()
         assert head.split() == [
@@ -138,7 +139,7 @@ def test_workers_are_listed_with_what_they_do(command: Command, finished: str, t
             hpsearch.__version__,
         ]
         assert command("worker", "list", "--format", "csv").stdout.splitlines()[0] == (
-            "id,state,host,process,version,started,seen,trains"
+            "id,state,host,process,version,started,seen,trains,engine,node,job,log,problem"
         )
         ended = command("worker", "stop", "ann", "--wait")
         assert (ended.returncode, ended.stdout, ended.stderr) == (
@@ -150,7 +151,7 @@ def test_workers_are_listed_with_what_they_do(command: Command, finished: str, t
         assert process.stderr.read() == "worker ann: stopped\n"
     assert (
         command("worker", "list", "--format", "csv").stdout
-        == "id,state,host,process,version,started,seen,trains\n"
+        == "id,state,host,process,version,started,seen,trains,engine,node,job,log,problem\n"
     )
 
 

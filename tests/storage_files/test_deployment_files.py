@@ -40,7 +40,9 @@ def _files(folder: Path) -> list[Path]:
     """Return every file of ours: databases, reports and what users make lie there too."""
     ours = {"README.md", ".gitignore"}
     below = [
-        path for part in ("compose", "kubernetes", "systemd", "slurm") for path in (folder / part).rglob("*")
+        path
+        for part in ("compose", "dask", "kubernetes", "systemd", "slurm")
+        for path in (folder / part).rglob("*")
     ]
     files = [path for path in below if path.is_file() and path.name not in _YOURS and path.suffix != ".env"]
     return [path for path in files if path.name != ".env"] + [folder / name for name in sorted(ours)]
@@ -63,13 +65,16 @@ def _resources(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [document for path in paths for document in _documents(path) if document["kind"] == kind]
 
 
+def _pods(folder: Path) -> list[Mapping[str, Any]]:
+    """Return the pods of hpsearch itself."""
+    jobs = [kind["spec"]["jobTargetRef"] for kind in _resources(folder, "ScaledJob")]
+    kinds = [kind["spec"] for name in ("Deployment", "Job") for kind in _resources(folder, name)]
+    return [spec["template"]["spec"] for spec in (*kinds, *jobs)]
+
+
 def _containers(folder: Path) -> list[Mapping[str, Any]]:
     """Return the containers of hpsearch itself."""
-    pods = [
-        kind["spec"]["template"]["spec"]
-        for name in ("Deployment", "Job")
-        for kind in _resources(folder, name)
-    ]
+    pods = _pods(folder)
     return [each for pod in pods for each in (*pod.get("initContainers", ()), *pod["containers"])]
 
 
@@ -186,11 +191,8 @@ def test_every_worker_has_one_core_one_thread_and_time_to_drain(folder: Path) ->
         assert environment["OPENBLAS_NUM_THREADS"]["value"] == "1"
         assert container["resources"]["limits"]["cpu"] == "1"
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    pods = [
-        kind["spec"]["template"]["spec"]
-        for name in ("Deployment", "Job")
-        for kind in _resources(folder, name)
-    ]
+    pods = _pods(folder)
+    assert len(pods) == 3
     assert all(pod["terminationGracePeriodSeconds"] >= 10 for pod in pods)
     assert all(pod["securityContext"]["runAsNonRoot"] for pod in pods)
 

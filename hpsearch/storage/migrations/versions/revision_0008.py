@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 _KEY = sa.String(36)
 _JSON = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")

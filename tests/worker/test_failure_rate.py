@@ -1,0 +1,94 @@
+"""Failing workers: found if their trials fail far more often than those of others on like configurations."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from hpsearch.study.spec import Choices, Dimension, Range
+from hpsearch.trials import Trial, TrialState
+from hpsearch.verdicts import Cause, Finding
+from hpsearch.worker.failure_rate import FALSE_ALARM_RATE, FailureRate, failure_rate, log_evidence
+from tests.benchmarks.failing_workers import first_alarm, simulate
+
+SEARCH: Sequence[Dimension] = (
+    Range(name="lr", low=1e-4, high=1.0, log=True),
+    Choices(name="kind", choices=("a", "b")),
+)
+
+
+def trials_of(worker: str, states: Sequence[TrialState], *, start: int, lr: float = 0.1) -> list[Trial]:
+    """Return trials of one worker in these states, all of one configuration."""
+    return [
+        Trial(number=start + i, state=state, params={"lr": lr, "kind": "a"}, worker=worker)
+        for i, state in enumerate(states)
+    ]
+
+
+FAILED, COMPLETE, RUNNING = TrialState.FAILED, TrialState.COMPLETE, TrialState.RUNNING
+
+
+def test_the_evidence_is_the_mixture_of_likelihood_ratios() -> None:
+    """It equals the integral, computed numerically, and 13 pairs against a worker are the fewest that suffice."""
+    for own, others in ((0, 0), (3, 1), (13, 0), (40, 25)):
+        p = np.linspace(0.5, 1.0, 200_001)
+        integral = 2 * np.trapezoid((2 * p) ** own * (2 * (1 - p)) ** others, p)
+        assert log_evidence(own, others) == pytest.approx(math.log(integral), abs=1e-6)
+    assert [FailureRate(only_own=own).is_too_high for own in (12, 13)] == [False, True]
+
+
+def test_a_worker_whose_trials_all_fail_is_found() -> None:
+    """If like configurations succeed elsewhere, and only then; the sentence names both rates."""
+    own = trials_of("ann", [FAILED] * 15, start=0)
+    found = failure_rate(own + trials_of("bob", [COMPLETE] * 20, start=15), "ann", SEARCH)
+    assert found.is_too_high
+    assert found.sentence == (
+        "15 of its 15 trials failed, and 0 of as many by other workers on like configurations"
+    )
+    assert not failure_rate(own + trials_of("bob", [FAILED] * 20, start=15), "ann", SEARCH).is_too_high
+    assert not failure_rate(own, "ann", SEARCH).is_too_high
+
+
+def test_configurations_are_compared_with_like_ones() -> None:
+    """A worker that got the failing region is sound if others fail there too, however often they succeed elsewhere."""
+    own = trials_of("ann", [FAILED] * 15, start=0, lr=0.9)
+    others = trials_of("bob", [COMPLETE] * 60, start=20, lr=0.001) + trials_of(
+        "eve", [FAILED] * 15, start=80, lr=0.8
+    )
+    found = failure_rate(own + others, "ann", SEARCH)
+    assert (found.pairs, found.only_own, found.is_too_high) == (15, 0, False)
+
+
+def test_a_worker_waits_until_others_have_finished_trials() -> None:
+    """Five failures without a counterpart are undecided while others train, and decided if nobody else does."""
+    own = trials_of("ann", [FAILED] * 5, start=0)
+    training = trials_of("bob", [RUNNING] * 2, start=5)
+    assert failure_rate(own + training, "ann", SEARCH).is_undecided
+    assert not failure_rate(own, "ann", SEARCH).is_undecided
+    ended = trials_of("bob", [COMPLETE] * 5, start=7)
+    assert not failure_rate(own + training + ended, "ann", SEARCH).is_undecided
+
+
+def test_lost_trials_are_no_evidence() -> None:
+    """A trial that took three workers down is the trial's fault, on either side."""
+    lost = Finding(cause=Cause.WORKER_LOST, confidence=1.0, first_step=0, evidence={}, remedy="")
+    own = [Trial(number=i, state=FAILED, params={}, worker="ann", finding=lost) for i in range(20)]
+    found = failure_rate(own + trials_of("bob", [COMPLETE] * 20, start=20), "ann", SEARCH)
+    assert found == FailureRate()
+
+
+@pytest.mark.parametrize("rate", [lambda _: 0.3, lambda x: float(x > 0.6)])
+def test_sound_workers_raise_no_alarm(rate: Callable[[float], float]) -> None:
+    """With checks after every failure, alarms are as rare as stated, also if a part of the space always fails."""
+    alarms = [first_alarm(simulate(seed, rate, rate, trials=60), "ann") for seed in range(12)]
+    assert alarms == [None] * 12
+    assert FALSE_ALARM_RATE * 24 < 0.05  # so one alarm here would be a contradiction
+
+
+def test_a_bad_worker_is_found_soon() -> None:
+    """One whose trials nearly all fail, in a space where a third fails anyway, is found within 60 of its trials."""
+    alarms = [
+        first_alarm(simulate(seed, lambda _: 0.95, lambda _: 0.3, trials=60), "ann") for seed in range(5)
+    ]
+    assert None not in alarms
