@@ -1,7 +1,6 @@
 """The trials of a training function that a worker holds: what their processes reported, and how they ended."""
 
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
