@@ -1,7 +1,7 @@
 "use strict";
 // Draws the figures of this file, in the colours that the reader prefers, and filters them all by fate.
 (() => {
-  const { figures, texts, dark } = JSON.parse(document.getElementById("report-data").textContent);
+  let figures, texts, dark; // `start` reads them
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isTouch = matchMedia("(pointer: coarse)").matches;
   const hidden = new Set();
@@ -156,6 +156,7 @@
   };
 
   const start = () => {
+    ({ figures, texts, dark } = JSON.parse(document.getElementById("report-data").textContent));
     document.querySelector(".filter")?.addEventListener("change", filterBy(hidden));
     document.querySelector(".chooser")?.addEventListener("change", filterBy(hiddenTrials));
     for (const button of document.querySelectorAll(".copy")) {

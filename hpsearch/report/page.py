@@ -94,7 +94,7 @@ def document(  # noqa: PLR0913  # the parts of a page
         style=f"{_variables()}\n{asset('page.css')}",
         navigation=server_parts.navigation if server_parts else navigation,
         body=body,
-        data=_data(shown),
+        data=_packed(_data(shown)) if has_own_plotly else _data(shown),
         packed_plotly=_packed_plotly() if has_own_plotly else "",
         plotly=server_parts.plotly if server_parts and shown else "",
         scripts=inline,
@@ -112,8 +112,13 @@ def prepare() -> None:
 
 @cache
 def _packed_plotly() -> str:
-    """Return Plotly's script, compressed to a third of its 4.8 MB, as base64: `unpack.js` reads it."""
-    return base64.b64encode(zlib.compress(get_plotlyjs().encode())).decode()
+    """Return Plotly's script, compressed to a third of its 4.8 MB."""
+    return _packed(get_plotlyjs())
+
+
+def _packed(text: str) -> str:
+    """Return a text compressed, as base64: `unpack.js` reads it. Browsers unpack no denser format than deflate."""
+    return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
 @cache

@@ -1,10 +1,14 @@
 "use strict";
-// Runs Plotly's script, which this file has compressed. page.js waits for it.
+// Unpacks the drawings and runs Plotly's script, which this file has compressed. page.js waits for both.
+const unpacked = (packed) => {
+  const bytes = Uint8Array.from(atob(packed.textContent), (one) => one.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+};
 const plotlyReady = (async () => {
-  const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (one) => one.charCodeAt(0));
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const data = document.getElementById("report-data");
+  data.textContent = await unpacked(data);
   const script = document.createElement("script");
-  script.textContent = await new Response(unpacked).text();
+  script.textContent = await unpacked(document.getElementById("plotly"));
   document.head.append(script);
 })();
 plotlyReady.catch(() => {
