@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, final
@@ -200,7 +201,8 @@ class EventFile:
 
     def write(self, event: Event) -> None:
         """Append the event, in one write, so that lines of several processes do not mix."""
-        os.write(self._descriptor, event.to_json().encode() + b"\n")
+        with suppress(BrokenPipeError):  # such as of `| head`
+            os.write(self._descriptor, event.to_json().encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""

@@ -130,8 +130,11 @@ class Notifier:
 
     def send_each(self, study: StoredStudy, due: Sequence[Notification]) -> bool:
         """Send those that are not sent yet; return True if another process is sending some of them."""
-        urls = self.store.notifications.urls(study)
-        return any([self._send_once(study, url, one) for url in urls for one in due])
+        is_busy = False
+        for url in self.store.notifications.urls(study):
+            for one in due:
+                is_busy |= self._send_once(study, url, one)
+        return is_busy
 
     def _send_once(self, study: StoredStudy, url: str, one: Notification) -> bool:
         subject = hashlib.sha256(f"{url}\n{one.subject}".encode()).hexdigest()

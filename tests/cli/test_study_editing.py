@@ -163,3 +163,30 @@ def test_a_study_that_is_not_there_is_told(command: Command, created: str, verb:
     ended = command("study", verb, "flower", *(("--priority", "1") if verb == "edit" else ()))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == 'Error: study "flower": there is no such study: did you mean flowers?\n'
+
+
+def test_an_edited_range_is_shown_with_the_one_before(command: Command, finished: str) -> None:
+    """New trials get the new range; `study show`, its JSON and the report have both, the study file the new one."""
+    ended = command(
+        "study", "edit", finished, "--range", "learning_rate=1e-3:", "--range", "model.activation=1:2"
+    )
+    assert (ended.returncode, ended.stdout) == (1, "") or ended.returncode == 2
+    assert "search.model.activation: must be a range to be edited (got choices: relu, tanh)" in ended.stderr
+    words = "learning_rate: 0.001 to 1e+06, logarithmic, from trial 12 on; 1e-07 to 1e+06, logarithmic, before"
+    ended = command("study", "edit", finished, "--range", "learning_rate=1e-3:", "--trials", "13")
+    assert ended.stdout.startswith(f'Study "flowers": {words}\n')
+    assert command("worker", "start", "--exit-when-idle", "--cohort", "2").returncode == 0
+    assert f"\nEdited range: {words}.\n" in command("study", "show", finished).stdout
+    (edit,) = shown(command, finished)["edited_ranges"]
+    assert (edit["name"], edit["before"]["low"], edit["after"]["low"], edit["from_trial"]) == (
+        "learning_rate",
+        1e-7,
+        1e-3,
+        12,
+    )
+    trials = json.loads(command("study", "trials", finished, "--format", "json").stdout)
+    assert trials[12]["params"]["learning_rate"] >= 1e-3
+    assert command("report", finished, "--output", "r.html").returncode == 0
+    page = Path("r.html").read_text()
+    assert words in page
+    assert "learning_rate = { low = 0.001," in page

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from optuna.distributions import FloatDistribution
 
 from hpsearch.errors import StudyExistsError
 from hpsearch.study.spec import Range
@@ -25,7 +26,9 @@ def test_an_edit_keeps_what_trials_have(new_lab: Labs) -> None:
     assert [(e.before, e.after, e.trials) for e in edited.edits] == [(SEARCH[0], NARROW, 2)]
     assert lab.store.trials.all(edited) == before
     stock = lab.stock()
-    assert stock.trials[0].distributions["learning_rate"].low == 1e-6
+    distribution = stock.trials[0].distributions["learning_rate"]
+    assert isinstance(distribution, FloatDistribution)
+    assert distribution.low == 1e-6
     assert stock.ask().suggest_float("learning_rate", 1e-3, 1.0, log=True) >= 1e-3
     lab.close()
 

@@ -17,7 +17,7 @@ from hpsearch.worker.events import EventFile, StudyWatcher
 from hpsearch.worker.notifier import Notifier, check_urls, due_notifications
 from hpsearch.worker.shutdown import StopRequest
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
-from tests.worker.bench import SPEC, Bench
+from tests.worker.bench import RATES, SPEC, Bench
 
 URLS = ("json://user:secret@127.0.0.1/a", "json://127.0.0.1/b")
 
@@ -170,7 +170,7 @@ def test_a_running_worker_follows_edited_ranges(tmp_path: Path) -> None:
     """Trials that are claimed after an edit are sampled from the new range; earlier ones keep theirs."""
     bench = Bench(f"sqlite:///{tmp_path}/b.db", replace(SPEC, trials=8))
     worker = bench.worker("ann", rows=2, stop=StopRequest())
-    rates = bench.study.spec.search[0]
+    rates = RATES[0]
     edited = False
     begin = worker._follow_ranges
 
