@@ -22,8 +22,10 @@ from sqlalchemy import (
     select,
     text,
 )
+from typer.testing import CliRunner
 
 import hpsearch
+from hpsearch.cli.main import app
 from hpsearch.errors import StorageError, StorageUnavailableError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import parse_address
@@ -58,6 +60,18 @@ def changing(url: str) -> Iterator[Engine]:
     engine = create_engine(make_url(url))
     yield engine
     engine.dispose()
+
+
+@pytest.mark.parametrize("noun", ["study", "worker"])
+def test_an_empty_database_lists_nothing(fresh_url: str, dialect: str, noun: str) -> None:
+    """`study list` and `worker list` print the head of an empty table and end with 0, and make no tables."""
+    if dialect == "sqlite":
+        Path(str(make_url(fresh_url).database)).touch()
+    ended = CliRunner().invoke(app, [noun, "list", "--storage", fresh_url])
+    assert (ended.exit_code, ended.stderr, ended.stdout.splitlines()[1:]) == (0, "", [])
+    assert ended.stdout.startswith(f"{noun}  state  ")
+    with changing(fresh_url) as engine:
+        assert inspect(engine).get_table_names() == []
 
 
 def test_many_that_open_an_empty_database_fill_it_once(fresh_url: str) -> None:

@@ -2,15 +2,22 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpsearch.storage.records import WorkerIdentity
 from hpsearch.study.spec import Choices, Dimension, Range
-from hpsearch.trials import Trial, TrialState
+from hpsearch.trials import FAILURE, Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
+from hpsearch.worker.child_trial import repeated_failure
 from hpsearch.worker.failure_rate import FALSE_ALARM_RATE, FailureRate, failure_rate, log_evidence
 from tests.benchmarks.failing_workers import first_alarm, simulate
+from tests.contract.laboratory import Lab
+from tests.worker.bench import SPEC, Bench
 
 SEARCH: Sequence[Dimension] = (
     Range(name="lr", low=1e-4, high=1.0, log=True),
@@ -92,3 +99,42 @@ def test_a_bad_worker_is_found_soon() -> None:
         first_alarm(simulate(seed, lambda _: 0.95, lambda _: 0.3, trials=60), "ann") for seed in range(5)
     ]
     assert None not in alarms
+
+
+def test_a_failing_worker_takes_no_more_trials(tmp_path: Path) -> None:
+    """It reports the rates in the registry and to the user, and ends its work on the study with trials left."""
+    said: list[str] = []
+    bench = Bench(f"sqlite:///{tmp_path}/failing.db", replace(SPEC, trials=200))
+    for name, count, state in (("ann", 15, FAILED), ("bob", 20, COMPLETE)):
+        lab = Lab(store=bench.store, url=bench.url, study=bench.study, worker=name)
+        lab.finish(count, state=state, value=None if state is FAILED else 0.5)
+    bench.store.workers.register(WorkerIdentity(name="ann", host="h", process_id=1, version="0"))
+    ann = bench.worker("ann", notify=said.append)
+    ann._check_failures()
+    ann.run()
+    reason = (
+        'study "iris": takes no more trials: 15 of its 15 trials failed, and 0 of as many by other workers'
+    )
+    (listed,) = bench.store.workers.all()
+    assert (listed.state, listed.problem, ann.ended) == ("failing", ann.problem, 0)
+    assert said == [ann.problem]
+    assert str(ann.problem).startswith(reason)
+    bob = bench.worker("bob")
+    bob._check_failures()
+    assert bob.problem is None
+    bench.close()
+
+
+def test_failures_of_one_worker_pause_no_study_that_others_train() -> None:
+    """Five failures in a row pause a study only if no other worker trains or has finished trials."""
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    failure = {FAILURE: {"kind": "OSError", "place": "train.py:3", "cause": "code_error"}}
+    failed = [
+        replace(trial, finished=now, system_attributes=failure)
+        for trial in trials_of("ann", [FAILED] * 5, start=0)
+    ]
+    other = trials_of("bob", [RUNNING], start=5)
+    assert repeated_failure(failed) == "OSError in train.py:3"
+    assert repeated_failure(failed + other) is None
+    mixed = [*failed[:4], replace(failed[4], worker="bob")]
+    assert repeated_failure(mixed + other) == "OSError in train.py:3"

@@ -21,6 +21,9 @@ def url(tmp_path: Path) -> str:
     return url
 
 
+MISPLACED = (("--scheduler", "dask"), ("--job", "slurm"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -38,8 +41,7 @@ def url(tmp_path: Path) -> str:
         ),
         (
             {"count": 1, "scheduler": "tcp://x:1", "parameters": {"a": 1}},
-            "--scheduler: is for --on dask (got --on local): leave it out\n"
-            "--job: is for --on slurm (got --on local): leave it out",
+            "\n".join(f"{a}: is for --on {b} (got --on local): leave it out" for a, b in MISPLACED),
         ),
     ],
 )
