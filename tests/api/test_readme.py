@@ -3,8 +3,11 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import hpsearch
 
 
 def blocks(page: Path, heading: str) -> list[str]:
@@ -30,6 +33,29 @@ def test_the_python_of_the_readmes_runs(page: str, heading: str, count: int, rep
         exec(compile(block, page, "exec"), {"__name__": page})
         for name in re.findall(r'write_html\("(.*?)"\)', block):
             assert Path(name).stat().st_size > 0
+
+
+def test_the_objective_with_partial_fit_is_trained(repository: Path) -> None:
+    """The page's objective with `partial_fit` reports each epoch, and can be confirmed with other seeds."""
+    namespace: dict[str, Any] = {"__name__": "page"}
+    exec(blocks(repository / "studies/README.md", "Your own training function")[0], namespace)
+    study = hpsearch.create_study(
+        "linear",
+        objective=namespace["objective"],
+        direction="maximize",
+        metric="accuracy",
+        search={
+            "alpha": hpsearch.Range(1e-6, 1e-3, log=True, when={"penalty": "l2"}),
+            "penalty": hpsearch.Choices(["l1", "l2"]),
+        },
+        trials=2,
+        storage="sqlite:///linear.db",
+    ).run(workers=1, progress=False)
+    assert [trial.epochs for trial in study.trials] == [20, 20]
+    assert all(("alpha" in trial.params) == (trial.params["penalty"] == "l2") for trial in study.trials)
+    (confirmed,) = study.confirm(best=1, seeds=2, progress=False)
+    assert confirmed.mean is not None
+    assert 0.7 < confirmed.mean < 1
 
 
 def test_the_lesson_is_short(repository: Path) -> None:
