@@ -16,7 +16,14 @@ from hpsearch.analysis.configurations import configuration_rows, row_object
 from hpsearch.analysis.study_state import Decade, fates_by_decade, state_of
 from hpsearch.analysis.trial_facts import given_in_advance
 from hpsearch.analysis.verdict_summary import audit_of
-from hpsearch.storage.records import Evaluation, ForeignTrial, Listed, Progress, StoredStudy
+from hpsearch.storage.records import (
+    Evaluation,
+    ForeignTrial,
+    LimitStanding,
+    Listed,
+    Progress,
+    StoredStudy,
+)
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Finding
@@ -82,7 +89,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
     """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null.
 
-    `fault` describes a deliberate error in its data, and is null if there is none.
+    `limits` are those of `[budget]`, and `ended_by` names the one that ended the study, or is null. `fault` describes a deliberate error in its data, and is null if there is none.
     """
     fault = study.spec.data.fault
     return {
@@ -91,6 +98,8 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "unreadable": None,
         "state": state_of(progress),
         "stopped": progress.stopped,
+        "limits": [_limit_object(limit) for limit in progress.limits],
+        "ended_by": None if progress.ended_by is None else progress.ended_by.name,
         "metric": study.spec.metric,
         "fault": None if fault is None else fault_in_words(fault),
         "objectives": _objectives(study),
@@ -108,6 +117,16 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "best": None if progress.best is None else trial_object(progress.best),
         "priority": study.priority,
         "created": moment_text(study.created),
+    }
+
+
+def _limit_object(standing: LimitStanding) -> dict[str, Any]:
+    """Return how the study stands against a limit; `used` is null for `until` if no trial is complete."""
+    return {
+        "name": standing.name,
+        "limit": standing.limit,
+        "used": standing.used,
+        "is_reached": standing.is_reached,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, final
 
 from hpsearch.analysis.axes import learning_rate_of
-from hpsearch.storage.records import Progress
+from hpsearch.storage.records import Progress, limit_words
 from hpsearch.study.messages import format_count
 from hpsearch.study.spec import Dimension, Range
 from hpsearch.trials import Fate, Trial
@@ -54,6 +54,9 @@ def state_sentence(progress: Progress) -> str:
         return f"{MADE_BY_OPTUNA}: {_state_counts(progress)}.".capitalize().replace("optuna", "Optuna")
     done = f"{progress.finished:,} of {format_count(progress.budget, 'trial')}"
     match state_of(progress):
+        case "finished" if progress.ended_by is not None:
+            waiting = f", {progress.waiting:,} waiting" if progress.waiting else ""
+            return f"Finished at a limit, {limit_words(progress.ended_by)}: {done} finished{waiting}."
         case "finished":
             beyond = progress.finished - progress.budget
             return f"Finished: {done}{f', {beyond:,} more than the budget' if beyond else ''}."
@@ -63,6 +66,11 @@ def state_sentence(progress: Progress) -> str:
             return f"Running: {done} finished, {progress.running:,} in training."
         case _:
             return f"Open: {done} finished, none in training."
+
+
+def limits_sentence(progress: Progress) -> str:
+    """Return how the study stands against each of its limits, as a clause; empty if it has none."""
+    return ", ".join(map(limit_words, progress.limits))
 
 
 def _state_counts(progress: Progress) -> str:

@@ -180,6 +180,12 @@ def _raw_dimension(dimension: Range | Choices) -> Any:
     return numbers | {"log": dimension.log}
 
 
+def limits_given(**limits: object) -> dict[str, Any] | None:
+    """Return the limits that are not None, None if there are none; numbers of NumPy become Python's."""
+    given = {name: raw_value(value) for name, value in limits.items() if value is not None}
+    return given or None
+
+
 def raw_choice(choice: Any) -> Any:
     """Return a value as a study file writes it; JSON text, as which trials store lists and tables, is parsed."""
     if isinstance(choice, str) and choice.startswith(("[", "{")):

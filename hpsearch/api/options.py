@@ -123,6 +123,7 @@ class LimitOptions(TypedDict, total=False):
 
     trial_seconds: float
     trial_memory_mb: int
+    trial_epochs_without_improvement: int
 
 
 class NetworkOptions(ModelOptions, TrainingOptions, total=False):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import final
 
 from hpsearch.analysis.formats import format_duration, format_result, format_short_metric
-from hpsearch.analysis.study_state import fate_rows
+from hpsearch.analysis.study_state import fate_rows, limits_sentence
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.study.messages import format_count
 from hpsearch.trials import Fate
@@ -43,9 +43,10 @@ class Pace:
     def left_s(self, progress: Progress, now_s: float) -> float | None:
         """Return the seconds that are left, None if they are unknown."""
         done = progress.finished - self.began_finished
+        of_limit = [(one.limit - (one.used or 0)) * 3600 for one in progress.limits if one.name == "hours"]
         if done <= 0:
-            return None
-        return (now_s - self.began_s) * max(0, progress.budget - progress.finished) / done
+            return min(of_limit, default=None)
+        return min((now_s - self.began_s) * max(0, progress.budget - progress.finished) / done, *of_limit)
 
 
 def count_words(progress: Progress) -> str:
@@ -56,12 +57,13 @@ def count_words(progress: Progress) -> str:
 def run_facts(
     study: StoredStudy, progress: Progress, pace: Pace, *, now_s: float, is_stopping: bool
 ) -> list[str]:
-    """Return the running trials and the speed, then the fates, then the best."""
+    """Return the running trials and the speed, then the fates, the best, and the limits."""
     ended = [row for row in fate_rows(progress) if row.fate not in (Fate.RUNNING, Fate.WAITING)]
     facts = (
         speed_words(progress, pace, now_s=now_s, is_stopping=is_stopping),
         ", ".join(f"{row.fate.value} {row.trials:,}" for row in ended),
         best_words(study, progress),
+        limits_sentence(progress),
     )
     return [fact for fact in facts if fact]
 

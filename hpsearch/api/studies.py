@@ -6,7 +6,7 @@ import getpass
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from hpsearch.analysis.best_trials import leading_trials
 from hpsearch.analysis.confirmation import SeedResults
@@ -25,7 +25,7 @@ from hpsearch.api.arguments import (
 )
 from hpsearch.api.border import drained_on_interrupt, public
 from hpsearch.api.data import Data, study_data
-from hpsearch.api.documents import Draft, FilePath, raw_choice
+from hpsearch.api.documents import Draft, FilePath, limits_given, raw_choice
 from hpsearch.api.objective import NamedFunction, named_function
 from hpsearch.api.options import (
     LimitOptions,
@@ -86,6 +86,10 @@ def create_study(
     sampler: SamplerName | SamplerOptions | None = None,
     pruning: PruningOptions | None = None,
     trials: int | None = None,
+    hours: float | None = None,
+    epochs: int | None = None,
+    until: float | None = None,
+    patience: int | None = None,
     seed: int | None = None,
     metric: Metric | None = None,
     direction: Direction | None = None,
@@ -136,6 +140,12 @@ def create_study(
     >>> study.run(workers=2, progress=False).state
     'finished'
 
+    The study ends with `trials` finished trials, or earlier: after `hours` of training, after `epochs` over all trials,
+    once the metric of a complete trial has reached `until`, or after `patience` finished trials in a row without a
+    better one. `Study.edit` changes each.
+
+    >>> study = hpsearch.create_study("digits", name="good-enough", until=0.98, hours=2, storage="sqlite:///lab.db")
+
     `search` replaces the whole search of a file; other tables replace single keys. `storage` is the URL of the
     database, by default that of the command line. `sampler` is a name such as `random`, or a table.
 
@@ -160,6 +170,7 @@ def create_study(
         "pruning": pruning,
         "objective": None if function is None else function.table(direction),
         "limits": limits,
+        "budget": limits_given(hours=hours, epochs=epochs, until=until, patience=patience),
     }
     draft = Draft(
         where="create_study",
@@ -723,16 +734,30 @@ class Study:
         return self._trial(self._store.trials.get(self._study, made.number))
 
     @public
-    def edit(self, *, trials: int | None = None, priority: int | None = None) -> None:
-        """Set the budget, the priority, or both; workers apply them from their next claim on.
+    def edit(
+        self,
+        *,
+        trials: int | None = None,
+        hours: float | Literal["none"] | None = None,
+        epochs: int | Literal["none"] | None = None,
+        until: float | Literal["none"] | None = None,
+        patience: int | Literal["none"] | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Set the budget, the limits of `create_study` and the priority; workers apply them from their next claim on.
 
-        >>> study.edit(priority=5)
+        "none" removes a limit. A study that a limit has ended goes on once the limit is raised.
+
+        >>> study.edit(priority=5, hours=12)
+        >>> study.edit(hours="none")
         """
         trials = optional_whole_number("trials", trials, most=MOST_TRIALS)
         priority = optional_whole_number("priority", priority, least=-MOST_INTEGER)
-        if trials is None and priority is None:
-            raise UsageError("edit: needs a value to set (got none): add trials= or priority=")
-        self._edited(studies.edit(self._store, self._current().name, trials=trials, priority=priority))
+        limits = limits_given(hours=hours, epochs=epochs, until=until, patience=patience) or {}
+        if trials is None and priority is None and not limits:
+            raise UsageError("edit: needs a value to set (got none): add trials=, priority= or a limit, as hours=")
+        name = self._current().name
+        self._edited(studies.edit(self._store, name, trials=trials, priority=priority, limits=limits))
 
     @public
     def pause(self) -> None:

@@ -1,5 +1,6 @@
 """Groups of commands, options and arguments that several commands share, and the completion of studies' names."""
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -107,6 +108,24 @@ Rows: TypeAlias = Annotated[
         max=MOST_INTEGER,
         help="Trials that one worker trains at once.  [default: by network, caches and budget]",
     ),
+]
+def number_or_none(text: str) -> object:
+    """Return the number that a text is, or the text, such as `none`: the rules of study files check it."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _limit_option(name: str, what: str) -> Any:
+    return typer.Option(f"--{name}", metavar="N|none", help=f"{what}; none removes it.", parser=number_or_none)
+
+
+Hours: TypeAlias = Annotated[Any, _limit_option("hours", "Limit: hours in which trials train")]
+Epochs: TypeAlias = Annotated[Any, _limit_option("epochs", "Limit: epochs over all trials")]
+Until: TypeAlias = Annotated[Any, _limit_option("until", "Limit: a value of the metric that is good enough")]
+Patience: TypeAlias = Annotated[
+    Any, _limit_option("patience", "Limit: finished trials in a row without improvement")
 ]
 Priority: TypeAlias = Annotated[
     int | None,

@@ -11,14 +11,18 @@ from hpsearch.cli.exit import INTERRUPTED
 from hpsearch.cli.options import (
     AnswerFormat,
     CommandGroup,
+    Epochs,
     Format,
+    Hours,
     NewName,
     OutputFormat,
+    Patience,
     Priority,
     Rows,
     Storage,
     StudyName,
     Trials,
+    Until,
     complete_study_name,
     trial_number,
 )
@@ -287,13 +291,22 @@ def trials(
 
 @app.command()
 def edit(
-    name: StudyName, *, trials: Trials = None, priority: Priority = None, storage: Storage = DEFAULT_STORAGE
+    name: StudyName,
+    *,
+    trials: Trials = None,
+    hours: Hours = None,
+    epochs: Epochs = None,
+    until: Until = None,
+    patience: Patience = None,
+    priority: Priority = None,
+    storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Raise or lower a study's budget or its priority; workers apply it from their next claim on.
+    """Raise or lower a study's budget, its limits or its priority; workers apply it from their next claim on.
 
-    Trials that have finished or are in training stay, even if they are more than the new budget.
+    Trials that have finished or are in training stay, even if they are more than the new budget. A study that a limit
+    has ended goes on once the limit is raised.
 
-    Example: hpsearch study edit digits --trials 400 --priority 5
+    Example: hpsearch study edit digits --trials 400 --hours 2.5 --priority 5
     """
     from hpsearch.cli.report import renew_report
     from hpsearch.cli.study_rendering import write_edited
@@ -301,7 +314,9 @@ def edit(
     from hpsearch.workflows import studies
 
     with open_store(storage, foreign=True) as store:
-        write_edited(studies.edit(store, name, trials=trials, priority=priority))
+        given = {"hours": hours, "epochs": epochs, "until": until, "patience": patience}
+        limits = {key: value for key, value in given.items() if value is not None}
+        write_edited(studies.edit(store, name, trials=trials, priority=priority, limits=limits))
         renew_report(store, name, url=storage)
 
 

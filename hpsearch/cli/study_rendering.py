@@ -44,6 +44,7 @@ from hpsearch.analysis.study_state import (
     Decade,
     fate_rows,
     fates_by_decade,
+    limits_sentence,
     state_of,
     state_sentence,
 )
@@ -68,6 +69,8 @@ def write_overview(
 ) -> None:
     """Write the study's progress, fates, ledger, advice and audit to stdout."""
     write_line(f"{study.spec.name}: {state_sentence(progress)}")
+    if progress.limits:
+        write_line(f"Limits: {limits_sentence(progress)}.")
     for foreign in progress.foreign:
         words = description(foreign)
         write_line(f"{words[:1].upper()}{words[1:]}: {remedy(study.spec.name, foreign)}")
@@ -449,7 +452,7 @@ def write_plan(dry_run: DryRun | ObjectiveDryRun) -> None:
 
 
 def _objective_lines(dry_run: ObjectiveDryRun) -> Iterator[tuple[str, str]]:
-    spec, limits = dry_run.spec, dry_run.objective.limits
+    spec, limits = dry_run.spec, dry_run.spec.limits
     yield "study", spec.name
     yield "trials", f"{spec.trials:,}"
     yield "function", dry_run.objective.function

@@ -319,8 +319,12 @@ def write_retried(retried: "RetriedTrial") -> None:
 
 def _write_budget_hint(study: StoredStudy, progress: Progress) -> None:
     """Write how to raise the budget if it is spent and trials wait."""
+    from hpsearch.workflows.run import continuation
+
     name = study.spec.name
-    if progress.is_done and progress.waiting:
+    if progress.ended_by is not None:
+        write_line(f"The study is finished: {continuation(progress)}")
+    elif progress.is_done and progress.waiting:
         more = progress.finished + progress.waiting  # other clients may have finished more than the budget
         write_line(
             f"The budget of {format_count(progress.budget, 'trial')} is spent: "

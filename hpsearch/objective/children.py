@@ -141,6 +141,7 @@ class Children:
     metric: str
     seed: int
     folder: Path
+    limits: Limits = Limits()
     function: Objective | None = None
     _children: dict[int, _Child] = field(default_factory=dict)
     _ending: list[_Child] = field(default_factory=list)
@@ -269,7 +270,7 @@ class Children:
         if child.breach is not None:
             is_late = now_s - (child.stopped_s or now_s) > GRACE_S
             return _killed(child, child.breach) if is_late else None
-        child.breach = _breach(child, self.objective.limits, now_s)
+        child.breach = _breach(child, self.limits, now_s)
         if child.breach is None:
             return None
         if child.breach.cause is Cause.OUT_OF_MEMORY:  # more memory is gone before it could end by itself

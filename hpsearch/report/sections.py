@@ -22,7 +22,7 @@ from hpsearch.analysis.formats import (
     loss_unit,
 )
 from hpsearch.analysis.snapshot import Snapshot
-from hpsearch.analysis.study_state import fate_rows, state_of, state_sentence
+from hpsearch.analysis.study_state import fate_rows, limits_sentence, state_of, state_sentence
 from hpsearch.analysis.verdict_summary import verdict_table
 from hpsearch.report.figures.catalogue import Exhibit
 from hpsearch.report.figures.comparison import chosen_trials, compared_table
@@ -109,6 +109,8 @@ def _study_facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     pairs = [
         (f"Best {format_metric(spec.metric)}", _best_value(snapshot)),
         ("Budget", format_count(progress.budget, "trial")),
+        ("Limits", limits_sentence(progress)),
+        ("Ended by", "" if progress.ended_by is None else f"budget.{progress.ended_by.name}"),
         ("Data", "" if spec.objective is not None else spec.data.source),
         ("Losses", "" if spec.objective is not None else loss_unit(spec)),
         ("Training function", "" if spec.objective is None else spec.objective.function),

@@ -366,7 +366,7 @@ def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Any]
 
 
 def _history(locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]) -> list[dict[str, Any]]:
-    """Return the rows of attempts that end."""
+    """Return the rows of attempts that end, those whose lease has expired at that time: nobody trained since."""
     return [
         {
             "study_key": locked.study.key,
@@ -376,7 +376,7 @@ def _history(locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, End
             "why": endings[row.number].why,
             "crashed": endings[row.number].crashed,
             "epochs": row.epochs,
-            "ended": locked.now_s,
+            "ended": min(locked.now_s, row.lease_until),
             "started": epoch_s(row.datetime_start),
             "kind": endings[row.number].kind,
         }

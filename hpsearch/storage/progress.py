@@ -18,9 +18,11 @@ from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.details import IDS_MAX
 from hpsearch.storage.foreign_trials import all_running_trials, running_trials
 from hpsearch.storage.leases import kind_of
+from hpsearch.storage.limits import LOST_EPOCHS, standings
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES
 from hpsearch.storage.records import (
     ForeignTrial,
+    LimitStanding,
     Listed,
     Opening,
     Progress,
@@ -32,6 +34,7 @@ from hpsearch.storage.records import (
 from hpsearch.storage.stored_studies import (
     check_there,
     foreign_by_id,
+    limits_of,
     linked,
     not_found,
     read,
@@ -90,12 +93,18 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         attempts=_attempt_epochs(connection, study.key).get(study.key, ()),
         best=best.get(study.study_id),
         paused=own.stopped,
+        limits=standings(connection, study, limits_of(own)),
     )
     return (
         replace(stands, foreign=running_trials(connection, study.key, own.now_s))
         if stands.running
         else stands
     )
+
+
+def limits(connection: Connection, study: StoredStudy) -> tuple[LimitStanding, ...]:
+    """Return how a study stands against its present limits. Raises StudyNotFoundError if it was deleted."""
+    return standings(connection, study, limits_of(row_of(connection, study)))
 
 
 def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
@@ -126,7 +135,15 @@ def listing(connection: Connection, *, has_ours: bool) -> list[Listed]:
         )
         for study_id in sorted(names)
     ]
-    return [_with_foreign_trials(one, others) for one in whole]
+    return [_with_limits(connection, _with_foreign_trials(one, others)) for one in whole]
+
+
+def _with_limits(connection: Connection, listed: Listed) -> Listed:
+    """Return the study with its limits, which few studies have: each is read with queries of its own."""
+    if listed.study is None or listed.progress is None or not listed.study.spec.budget:
+        return listed
+    limits = standings(connection, listed.study, listed.study.spec.budget)
+    return replace(listed, progress=replace(listed.progress, limits=limits))
 
 
 def _others(connection: Connection) -> dict[str, tuple[ForeignTrial, ...]]:
@@ -192,6 +209,7 @@ def _progress(
     best: Trial | None,
     attempts: Sequence[_Entry] = (),
     paused: object = None,
+    limits: tuple[LimitStanding, ...] = (),
 ) -> Progress:
     """Return a study's progress from rows of `_groups`."""
     count = _counts(groups)
@@ -213,6 +231,7 @@ def _progress(
         stopped=_paused(study, why) or stopped,
         is_paused=why is not None,
         is_foreign=study.foreign is not None,
+        limits=limits,
     )
 
 
@@ -251,7 +270,7 @@ def _attempt_epochs(connection: Connection, key: str | None = None) -> dict[str,
     """Return study key -> (cause, epochs) of the unsuccessful attempts: of all studies, or of one."""
     attempts = schema.attempts
     how = (attempts.c.study_key, attempts.c.kind, attempts.c.crashed)
-    sums = select(*how, func.sum(attempts.c.epochs * literal(1.0)).label("epochs")).group_by(*how)
+    sums = select(*how, func.sum(LOST_EPOCHS).label("epochs")).group_by(*how)
     found: dict[str, list[_Entry]] = {}
     for row in connection.execute(sums if key is None else sums.where(attempts.c.study_key == key)):
         cause = attempt_cause(kind_of(row.kind, crashed=bool(row.crashed), why=""))
@@ -432,6 +451,8 @@ def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: 
     left = row.budget - counts[COMPLETE] - counts[PRUNED]
     most = failed_limit(row.budget, has_objective=study.spec.objective is not None)
     is_stopped = row.stopped is not None or counts[FAIL] >= most
+    if left > 0 and not is_stopped and study.spec.budget:
+        is_stopped = any(limit.is_reached for limit in standings(connection, study, study.spec.budget))
     is_open = left > 0 and not is_stopped
     running = counts[RUNNING]
     seen = _foreign(connection, study) if is_open and running >= left else ()

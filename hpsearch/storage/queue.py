@@ -18,6 +18,7 @@ from hpsearch.storage.details import params_of, system_attributes_of, write_attr
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.expiry import Watch
 from hpsearch.storage.leases import CRASHED, HANDED_BACK, IS_SUSPECT, SUPERSEDED, Ending
+from hpsearch.storage.limits import standings
 from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STATES, WAITING
 from hpsearch.storage.orphans import sweep_orphans
 from hpsearch.storage.progress import failed_limit
@@ -55,8 +56,8 @@ class Queue:
 
         Waiting trials come first, then new ones, then suspects. A suspect is claimed alone, by a worker that holds
         nothing, which must not claim again until it ended. Complete, pruned and running trials count against the
-        budget, and a claim never exceeds the rest. It is empty if the budget is spent or the study is stopped;
-        `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are renewed.
+        budget, and a claim never exceeds the rest. It is empty if the budget is spent, or the study is stopped or at one
+        of its limits; `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are renewed.
         """
         for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
@@ -295,13 +296,16 @@ def _settle(connection: Connection, locked: LockedStudy, standing: TrialCounts, 
 
 
 def _budget_left(connection: Connection, locked: LockedStudy, standing: TrialCounts, *, count: int) -> int:
-    """Return how many trials the budget has left, 0 if the study is stopped; exact below `count`."""
+    """Return how many trials the budget has left, 0 if the study is stopped or at a limit; exact below `count`."""
     left = locked.budget - standing.of(COMPLETE, PRUNED, RUNNING)
     if left < count and standing.of(RUNNING):
         left += foreign_trials.count_silent(connection, locked)
     most = failed_limit(locked.budget, has_objective=locked.study.spec.objective is not None)
     stops = locked.stopped is not None or standing.of(FAIL) >= most
-    return 0 if stops else left
+    if left <= 0 or stops:
+        return 0
+    reached = (limit.is_reached for limit in standings(connection, locked.study, locked.limits))
+    return 0 if any(reached) else left
 
 
 def _suspects(connection: Connection, locked: LockedStudy) -> list[int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, final
 
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import Dimension, StudySpec
 from hpsearch.telemetry import Series
 from hpsearch.trials import Fate, ParameterValue, Trial, TrialState
@@ -193,6 +194,39 @@ class ForeignTrial:
     note: Mapping[str, Any] | None = None
 
 
+LimitName: TypeAlias = Literal["hours", "epochs", "until", "patience"]
+"""The names of the limits of a study: the keys of `[budget]`."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitStanding:
+    """How a study stands against one of its limits.
+
+    `used` is in the unit of the `limit`: hours, epochs, or finished trials without improvement; of `until`, it is the
+    best value so far, None if no trial is complete.
+    """
+
+    name: LimitName
+    limit: float
+    used: float | None
+    is_reached: bool
+
+
+def limit_words(standing: LimitStanding) -> str:
+    """Return `1.5 of 2 hours`, `400 of 500 epochs`, `best 0.97, until 0.98`, `12 of 50 trials without improvement`."""
+    limit, used = standing.limit, standing.used
+    match standing.name:
+        case "hours":
+            return f"{used or 0:.3g} of {limit:g} hours"
+        case "epochs":
+            return f"{int(used or 0):,} of {format_count(int(limit), 'epoch')}"
+        case "until":
+            return f"best {'none yet' if used is None else f'{used:.4g}'}, until {limit:g}"
+        case "patience":
+            return f"{int(used or 0):,} of {format_count(int(limit), 'trial')} without improvement"
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
@@ -201,8 +235,8 @@ class Progress:
     `budget` is in finished trials (complete and pruned). `ledger` maps causes to epochs, as `trials.ledger_of` of its
     trials and attempts; its values add up to `epochs`. `stopped` is the reason why the study takes no more trials
     although its budget is not spent, or None; if it was paused, it `is_paused`. `foreign` are the running trials of
-    other Optuna clients. A study that another Optuna client made `is_foreign`: it has no budget and no ledger, and
-    `budget` counts its trials.
+    other Optuna clients. `limits` are those of `[budget]`. A study that another Optuna client made `is_foreign`: it has
+    no budget and no ledger, and `budget` counts its trials.
 
     >>> def note(progress: hpsearch.Progress) -> None:
     ...     print(f"{progress.finished} of {progress.budget}")
@@ -225,6 +259,13 @@ class Progress:
     is_paused: bool = False
     is_foreign: bool = False
     foreign: tuple[ForeignTrial, ...] = ()
+    limits: tuple[LimitStanding, ...] = ()
+
+    @property
+    def ended_by(self) -> LimitStanding | None:
+        """The limit that ended the study before its budget was spent; None if none did."""
+        reached = next((limit for limit in self.limits if limit.is_reached), None)
+        return None if self.finished >= self.budget else reached
 
     @property
     def waits_for(self) -> tuple[ForeignTrial, ...]:
@@ -240,8 +281,8 @@ class Progress:
 
     @property
     def is_done(self) -> bool:
-        """True if the budget is spent."""
-        return not self.is_foreign and self.finished >= self.budget
+        """True if the budget is spent, or a limit ended the study."""
+        return not self.is_foreign and (self.finished >= self.budget or self.ended_by is not None)
 
 
 @final
@@ -267,7 +308,7 @@ class Opening:
     """The remaining work of a study.
 
     `room` is the number of trials that a claim could take now. A study `is_open` until its budget is spent or it
-    `is_stopped`; an open one without room may get some if trials of other workers come back. `waits_for` are the trials
+    `is_stopped`, by a pause, failures or a limit; an open one without room may get some if trials of other workers come back. `waits_for` are the trials
     of other Optuna clients, if it waits only for them; `foreign` are all that were examined.
     """
 
@@ -291,9 +332,9 @@ def attempt_cause(kind: AttemptKind) -> Cause:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One unsuccessful attempt at a trial: its worker, why it ended, and the epochs that it began.
+    """One unsuccessful attempt at a trial: its worker, why it ended, and the epochs that were lost with it.
 
-    `attempt` counts from 1. `kind` is how it ended; with `crashed` it counts against the trial. Times are in UTC;
+    These are the ones that it began, except those with which a later attempt went on from a checkpoint. `attempt` counts from 1. `kind` is how it ended; with `crashed` it counts against the trial. Times are in UTC;
     `started` is None if an older hpsearch wrote the attempt.
     """
 

@@ -31,6 +31,8 @@ The state is Optuna's `trials.state`:
   - `superseded`: the lease expired, but its worker is alive: it was seen since, or showed the attempt's token. A lost
     or expired attempt becomes superseded if its worker comes back, and no longer counts.
   It is null if hpsearch before 0003 wrote the attempt; `crashed` shows whether it counts.
+* `kept` counts the first epochs of an attempt with which a later attempt at the trial went on from a checkpoint: they
+  are among that one's epochs. It is null if there are none, or hpsearch before 0005 wrote the row.
 * A trial fails once three lost workers count against it. One that was held alone and `expired` fails at the tenth time,
   so that no trial is retried endlessly.
 * A lost worker leaves such an attempt with each trial that it held, most of them innocent. So a trial with an attempt
@@ -69,7 +71,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The newest of `migrations`, which these tables match: four digits, so that revisions sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"
@@ -158,6 +160,7 @@ attempts = Table(
     Column("ended", Double, nullable=False),
     Column("started", Double),
     Column("kind", String(16)),
+    Column("kept", Integer),
     **_mysql,
 )
 

@@ -26,7 +26,7 @@ from hpsearch.storage.stored_values import is_number, moment, plain_json, shown_
 from hpsearch.study.json_form import checked_spec, minor_version
 from hpsearch.study.messages import did_you_mean
 from hpsearch.study.metrics import Metric
-from hpsearch.study.spec import Choices, DataSpec, Dimension, Range, SamplerSpec, StudySpec
+from hpsearch.study.spec import BudgetSpec, Choices, DataSpec, Dimension, Range, SamplerSpec, StudySpec
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -50,13 +50,14 @@ _params = optuna_schema.trial_params
 class LockedStudy:
     """A study whose row this transaction locks, so that no other transaction numbers or counts its trials.
 
-    `now_s` is the database's time; with `has_expired`, some lease has expired. Trials up to `settled_trial_id` have
+    `limits` are those of `[budget]` now. `now_s` is the database's time; with `has_expired`, some lease has expired. Trials up to `settled_trial_id` have
     ended; `settled` counts them by Optuna's name of their state.
     """
 
     study: StoredStudy
     now_s: float
     budget: int
+    limits: BudgetSpec
     stopped: str | None
     has_expired: bool
     settled_trial_id: int
@@ -263,6 +264,7 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
         study=study,
         now_s=row.now_s,
         budget=row.budget,
+        limits=limits_of(row),
         stopped=row.stopped,
         has_expired=bool(row.has_expired),
         settled_trial_id=row.settled_trial_id,
@@ -272,6 +274,14 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
             optuna_schema.FAIL: row.settled_failed,
         },
     )
+
+
+def limits_of(row: Any) -> BudgetSpec:
+    """Return the limits of a study from its row; none if this version cannot read it."""
+    try:
+        return checked_spec(text_cell(row.spec, "spec")).budget
+    except (ValueError, RecursionError):
+        return BudgetSpec()
 
 
 def change(

@@ -20,7 +20,7 @@ from hpsearch.storage.engine import Transactions
 from hpsearch.storage.foreign_trials import store_all_marks
 from hpsearch.storage.optuna_schema import COMPLETE, PRUNED, RUNNING
 from hpsearch.storage.queue import Queue, write_waiting
-from hpsearch.storage.records import Listed, Place, Progress, StoredStudy
+from hpsearch.storage.records import LimitStanding, Listed, Place, Progress, StoredStudy
 from hpsearch.storage.stored_studies import (
     METRIC_NAMES,
     LockedStudy,
@@ -36,6 +36,8 @@ from hpsearch.storage.stored_studies import (
     remove,
     remove_strays,
     row_named,
+    row_of,
+    study_of,
 )
 from hpsearch.storage.stored_values import is_whole
 from hpsearch.storage.study_rows import (
@@ -50,7 +52,7 @@ from hpsearch.storage.study_rows import (
 )
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.schema import MOST_INTEGER
-from hpsearch.study.spec import StudySpec
+from hpsearch.study.spec import BudgetSpec, StudySpec
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")
@@ -175,6 +177,14 @@ class Studies:
         """
         _check_whole("trials", trials, least=1)
         return change(self._transactions, study, _set_budget, trials)
+
+    def set_limits(self, study: StoredStudy, limits: BudgetSpec) -> StoredStudy:
+        """Set the limits of `[budget]` and return the updated study. Workers apply them as they apply a budget."""
+        return change(self._transactions, study, _set_limits, limits)
+
+    def limits(self, study: StoredStudy) -> tuple[LimitStanding, ...]:
+        """Return how the study stands against its present limits; none if it has none."""
+        return self._transactions.read(progress.limits, study)
 
     def set_priority(self, study: StoredStudy, priority: int) -> StoredStudy:
         """Set the priority and return the updated study. Workers without a study of their own read it next.
@@ -431,6 +441,7 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
         f"{key} is {_text(there, key)} there (got {_text(here, key)})"
         for key in dict.fromkeys([*there, *here])
         if key not in ("trials", *same_data)
+        and not key.startswith("budget.")
         and (key not in there or key not in here or there[key] != here[key])
     ]
     if stored.fingerprint != fingerprint:
@@ -502,6 +513,15 @@ def _check_whole(name: str, number: int, *, least: int) -> None:
 def _set_budget(connection: Connection, locked: LockedStudy, trials: int) -> StoredStudy:
     connection.execute(update(_ours).where(_ours.c.study_key == locked.study.key).values(budget=trials))
     return replace(locked.study, spec=replace(locked.study.spec, trials=trials))
+
+
+def _set_limits(connection: Connection, locked: LockedStudy, limits: BudgetSpec) -> StoredStudy:
+    row = row_of(connection, locked.study)
+    study = study_of(row)
+    spec = replace(study.spec, budget=limits)
+    at = _ours.c.study_key == study.key
+    connection.execute(update(_ours).where(at).values(spec=spec_to_json(spec)))
+    return replace(study, spec=spec)
 
 
 def _set_priority(connection: Connection, locked: LockedStudy, priority: int) -> StoredStudy:

@@ -299,6 +299,7 @@ def _handed_back(rows: TrialRows, now_s: float, started: datetime | None) -> dic
         "ended": now_s,
         "started": epoch_s(started),
         "kind": HANDED_BACK,
+        "kept": None,
     }
     waiting = {
         **row,

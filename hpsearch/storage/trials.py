@@ -303,7 +303,7 @@ def _attempt(row: Row[Any]) -> Attempt:
         worker=None if row.worker is None else str(row.worker),
         why=str(row.why),
         crashed=bool(row.crashed),
-        epochs=counted(row.epochs),
+        epochs=max(counted(row.epochs) - counted(row.kept), 0),
         ended=moment(row.ended, "ended"),
         started=None if row.started is None else moment(row.started, "started"),
         kind=leases.kind_of(row.kind, crashed=bool(row.crashed), why=row.why),

@@ -19,6 +19,7 @@ from hpsearch.study.reader import document_problems
 from hpsearch.study.schema import CONFIGURABLE, SECTIONS, STUDY, Text, is_number, violation
 from hpsearch.study.spec import (
     NO_DATA,
+    BudgetSpec,
     Choices,
     ColumnRule,
     DataSpec,
@@ -45,7 +46,12 @@ def spec_to_json(spec: StudySpec) -> str:
     raw = asdict(spec)
     for key in ("objective",) if spec.objective is None else _NETWORK_ONLY:
         del raw[key]
-    return json.dumps(raw, sort_keys=True)
+    # Versions without limits read a study that has none.
+    for key in ("budget", "limits"):
+        raw[key] = {name: value for name, value in raw[key].items() if value is not None}
+    if spec.objective is not None:
+        raw["objective"]["limits"] = raw.pop("limits")
+    return json.dumps({key: value for key, value in raw.items() if value != {}}, sort_keys=True)
 
 
 _NETWORK_ONLY: Final = ("data", "model", "training", "configurations")
@@ -123,7 +129,8 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
     objective = raw.get("objective")
     if objective is not None:
         blank = {key: asdict(NO_DATA if key == "data" else kind()) for key, kind in _BLANK.items()}
-        raw = {**blank, **raw, "objective": _objective(objective, record)}
+        limits = objective.get("limits", {})
+        raw = {**blank, **raw, "objective": _objective(objective, record), "limits": limits}
     data, model, pruning = _OLDER_DATA | raw["data"], raw["model"], raw["pruning"]
     fault = data.get("fault")
     drop = None if data["drop"] is None else tuple(data["drop"])
@@ -153,6 +160,8 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
             ),
             "sampler": record(SamplerSpec, raw["sampler"]),
             "pruning": record(PruningSpec, {**pruning, **causes}),
+            "budget": record(BudgetSpec, raw.get("budget", {})),
+            "limits": record(Limits, raw.get("limits", {})),
             "configurations": tuple(
                 record(
                     ExactConfiguration,
@@ -169,8 +178,8 @@ _BLANK: Final[Mapping[str, type[Any]]] = {"data": DataSpec, "model": ModelSpec, 
 
 
 def _objective(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]], Any]) -> Any:
-    limits = record(Limits, raw["limits"])
-    return record(ObjectiveSpec, {**raw, "python_path": tuple(raw["python_path"]), "limits": limits})
+    own = {key: value for key, value in raw.items() if key != "limits"}
+    return record(ObjectiveSpec, {**own, "python_path": tuple(raw["python_path"])})
 
 
 def _record(kind: type[Any], raw: Mapping[str, Any]) -> Any:
@@ -224,7 +233,7 @@ def _document(spec: StudySpec) -> dict[str, Any]:
                 for key, value in _fields_of(getattr(spec, name)).items()
                 if value is not None
             }
-            for name in ("data", "model", "training", "sampler", "pruning")
+            for name in SECTIONS
         },
     }
     if spec.objective is not None:
@@ -287,6 +296,7 @@ _OPTIONAL: Final = frozenset(
         "data.fault",
         "data.group",
         "data.time",
+        *(f"{name}.{key}" for name in ("budget", "limits") for key in SECTIONS[name].rules),
     }
 )
 """Keys whose missing value is None in the record."""

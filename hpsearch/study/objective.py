@@ -30,7 +30,6 @@ from hpsearch.study.spec import (
     NO_DATA,
     Choices,
     Dimension,
-    Limits,
     ObjectiveSpec,
     StudySpec,
     full_name,
@@ -90,18 +89,9 @@ _OBJECTIVE: Final = Section(
         "direction": Word(words=words(spec.Direction)),
     },
 )
-_LIMITS: Final = Section(
-    kind=Limits,
-    rules={
-        "trial_seconds": Number(low=0.0, high=1e9, above=True),
-        "trial_memory_mb": WholeNumber(low=1, high=MOST_INTEGER),
-    },
-)
 _TABLES: Final[Mapping[str, Section]] = {
     "objective": _OBJECTIVE,
-    "limits": _LIMITS,
-    "sampler": SECTIONS["sampler"],
-    "pruning": SECTIONS["pruning"],
+    **{name: SECTIONS[name] for name in ("limits", "budget", "sampler", "pruning")},
 }
 OBJECTIVE_KEYS: Final = ("name", "trials", "seed", "metric", *_TABLES, "search")
 """All keys at the top of the file of a study with an objective."""
@@ -149,7 +139,6 @@ def objective_study(document: _Document, *, locate: Callable[[str], str | None])
     values = {name: _values(section, document.get(name, {})) for name, section in _TABLES.items()}
     folders = values["objective"].get("python_path") or (".",)
     found = tuple(place for folder in folders if (place := locate(folder) or _named(folder)) is not None)
-    limits = Limits(**values["limits"])
     return StudySpec(
         **{
             key: rule.value(document[key])
@@ -159,25 +148,19 @@ def objective_study(document: _Document, *, locate: Callable[[str], str | None])
         data=NO_DATA,
         metric=cast(Metric, document.get("metric", _DEFAULT_METRIC)),
         search=tuple(_dimension(name, raw) for name, raw in document.get("search", {}).items()),
-        sampler=SECTIONS["sampler"].kind(**values["sampler"]),
-        pruning=SECTIONS["pruning"].kind(**values["pruning"]),
-        objective=ObjectiveSpec(**{**values["objective"], "python_path": found, "limits": limits}),
+        objective=ObjectiveSpec(**{**values["objective"], "python_path": found}),
+        **{name: _TABLES[name].kind(**values[name]) for name in values if name != "objective"},
     )
 
 
 def objective_document(objective: ObjectiveSpec) -> dict[str, Any]:
-    """Return the tables of a study file that only a study with an objective has."""
-    limits = {
-        "trial_seconds": objective.limits.trial_seconds,
-        "trial_memory_mb": objective.limits.trial_memory_mb,
-    }
+    """Return the table [objective] of a study file."""
     return {
         "objective": {
             "function": objective.function,
             "python_path": list(objective.python_path),
             "direction": objective.direction,
-        },
-        "limits": {key: value for key, value in limits.items() if value is not None},
+        }
     }
 
 
@@ -187,9 +170,6 @@ def damage_problems(objective: ObjectiveSpec, metric: object) -> Iterator[Proble
     yield from Text(longest=1000).problems("objective.function", objective.function)
     yield from _OBJECTIVE.rules["python_path"].problems("objective.python_path", list(objective.python_path))
     yield from _OBJECTIVE.rules["direction"].problems("objective.direction", objective.direction)
-    for key, rule in _LIMITS.rules.items():
-        if (value := getattr(objective.limits, key)) is not None:
-            yield from rule.problems(f"limits.{key}", value)
 
 
 def _named(folder: str) -> str | None:

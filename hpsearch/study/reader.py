@@ -162,6 +162,7 @@ def _problems(document: _Document, *, locate: Locate, options: _Document) -> lis
         *search_problems(document.get("search", {})),
         *configuration_problems(document, options),
         *_act_problems(document),
+        *_limit_problems(document),
         *_cross_problems(document),
     ]
 
@@ -191,10 +192,7 @@ def _values(name: str, table: _Document) -> dict[str, Any]:
 
 def _unknown_keys(document: _Document) -> Iterator[Problem]:
     for key in document:
-        if key == "limits":
-            remedy = "the built-in network has none: leave it out"
-            yield Problem(where=key, message=f"is only valid with [objective]: {remedy}")
-        elif key not in TOP_LEVEL:
+        if key not in TOP_LEVEL:
             yield unknown_key(key_path(key), TOP_LEVEL, near=_near(key, TOP_LEVEL))
 
 
@@ -213,6 +211,19 @@ def _act_problems(document: _Document) -> Iterator[Problem]:
     if isinstance(pruning, Mapping) and pruning.get("diagnosis") == "act":
         rule, remedy = "must be true or false without [objective]", "write true, which stops trials here"
         yield from violation("pruning.diagnosis", rule, "act", remedy)
+
+
+_OF_FUNCTIONS: Final = ("trial_seconds", "trial_memory_mb")
+"""Limits of the process that runs a training function."""
+
+
+def _limit_problems(document: _Document) -> Iterator[Problem]:
+    """Yield the limits that the built-in network does not have."""
+    limits = document.get("limits", {})
+    for key in _OF_FUNCTIONS if isinstance(limits, Mapping) else ():
+        if key in limits:
+            remedy = "the built-in network has no such limit: leave it out"
+            yield Problem(where=f"limits.{key}", message=f"is only valid with [objective]: {remedy}")
 
 
 def _section_problems(name: str, table: object) -> Iterator[Problem]:

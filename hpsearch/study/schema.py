@@ -18,10 +18,12 @@ from hpsearch.study.messages import key_path, nearest, suggestion, toml_excerpt,
 from hpsearch.study.metrics import KeptEpoch, Metric
 from hpsearch.study.spec import (
     DIAGNOSED_CAUSES,
+    BudgetSpec,
     ColumnRule,
     DataSpec,
     Fault,
     Initializer,
+    Limits,
     ModelSpec,
     PruningSpec,
     SamplerSpec,
@@ -381,6 +383,9 @@ MOST_ROUNDS: Final = 100
 MOST_SEEDS: Final = 1000
 MOST_TRIALS: Final = 10_000_000
 MOST_EPOCHS: Final = 1_000_000
+MOST_STUDY_EPOCHS: Final = 10**15
+"""The largest number of epochs of a study: sums of them are exact in every database."""
+
 MOST_SEED: Final = 2**63 - 1
 MOST_EXAMPLES: Final = 1_000_000_000
 MOST_CONFIGURATIONS: Final = 10_000
@@ -516,6 +521,23 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "reduction_factor": WholeNumber(low=2, high=1000),
         },
     ),
+    "budget": Section(
+        kind=BudgetSpec,
+        rules={
+            "hours": Number(low=0.0, high=1e6, above=True),
+            "epochs": WholeNumber(low=1, high=MOST_STUDY_EPOCHS),
+            "until": Number(low=-1e300, high=1e300),
+            "patience": WholeNumber(low=1, high=MOST_TRIALS),
+        },
+    ),
+    "limits": Section(
+        kind=Limits,
+        rules={
+            "trial_seconds": Number(low=0.0, high=1e9, above=True),
+            "trial_memory_mb": WholeNumber(low=1, high=MOST_INTEGER),
+            "trial_epochs_without_improvement": WholeNumber(low=1, high=MOST_EPOCHS),
+        },
+    ),
 }
 """Keys of each table but [search], and [[configurations]], which the modules of these names read."""
 
@@ -532,10 +554,11 @@ TOP_LEVEL: Final = (
     "configurations",
     "sampler",
     "pruning",
+    "budget",
     "objective",
     "limits",
 )
-"""All keys at the top of the file. `limits` belong to the record of the objective."""
+"""All keys at the top of the file."""
 
 UNSEARCHABLE: Final[Mapping[str, str]] = {
     "model.loss": "values of different losses cannot be compared: make one study for each",

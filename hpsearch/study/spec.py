@@ -395,14 +395,36 @@ HISTORY_SAMPLERS = LEARNING_SAMPLERS | {"grid"}
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetSpec:
+    """The limits that end a study before its budget of trials is spent; None is no limit.
+
+    `hours` is the time in which at least one trial of the study trains, `epochs` the number of epochs over all trials
+    and attempts, `until` a value of the metric that a complete trial reaches, and `patience` the number of finished
+    trials in a row that are no better than the best before them.
+    """
+
+    hours: float | None = None
+    epochs: int | None = None
+    until: float | None = None
+    patience: int | None = None
+
+    def __bool__(self) -> bool:
+        """Return True if there is a limit."""
+        return self != BudgetSpec()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """The limits of one trial of a training function; None is no limit.
+    """The limits of one trial; None is no limit. The first two are for training functions only.
 
     `trial_seconds` is its time in seconds, `trial_memory_mb` the resident memory of its processes in MiB.
+    `trial_epochs_without_improvement` is the number of epochs in a row that are no better than its best one.
     """
 
     trial_seconds: float | None = None
     trial_memory_mb: int | None = None
+    trial_epochs_without_improvement: int | None = None
 
 
 @final
@@ -417,7 +439,6 @@ class ObjectiveSpec:
     function: str
     python_path: tuple[str, ...] = ()
     direction: Direction = "minimize"
-    limits: Limits = Limits()
 
     @property
     def is_importable(self) -> bool:
@@ -429,7 +450,7 @@ class ObjectiveSpec:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudySpec:
-    """A whole study. Two studies are the same if these records are equal, `trials` aside.
+    """A whole study. Two studies are the same if these records are equal, `trials` and `budget` aside.
 
     A study with `configurations` trains exactly these, repeatedly until its budget is spent; `search` then spans their
     values (`configurations.spanned_dimensions`).
@@ -450,6 +471,8 @@ class StudySpec:
     pruning: PruningSpec = PruningSpec()
     configurations: tuple[ExactConfiguration, ...] = ()
     objective: ObjectiveSpec | None = None
+    budget: BudgetSpec = BudgetSpec()
+    limits: Limits = Limits()
 
     @property
     def maximize(self) -> bool:

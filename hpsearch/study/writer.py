@@ -40,14 +40,22 @@ def specification_text(spec: StudySpec) -> str:
         *(_exact(spec) or [_search(spec)]),
         _section("sampler", _pairs(spec.sampler)),
         _section("pruning", _pairs(spec.pruning)),
+        *_limits(spec),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _limits(spec: StudySpec) -> list[str]:
+    """Return the tables of limits that are not empty."""
+    tables = {"budget": _pairs(spec.budget), "limits": _pairs(spec.limits)}
+    return [_section(name, pairs) for name, pairs in tables.items() if pairs]
 
 
 def _objective_text(spec: StudySpec, top: str, tables: Mapping[str, Mapping[str, Any]]) -> str:
     blocks = [
         top,
-        *(_section(name, [(key, _value(one)) for key, one in t.items()]) for name, t in tables.items() if t),
+        *(_section(name, [(key, _value(one)) for key, one in t.items()]) for name, t in tables.items()),
+        *_limits(spec),
         _search(spec),
         _section("sampler", _pairs(spec.sampler)),
         _section("pruning", _pairs(spec.pruning)),

@@ -231,7 +231,7 @@ def children_of(study: StoredStudy, folder: Path, function: Objective | None) ->
     Raises HpsearchError if the function cannot run here: it exists in another process only, or a limit is unknown to
     this system.
     """
-    objective, where = study.spec.objective, f'study "{study.spec.name}"'
+    objective, limits, where = study.spec.objective, study.spec.limits, f'study "{study.spec.name}"'
     if objective is None:
         raise ValueError(f"{where}: it has no training function")
     if function is None and not objective.is_importable:
@@ -239,10 +239,10 @@ def children_of(study: StoredStudy, folder: Path, function: Objective | None) ->
             f"{where}: its function was passed by a program and cannot be imported (got {objective.function}): "
             "run it from that program, or put the function into a module"
         )
-    if objective.limits.trial_memory_mb is not None and not can_limit_memory():
+    if limits.trial_memory_mb is not None and not can_limit_memory():
         raise HpsearchError(
             f"{where}: limits.trial_memory_mb: needs a system that shows the memory of processes in /proc "
-            f"(got {objective.limits.trial_memory_mb} here): leave it out, or use Linux"
+            f"(got {limits.trial_memory_mb} here): leave it out, or use Linux"
         )
     named = os.environ.get(CHECKPOINT_VARIABLE)
     return Children(
@@ -250,6 +250,7 @@ def children_of(study: StoredStudy, folder: Path, function: Objective | None) ->
         metric=study.spec.metric,
         seed=study.spec.seed,
         folder=(Path(named).absolute() if named else folder / "checkpoints") / study.key,
+        limits=limits,
         function=function,
     )
 

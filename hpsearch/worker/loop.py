@@ -17,7 +17,16 @@ from hpsearch.errors import HpsearchError, StudyNotFoundError
 from hpsearch.objective.children import ChildObservation, Children
 from hpsearch.objective.messages import Asked, Reported, TelemetryUpdate
 from hpsearch.search.searcher import Searcher
-from hpsearch.storage.records import Assignment, ClaimedTrial, Opening, StoredStudy, TrialOutcome, Update
+from hpsearch.storage.records import (
+    Assignment,
+    ClaimedTrial,
+    LimitStanding,
+    Opening,
+    StoredStudy,
+    TrialOutcome,
+    Update,
+    limit_words,
+)
 from hpsearch.storage.store import Store
 from hpsearch.storage.trials import Mark
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
@@ -36,6 +45,9 @@ from hpsearch.worker.shutdown import StopRequest, do_nothing
 LEASE_S = 30.0
 IDLE_WAIT_S = 0.2
 WRITE_EVERY_S = 1.0
+LIMITS_EVERY_S = 0.25
+"""Seconds between two looks at a study's limits: each writes what is new, and reads sums from the database."""
+
 REFILL_SHARE = 4
 REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
@@ -58,6 +70,44 @@ class WorkerOptions:
     notify_opening: Callable[[Opening], None] = do_nothing
     wait_for_trials: bool = True
     should_yield: Callable[[], bool] = never
+
+
+@final
+@dataclass(kw_only=True, slots=True)
+class LimitWatch:
+    """Decides when a worker looks at its study's limits: often enough to end within an epoch of one.
+
+    `due_s` is the time of the next look. `epochs` and `looked_s` are the study's epochs at the last one and its time.
+    """
+
+    due_s: float = 0.0
+    looked_s: float = 0.0
+    epochs: float = 0.0
+
+    def is_due(self, *, has_ended: bool) -> bool:
+        """Return True if it is time, or a trial has ended here and may have changed the best one."""
+        return has_ended or time.monotonic() >= self.due_s
+
+    def look(self, limits: Sequence[LimitStanding]) -> LimitStanding | None:
+        """Return the limit that is reached, None if there is none, and set the time of the next look.
+
+        It comes sooner if hours or epochs, at the speed of all workers since the last look, would be over by then.
+        """
+        now_s = time.monotonic()
+        wait_s = LIMITS_EVERY_S
+        for limit in limits:
+            if limit.is_reached:
+                return limit
+            left = limit.limit - (limit.used or 0.0)
+            if limit.name == "hours":
+                wait_s = min(wait_s, left * 3600)
+            if limit.name == "epochs":
+                used = limit.used or 0.0
+                speed = (used - self.epochs) / max(now_s - self.looked_s, 1e-3)
+                wait_s = min(wait_s, left / speed / 2 if speed > 0 else wait_s)
+                self.epochs = used
+        self.looked_s, self.due_s = now_s, now_s + wait_s
+        return None
 
 
 @final
@@ -103,12 +153,17 @@ class Worker:
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
+        self._limits = LimitWatch()
         self._last_claim_was_empty = False
 
     @property
     def study(self) -> StoredStudy:
         """The study whose trials it trains."""
         return self._study
+
+    def follow(self, study: StoredStudy) -> None:
+        """Take the study as it is stored now: its limits may have changed."""
+        self._study = study
 
     @property
     def name(self) -> str:
@@ -149,8 +204,24 @@ class Worker:
         if self._children is not None:
             for received in self._children.advance(is_interrupted=self._is_stopping):
                 self._receive(self._children, received)
+        if self._is_at_limit():
+            return False
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
+        return True
+
+    def _is_at_limit(self) -> bool:
+        """Return True if a limit has ended the study; its trials in training then wait again, and nothing is lost."""
+        if not self._study.spec.budget or not self._limits.is_due(has_ended=bool(self._ended)):
+            return False
+        self._write()
+        found = self._reconnect.call(lambda: self._store.studies.limits(self._study))
+        reached = self._limits.look(found)
+        if reached is None:
+            return False
+        why = f"the study is at its limit: {limit_words(reached)}"
+        self._reconnect.call(lambda: self._hand_back(why, crashed=False))
+        self._forget_trials()
         return True
 
     def _is_stopping(self) -> bool:

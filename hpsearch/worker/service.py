@@ -18,7 +18,14 @@ from hpsearch.errors import HpsearchError, StorageError, StudyNotFoundError, Stu
 from hpsearch.objective.children import Children
 from hpsearch.storage.foreign_trials import waiting_sentence
 from hpsearch.storage.orphans import renamed_sentence
-from hpsearch.storage.records import Opening, Progress, StoredStudy, UnreadableStudy, WorkerIdentity
+from hpsearch.storage.records import (
+    Opening,
+    Progress,
+    StoredStudy,
+    UnreadableStudy,
+    WorkerIdentity,
+    limit_words,
+)
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.messages import format_count
 from hpsearch.training.cohort import never
@@ -239,6 +246,8 @@ class _Service:
     def _why_stopped(self, study: StoredStudy) -> str:
         """Return why a study takes no more trials although its budget is not spent."""
         progress = self.store.studies.progress(study)
+        if progress.ended_by is not None:
+            return f"ended at its limit, {limit_words(progress.ended_by)}"
         return f"{progress.stopped}" if progress.is_paused else f"stopped: {progress.stopped}"
 
     def _work(self, study: StoredStudy) -> None:
@@ -269,6 +278,7 @@ class _Service:
     def _worker(self, study: StoredStudy) -> Worker:
         """Return the worker for `study`: the last one if the study is the same, else a new one with data read now."""
         if self.last is not None and _is_same(self.last[0], study):
+            self.last[1].follow(study)
             return self.last[1]
         self.last = None
         check_version(study)

@@ -20,7 +20,7 @@ from hpsearch.errors import (
 from hpsearch.objective.trial import Objective
 from hpsearch.report.file import check_report_path
 from hpsearch.search.narrowing import CannotNarrowError
-from hpsearch.storage.records import Progress, StoredStudy
+from hpsearch.storage.records import Progress, StoredStudy, limit_words
 from hpsearch.storage.store import Store, open_store
 from hpsearch.study.files import example_files, read_text
 from hpsearch.study.messages import format_count
@@ -129,13 +129,21 @@ def run(
         study = found.study
         progress = store.studies.progress(study)
         if progress.is_done:
-            listener.notify("It is finished: add --trials N to continue to N trials")
+            listener.notify(f"It is finished: {continuation(progress)}")
         elif progress.stopped is None:
             listener.begin(stop)
             job = job or _read_data(study, options, listener)
             progress, study = _work(store, study, job, options, stop=stop, listener=listener)
         snapshot = take_snapshot(store, study, notify=listener.notify)
     return StudyRun(progress=progress, snapshot=snapshot, problem=_problem(progress))
+
+
+def continuation(progress: Progress) -> str:
+    """Return what lets a finished study go on: a larger budget, or a limit that is not reached."""
+    if progress.ended_by is None:
+        return "add --trials N to continue to N trials"
+    edit = f"hpsearch study edit {shlex.quote(progress.name)} --{progress.ended_by.name} N"
+    return f"it is at its limit, {limit_words(progress.ended_by)}: `{edit}` lets it go on"
 
 
 def _problem(progress: Progress) -> str | None:

@@ -1,10 +1,12 @@
 """Store, change and delete studies."""
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, final
+from types import MappingProxyType
+from typing import Final, TypeAlias, final
 
 from hpsearch.data.stored_arrays import is_stored
 from hpsearch.errors import HpsearchError, StudyExistsError, StudyFileError, UsageError
@@ -14,7 +16,7 @@ from hpsearch.study.files import example_files, with_examples
 from hpsearch.study.messages import format_count
 from hpsearch.study.plan import Plan, plan
 from hpsearch.study.reader import read_study
-from hpsearch.study.schema import STUDY
+from hpsearch.study.schema import SECTIONS, STUDY
 from hpsearch.study.spec import ObjectiveSpec, StudySpec
 from hpsearch.training.examples import output_count
 from hpsearch.trials import TrialState
@@ -161,6 +163,8 @@ def store_study(store: Store, job: Job, *, trials: int | None) -> Stored:
     hint = ""
     if job.spec.trials != found.spec.trials:
         hint = f" (the file has {job.spec.trials:,}: --trials {job.spec.trials} sets that)"
+    if job.spec.budget != found.spec.budget:
+        hint += f"; its limits are not those of the file: `hpsearch study edit {shlex.quote(name)}` sets them"
     return Stored(study=found, sentence=f'Study "{name}": is stored already, with a budget of {budget}{hint}')
 
 
@@ -193,18 +197,64 @@ class Edited:
     sentences: tuple[str, ...]
 
 
-def edit(store: Store, name: str, *, trials: int | None = None, priority: int | None = None) -> Edited:
-    """Set the budget, the priority, or both. Raises UsageError if neither is given."""
-    if trials is None and priority is None:
-        raise UsageError("study edit: needs a value to set (got none): add --trials N or --priority N")
+NO_LIMIT: Final = "none"
+"""The value of a limit that removes it."""
+
+
+def edit(
+    store: Store,
+    name: str,
+    *,
+    trials: int | None = None,
+    priority: int | None = None,
+    limits: Mapping[str, object] = MappingProxyType({}),
+) -> Edited:
+    """Set the budget, the priority, and `limits`: keys of `[budget]` with numbers, or "none" to remove one.
+
+    Raises UsageError if nothing is given, or a limit breaks the rules of a study file.
+    """
+    if trials is None and priority is None and not limits:
+        raise UsageError(
+            "study edit: needs a value to set (got none): add --trials N, --priority N, or a limit such as --hours N"
+        )
+    _check_limits(limits)
     study = store.studies.get(name)
     sentences = []
     if trials is not None:
         sentences.append(with_budget(store, study, trials).sentence)
+    if limits:
+        sentences += _edit_limits(store, study, limits)
     if priority is not None:
         store.studies.set_priority(study, priority)
         sentences.append(f'Study "{name}": the priority is {priority} now (it was {study.priority})')
     return Edited(study=study, progress=store.studies.progress(study), sentences=tuple(sentences))
+
+
+def _check_limits(limits: Mapping[str, object]) -> None:
+    rules = SECTIONS["budget"].rules
+    problems = [
+        problem
+        for key, raw in limits.items()
+        if raw != NO_LIMIT
+        for problem in rules[key].problems(key, raw)
+    ]
+    if problems:
+        raise UsageError("\n".join(f"{problem}, or none to remove it" for problem in problems))
+
+
+def _edit_limits(store: Store, study: StoredStudy, limits: Mapping[str, object]) -> list[str]:
+    """Set limits that are valid; return a sentence for each."""
+    before, rules = study.spec.budget, SECTIONS["budget"].rules
+    values = {key: None if raw == NO_LIMIT else rules[key].value(raw) for key, raw in limits.items()}
+    store.studies.set_limits(study, replace(before, **values))
+    return [
+        f'Study "{study.spec.name}": budget.{key} is {_limit(value)} now (it was {_limit(getattr(before, key))})'
+        for key, value in values.items()
+    ]
+
+
+def _limit(value: float | None) -> str:
+    return NO_LIMIT if value is None else f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def pause(store: Store, name: str, *, by: str) -> Edited:
