@@ -89,7 +89,8 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
     """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null.
 
-    `limits` are those of `[budget]`, and `ended_by` names the one that ended the study, or is null. `fault` describes a deliberate error in its data, and is null if there is none.
+    `limits` are those of `[budget]`, and `ended_by` names the one that ended the study, or is null. `fault` describes a
+    deliberate error in its data, and is null if there is none.
     """
     fault = study.spec.data.fault
     return {

@@ -755,7 +755,9 @@ class Study:
         priority = optional_whole_number("priority", priority, least=-MOST_INTEGER)
         limits = limits_given(hours=hours, epochs=epochs, until=until, patience=patience) or {}
         if trials is None and priority is None and not limits:
-            raise UsageError("edit: needs a value to set (got none): add trials=, priority= or a limit, as hours=")
+            raise UsageError(
+                "edit: needs a value to set (got none): add trials=, priority= or a limit, as hours="
+            )
         name = self._current().name
         self._edited(studies.edit(self._store, name, trials=trials, priority=priority, limits=limits))
 

@@ -109,6 +109,8 @@ Rows: TypeAlias = Annotated[
         help="Trials that one worker trains at once.  [default: by network, caches and budget]",
     ),
 ]
+
+
 def number_or_none(text: str) -> object:
     """Return the number that a text is, or the text, such as `none`: the rules of study files check it."""
     for kind in (int, float):
@@ -118,7 +120,9 @@ def number_or_none(text: str) -> object:
 
 
 def _limit_option(name: str, what: str) -> Any:
-    return typer.Option(f"--{name}", metavar="N|none", help=f"{what}; none removes it.", parser=number_or_none)
+    return typer.Option(
+        f"--{name}", metavar="N|none", help=f"{what}; none removes it.", parser=number_or_none
+    )
 
 
 Hours: TypeAlias = Annotated[Any, _limit_option("hours", "Limit: hours in which trials train")]

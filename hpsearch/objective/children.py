@@ -141,7 +141,7 @@ class Children:
     metric: str
     seed: int
     folder: Path
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     function: Objective | None = None
     _children: dict[int, _Child] = field(default_factory=dict)
     _ending: list[_Child] = field(default_factory=list)

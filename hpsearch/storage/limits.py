@@ -36,15 +36,11 @@ def standings(connection: Connection, study: StoredStudy, budget: BudgetSpec) ->
     if budget.epochs is not None:
         epochs = _epochs(connection, study)
         found.append(
-            LimitStanding(
-                name="epochs", limit=budget.epochs, used=epochs, is_reached=epochs >= budget.epochs
-            )
+            LimitStanding(name="epochs", limit=budget.epochs, used=epochs, is_reached=epochs >= budget.epochs)
         )
     if budget.until is not None:
         best = _best_value(connection, study)
-        is_reached = best is not None and (
-            best >= budget.until if study.maximize else best <= budget.until
-        )
+        is_reached = best is not None and (best >= budget.until if study.maximize else best <= budget.until)
         found.append(LimitStanding(name="until", limit=budget.until, used=best, is_reached=is_reached))
     if budget.patience is not None:
         count = _finished_since_best(connection, study)
@@ -80,7 +76,10 @@ def _busy_s(connection: Connection, study: StoredStudy) -> float:
         .where(_theirs.c.study_id == study.study_id, _theirs.c.datetime_start.is_not(None))
     )
     spans: list[tuple[Any, Any]] = [
-        (epoch_s(row.datetime_start), epoch_s(row.datetime_complete) or min(now_s, row.lease_until or -math.inf))
+        (
+            epoch_s(row.datetime_start),
+            epoch_s(row.datetime_complete) or min(now_s, row.lease_until or -math.inf),
+        )
         for row in trials
     ]
     attempts = select(_attempts.c.started, _attempts.c.ended).where(_attempts.c.study_key == study.key)

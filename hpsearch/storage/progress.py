@@ -93,12 +93,11 @@ def progress(connection: Connection, study: StoredStudy) -> Progress:
         attempts=_attempt_epochs(connection, study.key).get(study.key, ()),
         best=best.get(study.study_id),
         paused=own.stopped,
-        limits=standings(connection, study, limits_of(own)),
     )
-    return (
-        replace(stands, foreign=running_trials(connection, study.key, own.now_s))
-        if stands.running
-        else stands
+    return replace(
+        stands,
+        foreign=running_trials(connection, study.key, own.now_s) if stands.running else (),
+        limits=standings(connection, study, limits_of(own)),
     )
 
 
@@ -209,7 +208,6 @@ def _progress(
     best: Trial | None,
     attempts: Sequence[_Entry] = (),
     paused: object = None,
-    limits: tuple[LimitStanding, ...] = (),
 ) -> Progress:
     """Return a study's progress from rows of `_groups`."""
     count = _counts(groups)
@@ -231,7 +229,6 @@ def _progress(
         stopped=_paused(study, why) or stopped,
         is_paused=why is not None,
         is_foreign=study.foreign is not None,
-        limits=limits,
     )
 
 

@@ -56,8 +56,9 @@ class Queue:
 
         Waiting trials come first, then new ones, then suspects. A suspect is claimed alone, by a worker that holds
         nothing, which must not claim again until it ended. Complete, pruned and running trials count against the
-        budget, and a claim never exceeds the rest. It is empty if the budget is spent, or the study is stopped or at one
-        of its limits; `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are renewed.
+        budget, and a claim never exceeds the rest. It is empty if the budget is spent, or the study is stopped or at
+        one of its limits; `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are
+        renewed.
         """
         for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:

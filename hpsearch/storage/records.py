@@ -153,7 +153,8 @@ class Update:
 
     `reports` are all values so far, and `assignment` holds the parameters chosen for the claim: a database that crashed
     may have lost earlier writes, and stores the missing ones. `suggested` are parameters outside the search
-    space that the trial has, each with its range or choices; `user_attributes` are stored with the outcome.
+    space that the trial has, each with its range or choices; `user_attributes` are stored with the outcome. `kept` maps
+    earlier attempts at the trial to the first epochs of theirs with which this one went on.
     """
 
     claim: ClaimedTrial
@@ -165,6 +166,7 @@ class Update:
     user_attributes: Mapping[str, Any] = field(default_factory=dict)
     outcome: TrialOutcome | None = None
     assignment: Assignment | None = None
+    kept: Mapping[int, int] = field(default_factory=dict)
 
 
 @final
@@ -308,8 +310,9 @@ class Opening:
     """The remaining work of a study.
 
     `room` is the number of trials that a claim could take now. A study `is_open` until its budget is spent or it
-    `is_stopped`, by a pause, failures or a limit; an open one without room may get some if trials of other workers come back. `waits_for` are the trials
-    of other Optuna clients, if it waits only for them; `foreign` are all that were examined.
+    `is_stopped`, by a pause, failures or a limit; an open one without room may get some if trials of other workers come
+    back. `waits_for` are the trials of other Optuna clients, if it waits only for them; `foreign` are all that were
+    examined.
     """
 
     study: StoredStudy
@@ -334,8 +337,9 @@ def attempt_cause(kind: AttemptKind) -> Cause:
 class Attempt:
     """One unsuccessful attempt at a trial: its worker, why it ended, and the epochs that were lost with it.
 
-    These are the ones that it began, except those with which a later attempt went on from a checkpoint. `attempt` counts from 1. `kind` is how it ended; with `crashed` it counts against the trial. Times are in UTC;
-    `started` is None if an older hpsearch wrote the attempt.
+    These are the ones that it began, except those with which a later attempt went on from a checkpoint. `attempt`
+    counts from 1. `kind` is how it ended; with `crashed` it counts against the trial. Times are in UTC; `started` is
+    None if an older hpsearch wrote the attempt.
     """
 
     attempt: int

@@ -50,8 +50,8 @@ _params = optuna_schema.trial_params
 class LockedStudy:
     """A study whose row this transaction locks, so that no other transaction numbers or counts its trials.
 
-    `limits` are those of `[budget]` now. `now_s` is the database's time; with `has_expired`, some lease has expired. Trials up to `settled_trial_id` have
-    ended; `settled` counts them by Optuna's name of their state.
+    `limits` are those of `[budget]` now. `now_s` is the database's time; with `has_expired`, some lease has expired.
+    Trials up to `settled_trial_id` have ended; `settled` counts them by Optuna's name of their state.
     """
 
     study: StoredStudy

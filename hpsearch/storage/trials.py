@@ -196,6 +196,7 @@ class Trials:
                 # Lock Optuna's rows first: MySQL locks them for rows that refer to them, and two such locks could
                 # deadlock.
                 _end_trials(connection, kept)
+                _keep_epochs(connection, study, kept)
                 rows = Together()
                 _collect(rows, study, kept)
                 rows.write(connection)
@@ -603,6 +604,22 @@ def _end_trials(connection: Connection, kept: Sequence[tuple[_Held, Update]]) ->
         changed = _END.count(connection, change)
         if changed != len(trial_ids):
             raise CollisionError(f"trials: {len(trial_ids)} must be running (got {changed})")
+
+
+def _keep_epochs(connection: Connection, study: StoredStudy, kept: Sequence[tuple[_Held, Update]]) -> None:
+    """Write which epochs of earlier attempts belong to trials that went on from checkpoints; the first write stays."""
+    for _, entry in kept:
+        for attempt, epochs in entry.kept.items():
+            connection.execute(
+                update(_attempts)
+                .where(
+                    _attempts.c.study_key == study.key,
+                    _attempts.c.number == entry.claim.number,
+                    _attempts.c.attempt == attempt,
+                    _attempts.c.kept.is_(None),
+                )
+                .values(kept=case((_attempts.c.epochs < epochs, _attempts.c.epochs), else_=epochs))
+            )
 
 
 def _write_outcomes(rows: Target, study: StoredStudy, kept: Sequence[tuple[_Held, Update]]) -> None:

@@ -1,7 +1,7 @@
 """Cohorts: trials that are trained in lockstep, as stacked arrays, each as if it were alone (law 1)."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, final
 
 import numpy as np
@@ -17,7 +17,7 @@ from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.evaluation import Validation, ValidationSums
 from hpsearch.training.examples import EpochOrders, Examples, class_weights, output_count
 from hpsearch.training.measurements import first_nonfinite, mean_losses
-from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, Shape, shape_of
+from hpsearch.training.row import DROPOUT_STREAM, WEIGHTS_STREAM, Observation, Row, RowState, Shape, shape_of
 from hpsearch.training.scores import scoring_of
 from hpsearch.training.telemetry_sampler import SMALL_MINIBATCH, WIDE_EXAMPLES, TelemetrySampler, WideExamples
 from hpsearch.training.workspace import Lane, Workspace, allocate_state
@@ -122,8 +122,8 @@ class Cohort:
         """True if an epoch has ended whose validation was interrupted."""
         return bool(self._due)
 
-    def join(self, number: int, configuration: Configuration) -> None:
-        """Give a free row to trial `number`, with fresh weights drawn from (seed, number).
+    def join(self, number: int, configuration: Configuration, states: Sequence[RowState] = ()) -> None:
+        """Give a free row to trial `number`, with fresh weights drawn from (seed, number), or the state in `states`.
 
         Raises ValueError if there is no free row, the trial has a row already, or the configuration has another shape.
         """
@@ -146,7 +146,32 @@ class Cohort:
             configuration.model.initializer,
             weights,
         )
+        for state in states:
+            self._rows[index].restore(state)
+            for name, array in self._arrays.items():
+                array[index] = state.arrays[name]
         self._write_hyperparameters(index)
+
+    def states(self, number: int) -> tuple[RowState, ...]:
+        """Return the state with which `join` continues trial `number`; none while its validation is due."""
+        if number in self._due:
+            return ()
+        index = self.numbers.index(number)
+        arrays = {name: array[index].copy() for name, array in self._arrays.items()}
+        return (self._rows[index].state(arrays),)
+
+    @property
+    def _arrays(self) -> Mapping[str, Array]:
+        """The arrays of K rows that steps read and write: all state except that of the rows themselves."""
+        history = self._sampler.history
+        return {
+            "parameters": self._state.parameters,
+            "running": self._state.running,
+            **{f"optimizer_{i}": array for i, array in enumerate(self._state.optimizer)},
+            "silence": history.silence,
+            "gradient": history.gradient,
+            "gradient_norm": history.gradient_norm,
+        }
 
     def leave(self, number: int) -> None:
         """Take trial `number` out of the arrays. Raises ValueError if it is not in the cohort."""

@@ -1,6 +1,6 @@
 """Trials that are trained on every fold of a study: a cohort for each fold, in lockstep by epochs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import final
 
 from hpsearch.data.prepare import PreparedData
@@ -9,7 +9,7 @@ from hpsearch.study.spec import Configuration
 from hpsearch.telemetry import Epoch, Series, Telemetry, series_of
 from hpsearch.training.cohort import Cohort, never
 from hpsearch.training.loop import Trainer
-from hpsearch.training.row import Observation, Shape
+from hpsearch.training.row import Observation, RowState, Shape
 
 
 def trainer_for(
@@ -44,7 +44,7 @@ class FoldedCohort:
         metric: Metric = "auto",
     ) -> None:
         self._cohorts = [Cohort(shape, data, capacity=capacity, seed=seed, metric=metric) for data in folds]
-        self._joining: dict[int, Configuration] = {}
+        self._joining: dict[int, tuple[Configuration, Sequence[RowState]]] = {}
         self._epochs: dict[int, list[Epoch]] = {}
         self._turn = 0
         self._unfinished: set[int] = set()
@@ -54,8 +54,8 @@ class FoldedCohort:
         """The numbers of the trials in training."""
         return (*self._cohorts[0].numbers, *self._joining)
 
-    def join(self, number: int, configuration: Configuration) -> None:
-        """Begin to train trial `number` on every fold at the start of the next round.
+    def join(self, number: int, configuration: Configuration, states: Sequence[RowState] = ()) -> None:
+        """Begin to train trial `number` on every fold, or go on from `states`, at the start of the next round.
 
         Raises ValueError if there is no free row, or the trial has a row already.
         """
@@ -63,7 +63,13 @@ class FoldedCohort:
             raise ValueError(f"trial {number}: the cohort is full (got {len(self.numbers)} trials)")
         if number in self.numbers:
             raise ValueError(f"trial {number}: it is in this cohort already (got {self.numbers})")
-        self._joining[number] = configuration
+        self._joining[number] = configuration, states
+
+    def states(self, number: int) -> tuple[RowState, ...]:
+        """Return the state of trial `number` on each fold after a round; none in a round."""
+        if number in self._joining or self._turn != 0 or self._unfinished:
+            return ()
+        return tuple(state for cohort in self._cohorts for state in cohort.states(number))
 
     def leave(self, number: int) -> None:
         """End the training of trial `number` on every fold. Raises ValueError if it is not in training."""
@@ -96,10 +102,10 @@ class FoldedCohort:
     def _begin_turn(self) -> None:
         """Let waiting trials join if a round begins, and begin an epoch of every row of the present fold."""
         if self._turn == 0:
-            for number, configuration in self._joining.items():
-                for cohort in self._cohorts:
-                    cohort.join(number, configuration)
-                self._epochs[number] = []
+            for number, (configuration, states) in self._joining.items():
+                for fold, cohort in enumerate(self._cohorts):
+                    cohort.join(number, configuration, states[fold : fold + 1])
+                self._epochs[number] = [mean_epoch(folds) for folds in _by_epoch(states)]
             self._joining.clear()
         self._unfinished = set(self._epochs)
 
@@ -122,6 +128,11 @@ class FoldedCohort:
             folds=folds,
             fold=fold,
         )
+
+
+def _by_epoch(states: Sequence[RowState]) -> Iterator[tuple[Epoch, ...]]:
+    """Yield the finished epochs of all folds together."""
+    return zip(*(state.epochs for state in states), strict=True)
 
 
 def mean_epoch(epochs: Sequence[Epoch]) -> Epoch:

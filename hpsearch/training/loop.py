@@ -5,7 +5,7 @@ from typing import Protocol
 
 from hpsearch.study.spec import Configuration
 from hpsearch.training.cohort import Cohort, never
-from hpsearch.training.row import Observation
+from hpsearch.training.row import Observation, RowState
 
 
 class Trainer(Protocol):
@@ -15,8 +15,11 @@ class Trainer(Protocol):
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the trials in training."""
 
-    def join(self, number: int, configuration: Configuration) -> None:
-        """Begin to train trial `number`."""
+    def join(self, number: int, configuration: Configuration, states: Sequence[RowState] = ()) -> None:
+        """Begin to train trial `number`, or go on from the `states` that `states` returned."""
+
+    def states(self, number: int) -> tuple[RowState, ...]:
+        """Return the state of trial `number` in each of its trainings; none if it has to train on first."""
 
     def advance(self, *, is_interrupted: Callable[[], bool]) -> Sequence[Observation]:
         """Train until a trial has a new observation, and return all new ones; [] as soon as it is interrupted."""

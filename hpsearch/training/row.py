@@ -1,11 +1,12 @@
 """One trial's place in a cohort, and the trials that can share one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
+from hpsearch.nn.arrays import Array
 from hpsearch.study.spec import Configuration, Initializer, ModelSpec, TrainingSpec
 from hpsearch.telemetry import Epoch, NonFinite, Sample, Telemetry
 from hpsearch.training.sampling_schedule import alarm_streak, is_alarming, next_sample_step
@@ -63,6 +64,26 @@ def by_shape(
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RowState:
+    """The state of one trial between two steps, as copies: with it, training goes on to the same bits.
+
+    `dropout` is the state of the generator of masks; `arrays` are the trial's rows of its cohort's arrays by name. The
+    other fields are those of `Row`.
+    """
+
+    age: int
+    next_sample_at: int
+    alarms: int
+    loss_sum: float
+    dropout: Mapping[str, Any]
+    samples: Sequence[Sample]
+    epochs: Sequence[Epoch]
+    nonfinite: NonFinite | None
+    arrays: Mapping[str, Array]
+
+
+@final
 @dataclass(kw_only=True, slots=True)
 class Row:
     """One trial in training. Only its cohort changes it.
@@ -91,6 +112,27 @@ class Row:
         else:
             self.alarms = 0
             self.next_sample_at = next_sample_step(sample.step)
+
+    def state(self, arrays: Mapping[str, Array]) -> RowState:
+        """Return the row's state with its `arrays`."""
+        return RowState(
+            age=self.age,
+            next_sample_at=self.next_sample_at,
+            alarms=self.alarms,
+            loss_sum=self.loss_sum,
+            dropout=self.dropout.bit_generator.state,
+            samples=tuple(self.samples),
+            epochs=tuple(self.epochs),
+            nonfinite=self.nonfinite,
+            arrays=arrays,
+        )
+
+    def restore(self, state: RowState) -> None:
+        """Go on from `state`, in place."""
+        self.age, self.next_sample_at, self.alarms = state.age, state.next_sample_at, state.alarms
+        self.loss_sum, self.nonfinite = state.loss_sum, state.nonfinite
+        self.dropout.bit_generator.state = state.dropout
+        self.samples, self.epochs = list(state.samples), list(state.epochs)
 
     @property
     def telemetry(self) -> Telemetry:

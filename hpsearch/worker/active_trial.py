@@ -50,7 +50,7 @@ class ActiveTrial:
     `facts` are those of each fold, or of the only training; `measured` are the measurements of each, and `telemetry`
     has the means. `metric` is the name of the series that the study ranks by. `reported` counts the epochs stored in
     the database; `unsaved` are the `system_attributes` not stored there. `audited_finding` is the finding that would
-    have stopped an audited trial.
+    have stopped an audited trial. `kept` maps earlier attempts to the epochs of theirs that a checkpoint contained.
     """
 
     assignment: Assignment
@@ -63,6 +63,7 @@ class ActiveTrial:
     outcome: TrialOutcome | None = None
     system_attributes: dict[str, Any] = field(default_factory=dict)
     unsaved: dict[str, Any] = field(default_factory=dict)
+    kept: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def claim(self) -> ClaimedTrial:
@@ -104,6 +105,11 @@ class ActiveTrial:
         """Return the study's metric after that epoch, or NaN if there is none."""
         value = self._measured.epochs[epoch].value(self.metric)
         return math.nan if value is None else value
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The study's metric after each epoch so far."""
+        return tuple(self.value(epoch) for epoch in range(len(self._measured.epochs)))
 
     def _counting_epoch(self, state: TrialState) -> Epoch | None:
         """Return the epoch whose metric is the trial's value, if there is one; the last unless it is complete."""
@@ -167,15 +173,19 @@ class ActiveTrial:
         return Update(
             claim=self.claim,
             reports=reports,
-            epochs=max(
-                -(-one.steps // steps)
-                for one, steps in zip(self.measured, self._steps_per_epoch, strict=True)
-            ),
+            epochs=self.begun,
             steps=self.telemetry.steps,
             system_attributes=attributes,
             outcome=self.outcome,
             assignment=self.assignment,
+            kept=self.kept,
         )
+
+    @property
+    def begun(self) -> int:
+        """The number of epochs that it has begun, by its last observation."""
+        of_folds = zip(self.measured, self._steps_per_epoch, strict=False)
+        return max((-(-one.steps // steps) for one, steps in of_folds), default=0)
 
     @property
     def _measured(self) -> Telemetry:

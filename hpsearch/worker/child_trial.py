@@ -1,7 +1,6 @@
 """The trials of a training function that a worker holds: what their processes reported, and how they ended."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from hpsearch.telemetry import Series, Telemetry
 from hpsearch.trials import FAILURE, Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import DIAGNOSED, Cause, Finding
 from hpsearch.worker.active_trial import with_audit_step
+from hpsearch.worker.checkpoints import checkpoint_folder
 
 MOST_FAILURES_IN_A_ROW: Final = 5
 """Failures of one kind in a row after which a study pauses: more would only repeat them."""
@@ -141,7 +141,14 @@ class ChildTrial:
             user_attributes=self.notes,
             outcome=self.outcome,
             assignment=self.assignment,
+            kept=self._kept,
         )
+
+    @property
+    def _kept(self) -> Mapping[int, int]:
+        """The epochs before its first report that earlier attempts trained, by attempt: it went on from the last."""
+        first = min(self.numbers, default=0) if self.continues else 0
+        return dict.fromkeys(range(1, self.claim.attempt), first) if first else {}
 
     def _end_with(self, end: End) -> None:
         match end:
@@ -221,10 +228,6 @@ def failure_remedy(failure: Failure) -> str:
             return f"Correct the function, {failure.words}{said}."
 
 
-CHECKPOINT_VARIABLE: Final = "HPSEARCH_CHECKPOINTS"
-"""The environment variable that names the folder of checkpoints, for workers that share a disk."""
-
-
 def children_of(study: StoredStudy, folder: Path, function: Objective | None) -> Children:
     """Return the processes of a study's training function. Checkpoints are in `folder`, unless a variable names it.
 
@@ -244,12 +247,11 @@ def children_of(study: StoredStudy, folder: Path, function: Objective | None) ->
             f"{where}: limits.trial_memory_mb: needs a system that shows the memory of processes in /proc "
             f"(got {limits.trial_memory_mb} here): leave it out, or use Linux"
         )
-    named = os.environ.get(CHECKPOINT_VARIABLE)
     return Children(
         objective=objective,
         metric=study.spec.metric,
         seed=study.spec.seed,
-        folder=(Path(named).absolute() if named else folder / "checkpoints") / study.key,
+        folder=checkpoint_folder(study, folder),
         limits=limits,
         function=function,
     )

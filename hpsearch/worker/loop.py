@@ -5,9 +5,10 @@ from one to the other, and results to the database.
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 from hpsearch.data.description import facts_of
@@ -29,6 +30,7 @@ from hpsearch.storage.records import (
 )
 from hpsearch.storage.store import Store
 from hpsearch.storage.trials import Mark
+from hpsearch.study.messages import format_count
 from hpsearch.study.spec import HISTORY_SAMPLERS, Configuration, configure
 from hpsearch.training.cohort import never
 from hpsearch.training.folds import trainer_for
@@ -37,6 +39,7 @@ from hpsearch.training.row import Observation, Shape, shape_of
 from hpsearch.trials import TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.active_trial import ActiveTrial, is_audited, outranked
+from hpsearch.worker.checkpoints import EVERY_S, FINAL_WITHIN_S, Checkpoint, Checkpoints
 from hpsearch.worker.child_trial import ChildTrial, pause_reason, repeated_failure
 from hpsearch.worker.preparation import check_data, check_version
 from hpsearch.worker.retry import Reconnect
@@ -60,7 +63,8 @@ class WorkerOptions:
 
     `notify` receives messages for users, such as that the database is gone; `notify_opening` receives the study's
     remaining work while the worker waits for it. With `wait_for_trials` it waits while other workers hold the rest of
-    the budget. While `should_yield` it claims no trials, and ends with its last one.
+    the budget. While `should_yield` it claims no trials, and ends with its last one. A trial's checkpoints
+    are written after epochs, at least `checkpoint_every_s` seconds apart.
     """
 
     name: str
@@ -70,6 +74,7 @@ class WorkerOptions:
     notify_opening: Callable[[Opening], None] = do_nothing
     wait_for_trials: bool = True
     should_yield: Callable[[], bool] = never
+    checkpoint_every_s: float = EVERY_S
 
 
 @final
@@ -94,7 +99,7 @@ class LimitWatch:
         It comes sooner if hours or epochs, at the speed of all workers since the last look, would be over by then.
         """
         now_s = time.monotonic()
-        wait_s = LIMITS_EVERY_S
+        wait_s = LIMITS_EVERY_S if self.looked_s else 0.0
         for limit in limits:
             if limit.is_reached:
                 return limit
@@ -154,6 +159,10 @@ class Worker:
         self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
         self._limits = LimitWatch()
+        self._checkpoints = Checkpoints(
+            study, store.folder, every_s=options.checkpoint_every_s, notify=options.notify
+        )
+        self._ended_epoch: list[int] = []
         self._last_claim_was_empty = False
 
     @property
@@ -177,9 +186,12 @@ class Worker:
         counts as one lost worker for each of them.
         """
         try:
+            if self._data is not None:
+                self._checkpoints.sweep(self._finished)
             while self._turn():
                 pass
             self._write()
+            self._save_all()
             self._reconnect.call(lambda: self._hand_back("the worker was stopped", crashed=False))
         except BaseException as error:
             # If this cannot be written, the leases expire by themselves.
@@ -204,6 +216,8 @@ class Worker:
         if self._children is not None:
             for received in self._children.advance(is_interrupted=self._is_stopping):
                 self._receive(self._children, received)
+        self._save(self._checkpoints.due(n for n in self._ended_epoch if n in self._active))
+        self._ended_epoch.clear()
         if self._is_at_limit():
             return False
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
@@ -219,6 +233,7 @@ class Worker:
         reached = self._limits.look(found)
         if reached is None:
             return False
+        self._save_all()
         why = f"the study is at its limit: {limit_words(reached)}"
         self._reconnect.call(lambda: self._hand_back(why, crashed=False))
         self._forget_trials()
@@ -325,12 +340,57 @@ class Worker:
         except (ValueError, TypeError) as error:
             self._fail_trial(claim, str(error))
             return
-        self._trainer(configuration).join(claim.number, configuration)
+        saved = self._saved(claim, configuration)
+        self._trainer(configuration).join(claim.number, configuration, saved.states)
         self._active[claim.number] = ActiveTrial(
             assignment=assignment,
             facts=[facts_about(self._spec, one, configuration) for one in self._data_facts],
             metric=self._spec.metric,
+            audited_finding=saved.audited,
+            kept=saved.kept,
         )
+
+    def _saved(self, claim: ClaimedTrial, configuration: Configuration) -> Checkpoint:
+        """Return the checkpoint of an earlier attempt, with which this one goes on; an empty one if there is none."""
+        self._checkpoints.begin(claim.number)
+        saved = self._checkpoints.load(claim.number, configuration) if claim.attempt > 1 else None
+        if saved is None:
+            return Checkpoint()
+        for epoch, value in enumerate(saved.values):
+            self._searcher.report(claim.number, epoch, value)
+        kept = {**saved.kept, claim.attempt: saved.begun}
+        self._checkpoints.save(claim.number, configuration, replace(saved, kept=kept))
+        self._options.notify(
+            f"trial {claim.number}: goes on from its checkpoint, after {format_count(saved.epochs, 'epoch')}"
+        )
+        return saved
+
+    def _save(self, numbers: Iterable[int], *, within_s: float = math.inf) -> None:
+        """Write the checkpoints of trials in training."""
+        began_s = time.monotonic()
+        for number in numbers:
+            active = self._active[number]
+            if not isinstance(active, ActiveTrial) or time.monotonic() - began_s > within_s:
+                return
+            if active.telemetry is None:
+                continue
+            trainer = next(one for one in self._trainers.values() if number in one.numbers)
+            checkpoint = Checkpoint(
+                states=trainer.states(number),
+                values=active.values,
+                audited=active.audited_finding,
+                begun=active.begun,
+                kept={**active.kept, active.claim.attempt: active.begun},
+            )
+            self._checkpoints.save(number, active.facts[0].configuration, checkpoint)
+
+    def _save_all(self) -> None:
+        """Write the checkpoints of all trials, as far as there is time, before they are handed back."""
+        self._save(list(self._active), within_s=FINAL_WITHIN_S)
+
+    def _finished(self) -> set[int]:
+        trials = self._reconnect.call(lambda: self._store.trials.all(self._study))
+        return {trial.number for trial in trials if trial.state.is_final}
 
     def _fail_trial(self, claim: ClaimedTrial, reason: str) -> None:
         """Fail a trial whose parameters, set by another program, do not fit this study."""
@@ -391,6 +451,7 @@ class Worker:
         assert isinstance(active, ActiveTrial)
         active.observe(observation)
         if observation.ended_epoch:
+            self._ended_epoch.append(observation.number)
             self._searcher.report(observation.number, len(observation.telemetry.epochs) - 1, active.value(-1))
         has_ended = self._has_ended(active, observation)
         if observation.ended_epoch:
@@ -441,10 +502,12 @@ class Worker:
             if (update := active.update()) is not None
         ]
         has_failed = any(isinstance(a, ChildTrial) and a.failed for a in self._ended)
+        ended = {active.claim.number for active in self._ended}
         self._ended.clear()
         if not updates:
             return
         lost = self._reconnect.call(lambda: self._store.trials.record(self._study, updates))
+        self._checkpoints.forget(ended - lost)
         if has_failed:
             self._reconnect.call(self._pause_after_failures)
         self._drop(lost)

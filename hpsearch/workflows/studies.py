@@ -233,10 +233,7 @@ def edit(
 def _check_limits(limits: Mapping[str, object]) -> None:
     rules = SECTIONS["budget"].rules
     problems = [
-        problem
-        for key, raw in limits.items()
-        if raw != NO_LIMIT
-        for problem in rules[key].problems(key, raw)
+        problem for key, raw in limits.items() if raw != NO_LIMIT for problem in rules[key].problems(key, raw)
     ]
     if problems:
         raise UsageError("\n".join(f"{problem}, or none to remove it" for problem in problems))
