@@ -34,6 +34,7 @@ class Fate(StrEnum):
     """How a trial ended, or its present state, in the words of the report."""
 
     COMPLETE = "complete"
+    EARLY_STOPPED = "early stopped"
     OUTRANKED = "outranked"
     DIVERGED = "diverged"
     DYING = "dying"
@@ -63,6 +64,10 @@ _FATE_OF_CAUSE = {
 _FAILED_FATES: Mapping[Cause | None, Fate] = {Cause.WORKER_LOST: Fate.LOST, Cause.STOPPED: Fate.OTHER}
 
 
+SURVIVED: Final = frozenset({Fate.COMPLETE, Fate.EARLY_STOPPED, Fate.OUTRANKED})
+"""The fates of trials that learned until their end: nothing was wrong with them that stops a trial."""
+
+
 def fate_of(state: TrialState, cause: Cause | None) -> Fate:
     """Return in the report's words the fate of a trial in `state` with the verdict `cause`."""
     match state:
@@ -71,7 +76,7 @@ def fate_of(state: TrialState, cause: Cause | None) -> Fate:
         case TrialState.RUNNING:
             return Fate.RUNNING
         case TrialState.COMPLETE:
-            return Fate.COMPLETE
+            return Fate.EARLY_STOPPED if cause is Cause.EARLY_STOPPED else Fate.COMPLETE
         case TrialState.FAILED:
             return _FAILED_FATES.get(cause, Fate.CRASHED)
         case TrialState.PRUNED:
@@ -216,6 +221,8 @@ def best_trials(trials: Sequence[Trial], *, maximize: bool, count: int) -> list[
 
 def ledger_key(state: TrialState, cause: Cause | None) -> str:
     """Return the ledger's key for the epochs of a trial in `state` with the verdict `cause`."""
+    if state is TrialState.COMPLETE and cause is Cause.EARLY_STOPPED:
+        return cause.value
     if state in (TrialState.PRUNED, TrialState.FAILED):
         return (cause or Cause.OUTRANKED).value
     return state.value

@@ -55,6 +55,7 @@ class Cause(StrEnum):
     STOPPED = "stopped"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
+    EARLY_STOPPED = "early_stopped"
 
 
 def known_cause(name: object) -> Cause:
@@ -106,7 +107,7 @@ DIAGNOSED: Final = "diagnosed_"
 
 
 def diagnosed_cause(finding: Finding) -> Cause | None:
-    """Return the cause that diagnosis found in a trial that was stopped by its rank; None if it found none."""
+    """Return the cause that diagnosis found in a trial that was stopped by its rank or early; None if it found none."""
     names = (name.removeprefix(DIAGNOSED) for name in finding.evidence if name.startswith(DIAGNOSED))
     return next((known_cause(name) for name in names), None)
 

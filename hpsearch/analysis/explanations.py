@@ -69,6 +69,7 @@ _EXTERNAL: Final[Mapping[Cause, TrialState]] = {
     Cause.STOPPED: TrialState.FAILED,
     Cause.TIMEOUT: TrialState.FAILED,
     Cause.OUT_OF_MEMORY: TrialState.FAILED,
+    Cause.EARLY_STOPPED: TrialState.COMPLETE,
 }
 """The causes that diagnosis does not find -> the state of their trials."""
 
@@ -483,6 +484,14 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
         ),
         "raise the limit, or search smaller models and minibatches",
     ),
+    Cause.EARLY_STOPPED: (
+        "the trial has not improved for `limits.trial_epochs_without_improvement` epochs",
+        (
+            "Its best value is that many epochs old. It is complete with that value. If diagnosis found a fault in the "
+            "trial until then, its evidence and remedy are kept: `hpsearch trial show` prints them."
+        ),
+        "that of the fault that diagnosis found, if any; a larger limit trains longer",
+    ),
 }
 """Cause -> its meaning, its detection and its first remedy."""
 
@@ -499,7 +508,8 @@ _IF_FATAL: Final = frozenset(
 """The causes that diagnosis finds during training with the confidence that stops a trial, besides the default ones."""
 
 _FATES: Final[Mapping[Fate, str]] = {
-    Fate.COMPLETE: "the trial was trained for all its epochs; only such trials are ranked",
+    Fate.COMPLETE: "the trial was trained for all its epochs; such trials are ranked",
+    Fate.EARLY_STOPPED: "the trial was ended with its best value, because it did not improve any more; it is ranked",
     Fate.OUTRANKED: "the trial was stopped because others were better after as many epochs",
     Fate.DIVERGED: "the trial was stopped because its numbers grew without bound or were no longer finite",
     Fate.DYING: "the trial was stopped because hidden units fell silent, and with them their gradients",

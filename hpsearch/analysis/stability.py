@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.analysis.axes import Axis, coordinate
-from hpsearch.trials import Fate, Trial
+from hpsearch.trials import SURVIVED, Fate, Trial
 from hpsearch.verdicts import Cause
 
 LEAST: Final = 5
@@ -24,7 +24,7 @@ _TOLERANCE: Final = 1e-8
 _WIDEST: Final = 0.5
 """A band whose narrowest width exceeds this share of the axis is not informative."""
 
-_ALIVE: Final = frozenset({Fate.COMPLETE, Fate.OUTRANKED, Fate.TOO_SLOW})
+_ALIVE: Final = SURVIVED | {Fate.TOO_SLOW}
 _UNSTABLE: Final = frozenset({Fate.DIVERGED, Fate.DYING})
 
 Floats = NDArray[np.float64]

@@ -44,6 +44,12 @@ LOOKS: Mapping[Fate, FateLook] = {
     Fate.COMPLETE: FateLook(
         symbol="circle", hollow="circle-open", colour="#0072b2", path="M6,0A6,6 0 1,1 -6,0A6,6 0 1,1 6,0Z"
     ),
+    Fate.EARLY_STOPPED: FateLook(
+        symbol="pentagon",
+        hollow="pentagon-open",
+        colour="#6a3d9a",
+        path="M0,-6.5L6.2,-2L3.8,5.3H-3.8L-6.2,-2Z",
+    ),
     Fate.OUTRANKED: FateLook(
         symbol="square", hollow="square-open", colour="#56b4e9", path="M-5.5,-5.5H5.5V5.5H-5.5Z"
     ),

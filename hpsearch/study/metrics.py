@@ -113,6 +113,19 @@ def kept_epoch(epochs: Sequence[Epoch], *, metric: str, keep: KeptEpoch) -> Epoc
     return epochs[-max(ranked)[1] - epochs[0].epoch]
 
 
+def has_stalled(epochs: Sequence[Epoch], *, metric: str, limit: int | None) -> bool:
+    """Return True if the best epoch so far is `limit` epochs old; never if it is None."""
+    if limit is None or not epochs:
+        return False
+    return epochs[-1].epoch - kept_epoch(epochs, metric=metric, keep="best").epoch >= limit
+
+
+def until_stalled(epochs: Sequence[Epoch], *, metric: str, limit: int | None) -> Sequence[Epoch]:
+    """Return the epochs until the first after which the trial has stalled."""
+    ends = (end for end in range(1, len(epochs)) if has_stalled(epochs[:end], metric=metric, limit=limit))
+    return epochs if limit is None else epochs[: next(ends, len(epochs))]
+
+
 def _finite(epoch: Epoch, metric: str) -> float | None:
     value = epoch.value(metric)
     return value if value is not None and math.isfinite(value) else None

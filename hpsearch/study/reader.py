@@ -224,6 +224,12 @@ def _limit_problems(document: _Document) -> Iterator[Problem]:
         if key in limits:
             remedy = "the built-in network has no such limit: leave it out"
             yield Problem(where=f"limits.{key}", message=f"is only valid with [objective]: {remedy}")
+    name = "trial_epochs_without_improvement"
+    training = document.get("training", {})
+    keep = training.get("keep", "last") if isinstance(training, Mapping) else "best"
+    if isinstance(limits, Mapping) and name in limits and keep != "best":
+        rule = 'must come with training.keep = "best", as a trial that it ends has its best value'
+        yield from violation(f"limits.{name}", rule, limits[name], 'set keep = "best" under [training]')
 
 
 def _section_problems(name: str, table: object) -> Iterator[Problem]:

@@ -57,6 +57,7 @@ DIAGNOSED_CAUSES: tuple[Cause, ...] = tuple(
         Cause.TIMEOUT,
         Cause.OUT_OF_MEMORY,
         Cause.STOPPED,
+        Cause.EARLY_STOPPED,
     )
 )
 """The causes that diagnosis can find in a network, in the order of the catalogue."""

@@ -14,7 +14,7 @@ import numpy as np
 from hpsearch.diagnosis.facts import TrialFacts
 from hpsearch.diagnosis.verdicts import fatal_finding, judge
 from hpsearch.storage.records import Assignment, ClaimedTrial, TrialOutcome, Update
-from hpsearch.study.metrics import kept_epoch
+from hpsearch.study.metrics import has_stalled, kept_epoch
 from hpsearch.telemetry import Epoch, Telemetry
 from hpsearch.training.folds import mean_series
 from hpsearch.training.row import Observation
@@ -153,6 +153,16 @@ class ActiveTrial:
         """Let the audited trial run on although `finding` would have stopped it now."""
         self.audited_finding = with_audit_step(finding, step=self._measured.steps)
 
+    def stop_early(self, epochs: int) -> None:
+        """Set the outcome of a trial that has stalled for `epochs`: complete with its best value."""
+        best = kept_epoch(self._measured.epochs, metric=self.metric, keep="best").epoch
+        finding = early_stopped(self.judge(), step=self._measured.steps, best=best, epochs=epochs)
+        self.end(TrialState.COMPLETE, finding)
+
+    def has_stalled(self, epochs: int | None) -> bool:
+        """Return True if its best value is that many epochs old; never if `epochs` is None."""
+        return has_stalled(self._measured.epochs, metric=self.metric, limit=epochs)
+
     def end_audit(self, *, is_finished: bool) -> None:
         """Set an audited trial's outcome if it is at its end, or its numbers are no longer finite."""
         if self.audited_finding is None:
@@ -194,26 +204,39 @@ class ActiveTrial:
         return self.telemetry
 
 
+def early_stopped(finding: Finding, *, step: int, best: int, epochs: int) -> Finding:
+    """Return the finding of a trial that ended because epoch `best` (from 0) is `epochs` old, with its diagnosis."""
+    evidence = {"best_epoch": best + 1, "epochs_without_improvement": epochs}
+    why = f"no epoch after epoch {best + 1} was better (limits.trial_epochs_without_improvement)"
+    return _with_diagnosis(Cause.EARLY_STOPPED, why, evidence, step=step, diagnosis=finding)
+
+
 def outranked(telemetry: Telemetry, value: float, rank: str, *, diagnosis: Finding) -> Finding:
-    """Return the finding of a trial that Optuna's pruner `rank` stopped at `value`, with its `diagnosis` so far.
+    """Return the finding of a trial that Optuna's pruner `rank` stopped at `value`, with its `diagnosis` so far."""
+    evidence = {"value": value, "epochs": len(telemetry.epochs)}
+    others = f'others did better after as many epochs (pruning.rank = "{rank}")'
+    return _with_diagnosis(Cause.OUTRANKED, others, evidence, step=telemetry.steps, diagnosis=diagnosis)
+
+
+def _with_diagnosis(
+    cause: Cause, why: str, evidence: Mapping[str, float], *, step: int, diagnosis: Finding
+) -> Finding:
+    """Return the finding of a trial that was ended for `cause`, and `why`, with its diagnosis so far.
 
     A cause that diagnosis found is kept in the evidence (`verdicts.diagnosed_cause`), and its remedy in the finding's.
     """
-    evidence = {"value": value, "epochs": len(telemetry.epochs)}
-    others = f'others did better after as many epochs (pruning.rank = "{rank}")'
+    suggested: dict[str, Any] = {}
     if diagnosis.cause in (Cause.HEALTHY, Cause.INCONCLUSIVE):
-        found = (
-            "Nothing is wrong with it" if diagnosis.cause is Cause.HEALTHY else "No fault was found so far"
-        )
-        remedy, suggested = f"{found}: {others}.", {}
+        is_well = diagnosis.cause is Cause.HEALTHY
+        remedy = f"{'Nothing is wrong with it' if is_well else 'No fault was found so far'}: {why}."
     else:
-        remedy = f"{others[0].upper()}{others[1:]}; diagnosis found {diagnosis.cause}: {diagnosis.remedy}"
-        evidence |= {DIAGNOSED + diagnosis.cause: diagnosis.confidence, **diagnosis.evidence}
+        remedy = f"{why[0].upper()}{why[1:]}; diagnosis found {diagnosis.cause}: {diagnosis.remedy}"
+        evidence = {**evidence, DIAGNOSED + diagnosis.cause: diagnosis.confidence, **diagnosis.evidence}
         suggested = dict(diagnosis.suggested)
     return Finding(
-        cause=Cause.OUTRANKED,
+        cause=cause,
         confidence=1.0,
-        first_step=telemetry.steps,
+        first_step=step,
         evidence=evidence,
         remedy=remedy,
         suggested=suggested,

@@ -19,7 +19,7 @@ from hpsearch.study.spec import Dimension, PruningSpec
 from hpsearch.telemetry import Series, Telemetry
 from hpsearch.trials import FAILURE, Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import DIAGNOSED, Cause, Finding
-from hpsearch.worker.active_trial import with_audit_step
+from hpsearch.worker.active_trial import early_stopped, with_audit_step
 from hpsearch.worker.checkpoints import checkpoint_folder
 
 MOST_FAILURES_IN_A_ROW: Final = 5
@@ -165,6 +165,26 @@ class ChildTrial:
             case Failure():
                 self.keep({FAILURE: asdict(end)})
                 self.end(TrialState.FAILED, self._finding(end.cause, failure_remedy(end)))
+
+    def _best_epoch(self, *, maximize: bool) -> int | None:
+        """Return the first epoch with the best finite value, None if there is none."""
+        sign = -1 if maximize else 1
+        finite = [(sign * value, epoch) for epoch, value in self.reports.items() if math.isfinite(value)]
+        return min(finite)[1] if finite else None
+
+    def has_stalled(self, epochs: int, *, maximize: bool) -> bool:
+        """Return True if its best value is that many epochs old."""
+        best = self._best_epoch(maximize=maximize)
+        return best is not None and max(self.reports) - best >= epochs
+
+    def stop_early(self, epochs: int, *, maximize: bool) -> None:
+        """End a trial that has stalled for `epochs`: complete with its best value."""
+        best = self._best_epoch(maximize=maximize)
+        if best is None:
+            raise ValueError(f"trial {self.claim.number}: it has no value, so none can be the best")
+        finding = early_stopped(self.judge(), step=self._step, best=best, epochs=epochs)
+        finding = finding if self.audited_finding is None else self.audited_finding
+        self.end(TrialState.COMPLETE, finding, self.reports[best])
 
     def outrank(self, rank: str) -> None:
         """End the trial because Optuna's pruner `rank` stopped it at its last value."""

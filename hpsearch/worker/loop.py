@@ -421,7 +421,10 @@ class Worker:
             children.answer(number, value)
         if isinstance(message, Reported) and message.value is not None:
             self._searcher.report(number, message.epoch, message.value)
-            if active.audited_finding is None and self._searcher.is_outranked(number):
+            patience = self._spec.limits.trial_epochs_without_improvement
+            if patience is not None and active.has_stalled(patience, maximize=self._spec.maximize):
+                active.stop_early(patience, maximize=self._spec.maximize)
+            elif active.audited_finding is None and self._searcher.is_outranked(number):
                 active.outrank(self._spec.pruning.rank)
             active.keep(self._searcher.take_attributes(number))
         if active.outcome is not None:
@@ -465,10 +468,14 @@ class Worker:
         telemetry = observation.telemetry
         if active.audited_finding is None and self._fatal:
             self._stop_or_audit(active, active.fatal_finding(observation, self._fatal))
+        patience = self._spec.limits.trial_epochs_without_improvement
+        has_stalled = observation.ended_epoch and active.has_stalled(patience)
         if active.audited_finding is not None:
-            active.end_audit(is_finished=observation.is_finished)
+            active.end_audit(is_finished=observation.is_finished or has_stalled)
         elif active.outcome is None and observation.is_finished:
             active.end(TrialState.COMPLETE, active.judge())
+        elif active.outcome is None and has_stalled:
+            active.stop_early(patience or 0)
         elif active.outcome is None and self._is_outranked(observation):
             finding = outranked(
                 telemetry,

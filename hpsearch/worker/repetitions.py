@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.prepare import PreparedData
 from hpsearch.errors import DataError
 from hpsearch.storage.records import Evaluation, Part
-from hpsearch.study.metrics import Metric, kept_epoch
-from hpsearch.study.spec import Configuration, configure
+from hpsearch.study.metrics import Metric, kept_epoch, until_stalled
+from hpsearch.study.spec import Configuration, StudySpec, configure
 from hpsearch.telemetry import Epoch
 from hpsearch.training.folds import trainer_for
 from hpsearch.training.loop import train_to_end
@@ -95,7 +95,7 @@ def train(
                     number,
                     part,
                     job.seed,
-                    epochs[_kept(job, number, chooser, study.spec.metric)],
+                    epochs[_kept(job, number, chooser, study.spec)],
                     study.spec.metric,
                 )
                 for number, epochs in measured.items()
@@ -124,10 +124,11 @@ def _train(
     return None if trainer.numbers else epochs
 
 
-def _kept(job: Repetition, number: int, epochs: Mapping[int, Sequence[Epoch]], metric: Metric) -> int:
-    """Return the epoch that counts of a trial with these `epochs`."""
-    keep = job.configurations[number].training.keep
-    return kept_epoch(epochs[number], metric=metric, keep=keep).epoch
+def _kept(job: Repetition, number: int, epochs: Mapping[int, Sequence[Epoch]], spec: StudySpec) -> int:
+    """Return the epoch that counts of a trial with these `epochs`: of those before a limit ends it."""
+    keep, limit = job.configurations[number].training.keep, spec.limits.trial_epochs_without_improvement
+    counting = until_stalled(epochs[number], metric=spec.metric, limit=limit)
+    return kept_epoch(counting, metric=spec.metric, keep=keep).epoch
 
 
 def _evaluation(number: int, part: Part, seed: int, kept: Epoch, metric: Metric) -> Evaluation:

@@ -21,6 +21,7 @@ from hpsearch.study.spec import ObjectiveSpec, StudySpec
 from hpsearch.training.examples import output_count
 from hpsearch.trials import TrialState
 from hpsearch.worker.capacity import Job, check_memory, job_of, objective_job, rows_per_worker
+from hpsearch.worker.checkpoints import checkpoint_folder, remove_checkpoints
 from hpsearch.worker.machine import core_count
 from hpsearch.worker.pool import check_function
 from hpsearch.worker.preparation import PreparedStudy, prepare_file
@@ -322,14 +323,20 @@ ApproveDeletion: TypeAlias = Callable[[Deletion], None]
 
 
 def delete(store: Store, name: str, *, approve: ApproveDeletion | None = None) -> Deletion:
-    """Delete a study and all its trials. `approve` is called first; an exception from it prevents the deletion."""
+    """Delete a study, all its trials, and their checkpoints on this machine.
+
+    `approve` is called first; an exception from it prevents the deletion.
+    """
     store.queue.sweep_all()
     asked = _deletion(store, name)
     if approve is not None:
         approve(asked)
     lost = _deletion(store, name)
     data_file = _data_file(store, name)
+    own = next((study for study in store.studies.all() if study.spec.name == name), None)
     store.studies.delete(name)
+    if own is not None:
+        remove_checkpoints(checkpoint_folder(own, store.folder))
     return replace(lost, trials=asked.trials, data_file=data_file)
 
 

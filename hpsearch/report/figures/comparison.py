@@ -32,7 +32,7 @@ from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, ra
 from hpsearch.report.palette import LOOKS, SOFT_INK
 from hpsearch.report.request import FEWEST_COMPARED, ReportRequest
 from hpsearch.search.ranking import is_dead
-from hpsearch.trials import Fate, Trial, best_trials
+from hpsearch.trials import SURVIVED, Fate, Trial, best_trials
 
 TYPICAL: Final = 4
 """Number of trials that are compared if the request names none."""
@@ -249,7 +249,7 @@ def _values(snapshot: Snapshot, chosen: Sequence[Chosen], name: str) -> list[flo
 
 
 def _loss_scale(snapshot: Snapshot, chosen: Sequence[Chosen]) -> ResultScale:
-    survivors = [one for one in chosen if one.trial.fate in (Fate.COMPLETE, Fate.OUTRANKED)]
+    survivors = [one for one in chosen if one.trial.fate in SURVIVED]
     return scale_of(
         "training_loss",
         _values(snapshot, chosen, "training_loss"),

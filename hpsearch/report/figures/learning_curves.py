@@ -31,7 +31,7 @@ from hpsearch.report.figures.scales import ResultScale, ScalePlace, rails_of, sc
 from hpsearch.report.palette import INK, LOOKS, STAR
 from hpsearch.storage.records import StoredStudy
 from hpsearch.study.messages import format_count
-from hpsearch.trials import Fate, Trial
+from hpsearch.trials import SURVIVED, Fate, Trial
 
 BEST = 20
 OTHERS_PER_FATE = 12
@@ -151,7 +151,7 @@ def _line(trial: Trial, snapshot: Snapshot, series: str) -> _Line:
 
 
 def _training_scale(lines: Sequence[_Line]) -> ResultScale:
-    survivors = [line for line in lines if line.trial.fate in (Fate.COMPLETE, Fate.OUTRANKED)]
+    survivors = [line for line in lines if line.trial.fate in SURVIVED]
     return scale_of(
         "training_loss",
         [value for line in lines for value in line.values.values()],

@@ -47,7 +47,7 @@ from hpsearch.report.figures.scales import (
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
 from hpsearch.study.messages import format_count, format_number
 from hpsearch.telemetry import Series
-from hpsearch.trials import Fate, Trial
+from hpsearch.trials import SURVIVED, Fate, Trial
 
 ROWS: Final = 150
 """Maximum number of heat map rows; more trials than this are sampled evenly over the learning rates."""
@@ -191,7 +191,7 @@ def _has_statistic(trial: Trial, snapshot: Snapshot, name: str) -> bool:
 
 
 def _has_survived(trial: Trial) -> bool:
-    return trial.fate in (Fate.COMPLETE, Fate.OUTRANKED)
+    return trial.fate in SURVIVED
 
 
 def _last(series: Series | None, name: str) -> float | None:

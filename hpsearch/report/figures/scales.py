@@ -13,7 +13,7 @@ from hpsearch.analysis.axes import Tick, ticks_between
 from hpsearch.analysis.formats import format_metric, format_tick
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.study.metrics import METRICS
-from hpsearch.trials import Fate, Trial, TrialState
+from hpsearch.trials import SURVIVED, Fate, Trial, TrialState
 
 NOT_A_NUMBER = "NaN"
 INFINITE = "infinite"
@@ -297,10 +297,7 @@ def study_scale(snapshot: Snapshot) -> ResultScale:
     if snapshot.study.foreign is not None:
         return foreign_scale(snapshot.study.spec.metric, [*final, *curves], maximize=snapshot.study.maximize)
     survivors = [
-        value
-        for trial in snapshot.trials
-        if trial.fate in (Fate.COMPLETE, Fate.OUTRANKED)
-        for value in trial.curve.values()
+        value for trial in snapshot.trials if trial.fate in SURVIVED for value in trial.curve.values()
     ]
     ranked = [trial.value for trial in snapshot.trials if trial.is_ranked and trial.value is not None]
     return metric_scale(snapshot.study.spec.metric, [*final, *curves], survivors=[*survivors, *ranked])
