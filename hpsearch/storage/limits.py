@@ -84,10 +84,10 @@ def _busy_s(connection: Connection, study: StoredStudy) -> float:
     ]
     attempts = select(_attempts.c.started, _attempts.c.ended).where(_attempts.c.study_key == study.key)
     spans += [(row.started, row.ended) for row in connection.execute(attempts)]
-    return _length(span for span in spans if all(map(is_number, span)))
+    return length(span for span in spans if all(map(is_number, span)))
 
 
-def _length(spans: Iterable[tuple[float, float]]) -> float:
+def length(spans: Iterable[tuple[float, float]]) -> float:
     """Return the length of the union of spans (start, end)."""
     total, reached = 0.0, -math.inf
     for start, end in sorted(spans):

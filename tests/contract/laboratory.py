@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -106,8 +107,10 @@ def update(
     reports: Mapping[int, float] | None = None,
     finding: Finding = FINDING,
     series: Series | None = None,
+    kept: Mapping[int, int] = MappingProxyType({}),
+    is_over: bool = True,
 ) -> Update:
-    """Return the end of a trial after as many epochs as it has reports, ten steps each."""
+    """Return the end of a trial after as many epochs as it has reports, ten steps each, or only these epochs."""
     curve = {0: 0.25, 1: 0.5} if reports is None else reports
     outcome = TrialOutcome(
         state=state,
@@ -115,7 +118,14 @@ def update(
         finding=finding,
         series={"training_loss": [1.0] * len(curve)} if series is None else series,
     )
-    return Update(claim=claim, reports=curve, epochs=len(curve), steps=10 * len(curve), outcome=outcome)
+    return Update(
+        claim=claim,
+        reports=curve,
+        epochs=len(curve),
+        steps=10 * len(curve),
+        outcome=outcome if is_over else None,
+        kept=kept,
+    )
 
 
 def evaluation(

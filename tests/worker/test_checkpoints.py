@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,6 @@ ODD = replace(
     pruning=PruningSpec(rank="none", audit=0.5),
 )
 """A study whose trials have every kind of state."""
-
-
-class Interrupted(Exception):
-    """Ends a worker in the middle of its work, as a bug does."""
 
 
 def run_undisturbed(folder: Path, spec: StudySpec) -> Bench:
