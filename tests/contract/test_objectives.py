@@ -41,8 +41,8 @@ def study(store: Store) -> StoredStudy:
             function="train:train",
             python_path=("/somewhere",),
             direction="maximize",
-            limits=Limits(trial_seconds=3.0),
         ),
+        limits=Limits(trial_seconds=3.0),
     )
     return store.studies.create(spec, fingerprint="")
 

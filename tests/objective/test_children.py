@@ -30,8 +30,15 @@ def children_of(
     folder: Path, function: Objective | None, *, name: str = "__main__:f", limits: Limits | None = None
 ) -> Children:
     """Return the children that train `function`, in forks, or the one of that name in new processes."""
-    objective = ObjectiveSpec(function=name, python_path=(str(folder),), limits=limits or Limits())
-    return Children(objective=objective, metric="value", seed=3, folder=folder, function=function)
+    objective = ObjectiveSpec(function=name, python_path=(str(folder),))
+    return Children(
+        objective=objective,
+        metric="value",
+        seed=3,
+        folder=folder,
+        limits=limits or Limits(),
+        function=function,
+    )
 
 
 def observations(children: Children, numbers: tuple[int, ...] = (0,)) -> Iterator[ChildObservation]:

@@ -1,5 +1,7 @@
 """Studies of a training function: reading, storing and writing them."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from hpsearch.errors import HpsearchError, StudyFileError
 from hpsearch.study.json_form import checked_spec, spec_problems, spec_to_json
 from hpsearch.study.reader import parse_study, read_study
-from hpsearch.study.spec import Choices, DataSpec, Limits, Range, StudySpec, configure
+from hpsearch.study.spec import BudgetSpec, Choices, DataSpec, Limits, Range, StudySpec, configure
 from hpsearch.study.writer import specification_text
 
 FILE = """
@@ -41,7 +43,7 @@ def test_a_study_may_train_a_function() -> None:
     spec = parse_study(FILE, source="mine.toml")
     assert spec.objective is not None
     assert (spec.objective.function, spec.objective.python_path) == ("package.train:Model.fit", ("src",))
-    assert spec.objective.limits == Limits(trial_seconds=30.0)
+    assert spec.limits == Limits(trial_seconds=30.0)
     assert (spec.metric, spec.maximize) == ("accuracy", True)
     assert spec.search == (
         Range(name="learning_rate", low=1e-5, high=1.0, log=True),
@@ -135,10 +137,49 @@ def test_only_studies_of_a_function_let_diagnosis_act() -> None:
     ]
 
 
-def test_limits_need_a_function() -> None:
-    """The built-in network has no limits."""
-    assert problems_of('name = "a"\ndata.source = "iris"\n[limits]\ntrial_seconds = 3\n') == [
-        "limits: is only valid with [objective]: the built-in network has none: leave it out"
+NETWORK = 'name = "a"\ndata.source = "iris"\ntraining.keep = "best"\n'
+
+
+def test_limits_of_processes_need_a_function() -> None:
+    """The built-in network has neither of them."""
+    assert problems_of(f"{NETWORK}[limits]\ntrial_seconds = 3\n") == [
+        "limits.trial_seconds: is only valid with [objective]: the built-in network has no such limit: leave it out"
+    ]
+
+
+def test_a_trial_of_the_network_that_ends_early_keeps_its_best_epoch() -> None:
+    """Its value is that of the best epoch, so `keep` must not be the last one."""
+    limits = "[limits]\ntrial_epochs_without_improvement = 3\n"
+    spec = parse_study(NETWORK + limits, source="mine.toml")
+    assert spec.limits == Limits(trial_epochs_without_improvement=3)
+    (problem,) = problems_of(NETWORK.replace("best", "last") + limits)
+    assert problem.startswith('limits.trial_epochs_without_improvement: must come with training.keep = "best"')
+
+
+@pytest.mark.parametrize("file", [FILE, NETWORK], ids=["function", "network"])
+def test_limits_of_a_study_are_stored_and_written(file: str) -> None:
+    """`[budget]` survives the database and the file; a study without limits is stored as before there were any."""
+    text = f"{file}[budget]\nhours = 2.5\nepochs = 1000\nuntil = 0.98\npatience = 50\n"
+    spec = parse_study(text, source="mine.toml")
+    assert spec.budget == BudgetSpec(hours=2.5, epochs=1000, until=0.98, patience=50)
+    assert checked_spec(spec_to_json(spec)) == spec
+    assert spec_problems(spec_to_json(replace(spec, metric="validation_loss"))) == []
+    assert parse_study(specification_text(spec), source="mine.toml").budget == spec.budget
+    plain = json.loads(spec_to_json(parse_study(file, source="mine.toml")))
+    assert "budget" not in plain
+    assert "limits" not in plain
+
+
+def test_limits_of_a_study_are_checked_at_once() -> None:
+    """Each wrong limit has its key, its rule and its value; trials are at the top."""
+    wrong = "[budget]\nhours = 0\nepochs = 1.5\nuntil = nan\npatience = 0\ntrials = 3\nhour = 1\n"
+    assert [problem.partition(" (got")[0] for problem in problems_of(NETWORK + wrong)] == [
+        "budget.hours: must be a number above 0 and at most 1e+06",
+        "budget.epochs: must be a whole number from 1 to 1000000000000000",
+        "budget.until: must be a number from -1e+300 to 1e+300",
+        "budget.patience: must be a whole number from 1 to 10000000",
+        'budget.trials: unknown key; did you mean "trials" at the top of the file, before the first table?',
+        'budget.hour: unknown key; did you mean "hours"?',
     ]
 
 

@@ -29,7 +29,7 @@ from hpsearch.verdicts import Cause
 
 _TOP = (
     "name, trials, seed, metric, seeds, data, model, training, search, configurations, sampler, pruning, "
-    "objective, limits"
+    "budget, objective, limits"
 )
 
 SMALLEST = 'name = "first"\n[data]\nsource = "digits"'

@@ -193,9 +193,9 @@ FIELDS = [(name, key) for name, section in SECTIONS.items() for key in section.r
 
 
 def test_keys_are_the_fields_of_the_records() -> None:
-    """The keys of a study file are the fields of the records, `seeds`, which sets the budget, and `limits`."""
-    assert set(TOP_LEVEL) == {field.name for field in fields(StudySpec)} | {"seeds", "limits"}
-    assert set(TOP_LEVEL) == {*STUDY, *SECTIONS, "search", "configurations", "seeds", "objective", "limits"}
+    """The keys of a study file are the fields of the records, and `seeds`, which sets the budget."""
+    assert set(TOP_LEVEL) == {field.name for field in fields(StudySpec)} | {"seeds"}
+    assert set(TOP_LEVEL) == {*STUDY, *SECTIONS, "search", "configurations", "seeds", "objective"}
     for section in SECTIONS.values():
         assert list(section.rules) == [field.name for field in fields(section.kind)]
 

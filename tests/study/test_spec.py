@@ -45,6 +45,7 @@ def test_diagnosed_causes_are_found_inside_networks() -> None:
         Cause.STOPPED,
         Cause.TIMEOUT,
         Cause.OUT_OF_MEMORY,
+        Cause.EARLY_STOPPED,
     }
     assert tuple(cause for cause in DIAGNOSED_CAUSES if cause in DEFAULT_FATAL) == DEFAULT_FATAL
 
