@@ -56,8 +56,8 @@ from hpsearch.storage.foreign_trials import description, remedy
 from hpsearch.storage.records import Evaluation, Listed, Progress, StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count, format_size
-from hpsearch.study.plan import dimension_in_words, pruning_in_words, sampler_in_words
-from hpsearch.study.spec import fault_in_words
+from hpsearch.study.plan import dimension_in_words, limits_in_words, pruning_in_words, sampler_in_words
+from hpsearch.study.spec import StudySpec, fault_in_words
 from hpsearch.trials import Fate, Trial, TrialState
 from hpsearch.worker.preparation import PreparedStudy
 from hpsearch.workflows.json_objects import DELETED, best_objects, null_if_deleted, parent_name
@@ -451,10 +451,18 @@ def write_plan(dry_run: DryRun | ObjectiveDryRun) -> None:
         write_line(f"{name:<22}{value}")
 
 
+def _limit_line(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    if spec.budget:
+        yield "or at", limits_in_words(spec.budget)
+    if (epochs := spec.limits.trial_epochs_without_improvement) is not None:
+        yield "a trial ends", f"after {format_count(epochs, 'epoch')} without improvement"
+
+
 def _objective_lines(dry_run: ObjectiveDryRun) -> Iterator[tuple[str, str]]:
     spec, limits = dry_run.spec, dry_run.spec.limits
     yield "study", spec.name
     yield "trials", f"{spec.trials:,}"
+    yield from _limit_line(spec)
     yield "function", dry_run.objective.function
     yield "metric", f"{spec.metric}, to {dry_run.objective.direction}"
     for line in map(dimension_in_words, spec.search):
@@ -476,6 +484,7 @@ def _lines(dry_run: DryRun) -> Iterator[tuple[str, str]]:
     spec, data = study.spec, study.data
     yield "study", planned.name
     yield "trials", f"{planned.trials:,}"
+    yield from _limit_line(spec)
     yield "epochs per trial", f"{planned.epochs} at most"
     yield "steps per epoch", str(planned.steps_per_epoch)
     yield (

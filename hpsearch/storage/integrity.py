@@ -309,8 +309,9 @@ def _our_trial_problems(rows: TrialRows, at: str) -> _Problems:
         yield from _verdict_problems(row, at)
     for row in rows.ours.get(schema.attempts.name, ()):
         bounds = {"epochs": (0, 2**31), "ended": (0, _LATEST_S), "attempt": (0, 2**31)}
-        started = {} if row["started"] is None else {"started": (0, _LATEST_S)}
-        yield from _bounds("hpsearch_attempts", at, row, **bounds, **started)
+        optional = {"started": (0, _LATEST_S), "kept": (0, 2**31)}
+        given = {name: ends for name, ends in optional.items() if row[name] is not None}
+        yield from _bounds("hpsearch_attempts", at, row, **bounds, **given)
     for row in rows.ours.get(schema.series.name, ()):
         yield from _series_problems(row, at)
     for row in rows.ours.get(schema.evaluations.name, ()):

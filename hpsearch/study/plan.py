@@ -11,6 +11,7 @@ from hpsearch.study.configurations import exact_configurations
 from hpsearch.study.messages import format_count, toml_excerpt
 from hpsearch.study.spec import (
     LEARNING_SAMPLERS,
+    BudgetSpec,
     Choices,
     Dimension,
     ExactConfiguration,
@@ -247,6 +248,17 @@ def _number(number: float, *, integer: bool) -> str:
 
 def _plain(value: ParameterValue) -> str:
     return value if isinstance(value, str) else toml_excerpt(value)
+
+
+def limits_in_words(budget: BudgetSpec) -> str:
+    """Return `2.5 hours, 1,000 epochs, until 0.98, 50 trials without improvement`; empty if there is no limit."""
+    words = [
+        "" if budget.hours is None else f"{budget.hours:g} hours",
+        "" if budget.epochs is None else format_count(budget.epochs, "epoch"),
+        "" if budget.until is None else f"until {budget.until:g}",
+        "" if budget.patience is None else f"{format_count(budget.patience, 'trial')} without improvement",
+    ]
+    return ", ".join(filter(None, words))
 
 
 def sampler_in_words(sampler: SamplerSpec) -> str:

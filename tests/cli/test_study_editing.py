@@ -45,6 +45,36 @@ def test_budget_and_priority_are_set(command: Command, created: str) -> None:
     assert row[head.index("priority") : head.index("created")].strip() == "2"
 
 
+def test_limits_are_set_and_removed(command: Command, created: str) -> None:
+    """Each limit is reported on one line, `study show` prints how the study stands; wrong values are all refused."""
+    ended = command("study", "edit", created, "--hours", "1.5", "--epochs", "40", "--until", "0.9")
+    assert ended.stdout == (
+        'Study "flowers": budget.hours is 1.5 now (it was none)\n'
+        'Study "flowers": budget.epochs is 40 now (it was none)\n'
+        'Study "flowers": budget.until is 0.9 now (it was none)\n'
+        "flowers: Open: 0 of 12 trials finished, none in training.\n"
+    )
+    wrong = command("study", "edit", created, "--hours", "-1", "--patience", "soon")
+    assert wrong.returncode == 2
+    assert "hours: must be a number above 0 and at most 1e+06 (got -1), or none to remove it" in wrong.stderr
+    assert 'patience: must be a whole number from 1 to 10000000 (got "soon")' in wrong.stderr
+    assert command("study", "edit", created, "--hours", "none", "--until", "none").returncode == 0
+    assert command("worker", "start", "--exit-when-idle", "--cohort", "2").returncode == 0
+    study = shown(command, created)
+    assert (study["state"], study["ended_by"], study["running"]) == ("finished", "epochs", 0)
+    (limit,) = study["limits"]
+    assert (limit["name"], limit["limit"], limit["is_reached"]) == ("epochs", 40, True)
+    assert 40 <= limit["used"] == study["epochs"]
+    printed = command("study", "show", created).stdout
+    assert (
+        f"flowers: Finished at a limit, {limit['used']} of 40 epochs: {study['finished']} of 12 trials"
+        in printed
+    )
+    run = command("study", "run", created, "--workers", "1")
+    assert "`hpsearch study edit flowers --epochs N` lets it go on" in run.stderr
+    assert run.returncode == 0
+
+
 def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, finished: str) -> None:
     """A lowered budget ends the study and leaves every trial; a raised one opens it again."""
     assert command("study", "edit", finished, "--trials", "5").stdout == (
@@ -62,7 +92,10 @@ def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, fi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "study edit: needs a value to set (got none): add --trials N or --priority N"),
+        (
+            (),
+            "study edit: needs a value to set (got none): add --trials N, --priority N, or a limit such as --hours N",
+        ),
         (("--trials", "0"), "must be at least 1 (got 0)"),
         (("--trials", "9" * 27), f"must be at most 10000000 (got {'9' * 27})"),
         (("--priority", "high"), "must be a whole number (got high)"),

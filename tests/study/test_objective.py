@@ -153,7 +153,9 @@ def test_a_trial_of_the_network_that_ends_early_keeps_its_best_epoch() -> None:
     spec = parse_study(NETWORK + limits, source="mine.toml")
     assert spec.limits == Limits(trial_epochs_without_improvement=3)
     (problem,) = problems_of(NETWORK.replace("best", "last") + limits)
-    assert problem.startswith('limits.trial_epochs_without_improvement: must come with training.keep = "best"')
+    assert problem.startswith(
+        'limits.trial_epochs_without_improvement: must come with training.keep = "best"'
+    )
 
 
 @pytest.mark.parametrize("file", [FILE, NETWORK], ids=["function", "network"])

@@ -108,6 +108,31 @@ def test_a_trial_from_a_checkpoint_is_not_judged() -> None:
     assert trial.fatal_finding(pruning.fatal_causes) is not None
 
 
+@pytest.mark.parametrize(("maximize", "best", "is_over"), [(True, 0.75, True), (False, 0.25, False)])
+def test_a_trial_that_does_not_improve_is_complete(maximize: bool, best: float, is_over: bool) -> None:  # noqa: FBT001
+    """The epoch of its last report counts, not the number of reports; its value is the best one."""
+    claim = ClaimedTrial(number=3, trial_id=3, token=1, attempt=1)
+    trial = ChildTrial(assignment=Assignment(claim=claim, params={}))
+    for epoch, value in enumerate((0.5, 0.75, math.nan, 0.5)):
+        trial.receive(Reported(epoch=epoch, value=value, numbers={}))
+    trial.receive(Reported(epoch=7, value=0.25, numbers={}))
+    assert trial.has_stalled(6, maximize=maximize) is is_over
+    trial.stop_early(6, maximize=maximize)
+    assert trial.outcome is not None
+    assert (trial.outcome.state, trial.outcome.value) == (TrialState.COMPLETE, best)
+    assert trial.outcome.finding.cause is Cause.EARLY_STOPPED
+
+
+def test_epochs_before_a_checkpoint_belong_to_earlier_attempts() -> None:
+    """A trial that goes on at epoch 6 has trained the first six before (law 8)."""
+    claim = ClaimedTrial(number=3, trial_id=3, token=1, attempt=3)
+    trial = ChildTrial(assignment=Assignment(claim=claim, params={}), continues=True)
+    trial.receive(Reported(epoch=6, value=0.5, numbers={}))
+    update = trial.update()
+    assert update is not None
+    assert (update.epochs, dict(update.kept)) == (7, {1: 6, 2: 6})
+
+
 def test_an_outranked_trial_keeps_what_was_found() -> None:
     """The problem is in its evidence and its remedy."""
     claim = ClaimedTrial(number=3, trial_id=3, token=1, attempt=1)
