@@ -47,7 +47,7 @@ LOOKS: Mapping[Fate, FateLook] = {
     Fate.EARLY_STOPPED: FateLook(
         symbol="pentagon",
         hollow="pentagon-open",
-        colour="#6a3d9a",
+        colour="#9600ff",
         path="M0,-6.5L6.2,-2L3.8,5.3H-3.8L-6.2,-2Z",
     ),
     Fate.OUTRANKED: FateLook(
@@ -108,6 +108,7 @@ DARK: Mapping[str, str] = {
     RAIL: "#1f242a",
     PAPER: "#15181c",
     "#0072b2": "#56b4e9",
+    "#9600ff": "#a51eff",
     "#56b4e9": "#2f66a8",
     "#c24a00": "#e8631a",
     "#b5659a": "#e8a3c9",

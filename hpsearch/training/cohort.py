@@ -153,8 +153,11 @@ class Cohort:
         self._write_hyperparameters(index)
 
     def states(self, number: int) -> tuple[RowState, ...]:
-        """Return the state with which `join` continues trial `number`; none while its validation is due."""
-        if number in self._due:
+        """Return the state with which `join` continues trial `number`; none while it has something to observe.
+
+        An interrupted validation leaves such trials: those whose epoch it ends, and those with a sample of that step.
+        """
+        if number in self._due or (self._due and number in self._noticed):
             return ()
         index = self.numbers.index(number)
         arrays = {name: array[index].copy() for name, array in self._arrays.items()}

@@ -63,8 +63,8 @@ class WorkerOptions:
 
     `notify` receives messages for users, such as that the database is gone; `notify_opening` receives the study's
     remaining work while the worker waits for it. With `wait_for_trials` it waits while other workers hold the rest of
-    the budget. While `should_yield` it claims no trials, and ends with its last one. A trial's checkpoints
-    are written after epochs, at least `checkpoint_every_s` seconds apart.
+    the budget. While `should_yield` it claims no trials, and ends with its last one. A trial's checkpoints are
+    written after epochs, at least `checkpoint_every_s` seconds apart.
     """
 
     name: str
