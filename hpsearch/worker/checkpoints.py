@@ -243,17 +243,19 @@ def _misfit(header: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
 
 
 def software() -> Mapping[str, Any]:
-    """Return the versions, the machine and the BLAS kernels that decide about the last bits."""
-    kernels = [
-        [one.get("internal_api"), one.get("version"), one.get("architecture")]
-        for one in threadpool_info()
-        if one.get("user_api") == "blas"
-    ]
+    """Return the versions, the machine and the BLAS kernels that decide about the last bits.
+
+    Other libraries may bring a BLAS of their own, loaded or not: on one machine it has the same kernels as NumPy's.
+    """
+    build: Any = np.show_config(mode="dicts")
+    blas = build.get("Build Dependencies", {}).get("blas", {})
+    loaded = [one.get("architecture") for one in threadpool_info() if one.get("user_api") == "blas"]
     return {
         "hpsearch": hpsearch.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "blas": sorted(kernels, key=str),
+        "blas": [blas.get("name"), blas.get("version")],
+        "kernels": sorted({str(kernels) for kernels in loaded}),
     }
 
 

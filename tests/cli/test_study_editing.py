@@ -47,10 +47,10 @@ def test_budget_and_priority_are_set(command: Command, created: str) -> None:
 
 def test_limits_are_set_and_removed(command: Command, created: str) -> None:
     """Each limit is reported on one line, `study show` prints how the study stands; wrong values are all refused."""
-    ended = command("study", "edit", created, "--hours", "1.5", "--epochs", "40", "--until", "0.9")
+    ended = command("study", "edit", created, "--hours", "1.5", "--epochs", "9", "--until", "0.9")
     assert ended.stdout == (
         'Study "flowers": budget.hours is 1.5 now (it was none)\n'
-        'Study "flowers": budget.epochs is 40 now (it was none)\n'
+        'Study "flowers": budget.epochs is 9 now (it was none)\n'
         'Study "flowers": budget.until is 0.9 now (it was none)\n'
         "flowers: Open: 0 of 12 trials finished, none in training.\n"
     )
@@ -63,11 +63,11 @@ def test_limits_are_set_and_removed(command: Command, created: str) -> None:
     study = shown(command, created)
     assert (study["state"], study["ended_by"], study["running"]) == ("finished", "epochs", 0)
     (limit,) = study["limits"]
-    assert (limit["name"], limit["limit"], limit["is_reached"]) == ("epochs", 40, True)
-    assert 40 <= limit["used"] == study["epochs"]
+    assert (limit["name"], limit["limit"], limit["is_reached"]) == ("epochs", 9, True)
+    assert 9 <= limit["used"] == study["epochs"]
     printed = command("study", "show", created).stdout
     assert (
-        f"flowers: Finished at a limit, {limit['used']} of 40 epochs: {study['finished']} of 12 trials"
+        f"flowers: Finished at a limit, {limit['used']} of 9 epochs: {study['finished']} of 12 trials"
         in printed
     )
     run = command("study", "run", created, "--workers", "1")
