@@ -51,7 +51,7 @@ def dashboard(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Serve Optuna's dashboard with live reports, a page for each trial, the workers, and metrics.
+    """Serve pages that show and operate studies, trials and workers, Optuna's dashboard, and metrics.
 
     It listens on localhost only. To bind another address with --host, set a token, and open the address once with
     ?token=TOKEN after it. Ctrl-C ends it.
@@ -105,4 +105,4 @@ def dashboard_command(url: str) -> str:
 def _write_address(address: str) -> None:
     """Write the dashboard's address to stdout for programs, and further lines for people."""
     write_line(address, at_once=True)  # programs read it from a pipe
-    write_message(f"Reports: {address}reports/. Ctrl-C ends the dashboard.")
+    write_message(f"Studies: {address}studies/. Ctrl-C ends the dashboard.")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hpsearch.analysis.formats import (
-    format_parameters,
     format_result,
     format_share,
     format_short_metric,
@@ -300,23 +299,15 @@ def _write_attempts(attempts: Sequence[Attempt]) -> None:
 
 def write_enqueued(enqueued: "Enqueued") -> None:
     """Write the waiting trial and its values to stdout, and the budget that lets it run."""
-    study = enqueued.study
-    rest = f"; {', '.join(enqueued.sampled)} will be sampled" if enqueued.sampled else ""
-    if enqueued.optional:
-        are = "is" if len(enqueued.optional) == 1 else "are"
-        rest += f"; {', '.join(enqueued.optional)} {are} used if the function asks"
-    params = format_parameters(enqueued.params, study.spec.search)
-    write_line(f'Study "{study.spec.name}": trial {enqueued.number} waits with {params}{rest}')
+    write_line(enqueued.sentence)
     if enqueued.grid is not None:
-        _write_grid_hint(study, enqueued.grid)
-    _write_budget_hint(study, enqueued.progress)
+        _write_grid_hint(enqueued.study, enqueued.grid)
+    _write_budget_hint(enqueued.study, enqueued.progress)
 
 
 def write_retried(retried: "RetriedTrial") -> None:
     """Write the trial that waits, and the budget that lets it run, to stdout."""
-    waits = "already waits" if retried.waited else "waits"
-    place = "" if retried.number == retried.original else f" in place of trial {retried.original}"
-    write_line(f'Study "{retried.study.spec.name}": trial {retried.number} {waits}{place}')
+    write_line(retried.sentence)
     _write_budget_hint(retried.study, retried.progress)
 
 

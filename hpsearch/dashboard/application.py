@@ -1,7 +1,9 @@
 """The whole dashboard as one WSGI application: our pages by their paths, and Optuna's dashboard for all other paths."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeAlias, final
@@ -14,16 +16,24 @@ from werkzeug.routing import BaseConverter, Map, Rule
 from werkzeug.utils import redirect
 
 from hpsearch.dashboard import links
-from hpsearch.dashboard.guards import Guard, guarded, is_read, refusal
+from hpsearch.dashboard.guards import Guard, guarded, is_read, query_values, refusal
 from hpsearch.dashboard.guards.headers import normalized, with_headers
 from hpsearch.dashboard.live import LiveStudies, StudyView
 from hpsearch.dashboard.metrics import CONTENT_TYPE, metrics_text
+from hpsearch.dashboard.operations import Fields, confirmation_size, operate
 from hpsearch.dashboard.pages import Page, error_page
-from hpsearch.dashboard.pages.reports import report_page, reports_page
+from hpsearch.dashboard.pages.studies import comparison_page, confirmation_page, studies_page, study_page
 from hpsearch.dashboard.pages.trial import replay_pending_page, trial_page
 from hpsearch.dashboard.pages.workers import workers_page
 from hpsearch.dashboard.patches import patched_dashboard
-from hpsearch.dashboard.replays import ReplayQueue
+from hpsearch.dashboard.trainings import (
+    Key,
+    QueueFullError,
+    TrainingQueue,
+    confirmed,
+    replay_key,
+    replayed_page,
+)
 from hpsearch.errors import (
     ForeignStudyError,
     HpsearchError,
@@ -33,8 +43,11 @@ from hpsearch.errors import (
     StudyNotFoundError,
     StudyUnreadableError,
     TrialNotFoundError,
+    UsageError,
 )
+from hpsearch.report.request import FEWEST_COMPARED, ReportRequest, check_request
 from hpsearch.storage.optuna.storage import OptunaStorage
+from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store
 from hpsearch.workflows.trials import read_trial
 
@@ -42,6 +55,7 @@ _PRIVATE: Final = {"Cache-Control": "private, no-cache"}
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _MAX_NUMBER: Final = 2**31 - 1
 _MAX_DIGITS: Final = 10
+_QUEUE_FULL: Final = "The queue of trainings is full: try again in a minute"
 
 _Handler: TypeAlias = Callable[..., Response]
 
@@ -70,14 +84,18 @@ class Routes:
         self._live = live
         self._read_only = read_only
         self._stock = stock
-        self._replays = ReplayQueue()
+        self._trainings = TrainingQueue()
         self._plotly = get_plotlyjs().encode()
         self._plotly_tag = hashlib.sha256(self._plotly).hexdigest()
         self._paths = _paths(
             {
                 "/": self._home,
-                links.REPORTS: self._reports,
-                f"{links.REPORTS}<study:name>": self._report,
+                links.STUDIES: self._studies,
+                f"{links.STUDIES}<study:name>": self._study,
+                "/reports/": self._former,
+                "/reports/<study:name>": self._former,
+                links.COMPARE: self._comparison,
+                "/confirmations/<study:name>": self._confirmation,
                 "/trials/<study:name>/<digits:number>": self._trial,
                 links.WORKERS: self._workers,
                 "/healthz": self._health,
@@ -85,6 +103,7 @@ class Routes:
                 links.PLOTLY: self._plotly_script,
             },
             {"/trials/<study:name>/<digits:number>/replay": self._replay},
+            {"/operations/<study:name>": self._operate},
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -120,49 +139,99 @@ class Routes:
         return response
 
     def _home(self, request: Request) -> Response:
-        return redirect(links.HOME, HTTPStatus.SEE_OTHER)
+        return redirect(links.STUDIES, HTTPStatus.SEE_OTHER)
 
-    def _reports(self, request: Request) -> Response:
-        return _page_response(request, reports_page(self._live.store.studies.listing()))
+    def _former(self, request: Request, name: str | None = None) -> Response:
+        """Redirect from an address of version 0.2."""
+        address = links.STUDIES if name is None else links.study_link(name)
+        return redirect(address, HTTPStatus.PERMANENT_REDIRECT)
 
-    def _report(self, request: Request, name: str) -> Response:
+    def _studies(self, request: Request) -> Response:
+        return _page_response(request, studies_page(self._live.store.studies.listing()))
+
+    def _study(self, request: Request, name: str) -> Response:
         view = self._live.by_name(name)
         tag = self._tag(view)
-        response = _cacheable_response(tag)
-        # A HEAD request only checks for changes, so nothing is drawn for it.
-        if request.method != "HEAD" and not request.if_none_match.contains_weak(tag):
-            response.set_data(report_page(view, tag))
-        return response.make_conditional(request)
+        return _drawn_response(request, tag, lambda: study_page(view, tag, can_operate=not self._read_only))
 
-    def _tag(self, view: StudyView) -> str:
-        """Return the tag of a study's state; it differs after each start of the server."""
-        state = f"{self._live.start_id} {view.snapshot.study.key} {view.version}"
-        return hashlib.sha256(state.encode()).hexdigest()
+    def _comparison(self, request: Request) -> Response:
+        names = list(dict.fromkeys(query_values(request, "study")))
+        if len(names) < FEWEST_COMPARED:
+            raise UsageError(
+                f"study: must name two studies or more (got {len(names)}): select them in the list"
+            )
+        views = [self._live.by_name(name) for name in names]
+        snapshots = [view.snapshot for view in views]
+        try:
+            check_request(snapshots[0], ReportRequest(others=tuple(snapshots[1:])))
+        except HpsearchError as error:
+            raise UsageError(str(error)) from error
+        tag = self._tag(*views)
+        return _drawn_response(request, tag, lambda: comparison_page(snapshots, tag))
+
+    def _tag(self, *views: StudyView) -> str:
+        """Return the tag of the studies' state; it differs after each start of the server."""
+        states = (f"{view.snapshot.study.key} {view.version}" for view in views)
+        return hashlib.sha256(" ".join((self._live.start_id, *states)).encode()).hexdigest()
+
+    def _operate(self, request: Request, name: str) -> Response:
+        """Carry out the operation of a form: return its sentence to our script, or lead a browser to the study."""
+        fields = request.form.to_dict()
+        try:
+            if fields.get("operation") == "confirm":
+                page = self._confirm(name, fields)
+                done = {"sentence": "", "page": page}
+            else:
+                done = {"sentence": operate(self._live.store, name, fields), "page": ""}
+        except HpsearchError as error:
+            status, headers = _status_of(error, other=HTTPStatus.CONFLICT)
+            if not _wants_json(request):
+                return _error_response(status, str(error), headers)
+            return _json_response({"sentence": str(error), "page": ""}, status, headers)
+        if _wants_json(request):
+            return _json_response(done)
+        return redirect(done["page"] or links.study_link(name), HTTPStatus.SEE_OTHER)
+
+    def _confirm(self, name: str, fields: Fields) -> str:
+        """Queue the confirmation of a study's best trials, and return the path of its progress."""
+        best, seeds = confirmation_size(fields)
+        study, store = self._live.store.studies.get(name), self._live.store
+        make = partial(confirmed, store, name, best=best, seeds=seeds)
+        if not self._trainings.submit(_confirmation_key(study), make, again=True):
+            raise QueueFullError(_QUEUE_FULL)
+        return links.confirmation_link(name)
+
+    def _confirmation(self, request: Request, name: str) -> Response:
+        training = self._trainings.get(_confirmation_key(self._live.store.studies.get(name)))
+        if training is None:
+            return redirect(links.study_link(name), HTTPStatus.SEE_OTHER)
+        if training.result.done():
+            training.result.result()  # raises what went wrong
+            return redirect(f"{links.study_link(name)}#best", HTTPStatus.SEE_OTHER)
+        return _page_response(request, confirmation_page(name, training.words))
 
     def _trial(self, request: Request, name: str, number: str) -> Response:
         trial_number = _number(number)
         view = self._live.by_name(name)
         study, store = view.snapshot.study, self._live.store
         trial, attempts = store.trials.get(study, trial_number), store.trials.attempts(study, trial_number)
-        can_replay = not self._read_only and study.foreign is None
-        return _page_response(request, trial_page(view.snapshot, trial, attempts, can_replay=can_replay))
+        can_operate = not self._read_only and study.foreign is None
+        return _page_response(request, trial_page(view.snapshot, trial, attempts, can_operate=can_operate))
 
     def _replay(self, request: Request, name: str, number: str) -> Response:
         """Train a trial again if the request is a POST, and show the result."""
         stored = read_trial(self._live.store, name, _number(number))
         trial_number = stored.trial.number
         if not is_read(request):
-            if self._replays.submit(stored):
+            if self._trainings.submit(replay_key(stored), lambda _: replayed_page(stored)):
                 return redirect(links.replay_link(name, trial_number), HTTPStatus.SEE_OTHER)
-            return _error_response(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The queue of replays is full: try again in a minute."
-            )
-        replay = self._replays.get(stored.study.key, trial_number)
+            raise QueueFullError(_QUEUE_FULL)
+        replay = self._trainings.get(replay_key(stored))
         if replay is None:
             return redirect(links.trial_link(name, trial_number), HTTPStatus.SEE_OTHER)
-        if not replay.done():
+        if not replay.result.done():
             return _page_response(request, replay_pending_page(stored.study, trial_number))
-        return Response(replay.result(), headers=_PRIVATE, mimetype="text/html")
+        return Response(replay.result.result(), headers=_PRIVATE, mimetype="text/html")
 
     def _workers(self, request: Request) -> Response:
         return _page_response(request, workers_page(self._live.store.workers.all()))
@@ -202,10 +271,14 @@ class _DigitsConverter(BaseConverter):
     regex = r"\d+"
 
 
-def _paths(read: dict[str, _Handler], changed: dict[str, _Handler]) -> Map:
-    """Return the map of paths to their handlers: `read` for GET, `changed` for GET and POST."""
-    rules = [Rule(path, endpoint=handler, methods=["GET"]) for path, handler in read.items()]
-    rules += [Rule(path, endpoint=handler, methods=["GET", "POST"]) for path, handler in changed.items()]
+def _paths(*handlers: dict[str, _Handler]) -> Map:
+    """Return the map of paths to their handlers: those for GET, for GET and POST, and for POST."""
+    methods = (["GET"], ["GET", "POST"], ["POST"])
+    rules = [
+        Rule(path, endpoint=handler, methods=allowed)
+        for allowed, some in zip(methods, handlers, strict=True)
+        for path, handler in some.items()
+    ]
     converters = {"study": _StudyConverter, "digits": _DigitsConverter}
     return Map(rules, converters=converters, strict_slashes=False, merge_slashes=False)
 
@@ -224,6 +297,28 @@ def _page_response(request: Request, page: Page) -> Response:
     return response.make_conditional(request)
 
 
+def _drawn_response(request: Request, tag: str, draw: Callable[[], str]) -> Response:
+    """Return a page of that version, drawn only if it is sent."""
+    response = _cacheable_response(tag)
+    if request.method != "HEAD" and not request.if_none_match.contains_weak(tag):
+        response.set_data(draw())
+    return response.make_conditional(request)
+
+
+def _json_response(
+    body: Mapping[str, str], status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(json.dumps(body), status, headers, mimetype="application/json")
+
+
+def _wants_json(request: Request) -> bool:
+    return request.accept_mimetypes.best == "application/json"
+
+
+def _confirmation_key(study: StoredStudy) -> Key:
+    return "confirmation", study.key, 0
+
+
 def _cacheable_response(tag: str, *, mimetype: str = "text/html") -> Response:
     """Return an empty response that a browser keeps until the tag of its version changes."""
     response = Response(headers=_PRIVATE, mimetype=mimetype)
@@ -236,16 +331,22 @@ def _error_response(status: HTTPStatus, message: str, headers: Mapping[str, str]
     return Response(error_page(status, message), status, headers, mimetype="text/html")
 
 
-def _status_of(error: HpsearchError) -> tuple[HTTPStatus, dict[str, str]]:
-    """Return the status of a response that reports the error, and its headers."""
-    match error:
-        case StudyNotFoundError() | TrialNotFoundError():
-            return HTTPStatus.NOT_FOUND, {}
-        case StudyUnreadableError() | ForeignStudyError():
-            return HTTPStatus.UNPROCESSABLE_ENTITY, {}
-        case StorageUnavailableError():
-            return HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}
-        case StorageReadOnlyError():
-            return HTTPStatus.FORBIDDEN, {}
-        case _:
-            return HTTPStatus.INTERNAL_SERVER_ERROR, {}
+_STATUSES: Final[Sequence[tuple[type[HpsearchError], HTTPStatus, dict[str, str]]]] = (
+    (StudyNotFoundError, HTTPStatus.NOT_FOUND, {}),
+    (TrialNotFoundError, HTTPStatus.NOT_FOUND, {}),
+    (StudyUnreadableError, HTTPStatus.UNPROCESSABLE_ENTITY, {}),
+    (ForeignStudyError, HTTPStatus.UNPROCESSABLE_ENTITY, {}),
+    (StorageUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"}),
+    (StorageReadOnlyError, HTTPStatus.FORBIDDEN, {}),
+    (StorageError, HTTPStatus.INTERNAL_SERVER_ERROR, {}),
+    (UsageError, HTTPStatus.BAD_REQUEST, {}),
+    (QueueFullError, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "60"}),
+)
+
+
+def _status_of(
+    error: HpsearchError, *, other: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+) -> tuple[HTTPStatus, dict[str, str]]:
+    """Return the status of a response that reports the error, `other` for an unlisted one, and its headers."""
+    found = ((status, headers) for kind, status, headers in _STATUSES if isinstance(error, kind))
+    return next(found, (other, {}))

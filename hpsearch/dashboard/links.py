@@ -5,16 +5,17 @@ from typing import Final
 from urllib.parse import quote
 
 HOME = "/dashboard"
-REPORTS = "/reports/"
+STUDIES = "/studies/"
+COMPARE = "/compare"
 WORKERS = "/workers"
 PLOTLY = "/assets/plotly.js"
 
 _STEPS: Final = re.compile(r"\.\.?/*")
 
 
-def report_link(name: str) -> str:
-    """Return the path of a study's report."""
-    return f"/reports/{_part(name)}"
+def study_link(name: str) -> str:
+    """Return the path of a study's page."""
+    return f"/studies/{_part(name)}"
 
 
 def trial_link(name: str, number: int) -> str:
@@ -25,6 +26,16 @@ def trial_link(name: str, number: int) -> str:
 def trials_link(name: str) -> str:
     """Return the prefix of the paths of all pages of a study's trials; the trial's number follows."""
     return f"/trials/{_part(name)}/"
+
+
+def operations_link(name: str) -> str:
+    """Return the path to which the forms that operate a study are sent."""
+    return f"/operations/{_part(name)}"
+
+
+def confirmation_link(name: str) -> str:
+    """Return the path of the progress of a study's confirmation."""
+    return f"/confirmations/{_part(name)}"
 
 
 def replay_link(name: str, number: int) -> str:
@@ -51,5 +62,5 @@ def _part(name: str) -> str:
 
 
 def name_of(part: str) -> str:
-    """Return the name from a part of a path of `report_link`; servers pass it unquoted."""
+    """Return the name from a part of a path of `study_link`; servers pass it unquoted."""
     return part.removesuffix("/") if _STEPS.fullmatch(part) else part

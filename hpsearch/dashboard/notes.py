@@ -14,7 +14,7 @@ from hpsearch.analysis.formats import format_share, format_time
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import fate_rows, state_sentence
 from hpsearch.analysis.trial_facts import evidence_facts, suggested_facts, verdict_words
-from hpsearch.dashboard.links import REPORTS, WORKERS, report_link, trial_link
+from hpsearch.dashboard.links import STUDIES, WORKERS, study_link, trial_link
 from hpsearch.storage.records import StoredStudy
 from hpsearch.trials import Trial
 from hpsearch.verdicts import Finding
@@ -46,7 +46,7 @@ def trial_note(trial: Trial, study: StoredStudy) -> str:
     """Return the note of a trial that has ended: its verdict, evidence, remedy, and a link to its page."""
     name = study.spec.name
     page = f"[Trial {trial.number} with its curve]({trial_link(name, trial.number)})"
-    return f"{published_trial_note(trial)}\n\n{page} · [Report]({report_link(name)})"
+    return f"{published_trial_note(trial)}\n\n{page} · [Report]({study_link(name)})"
 
 
 def published_trial_note(trial: Trial) -> str:
@@ -76,7 +76,7 @@ def _escaped(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def study_note(snapshot: Snapshot) -> str:
     """Return the note of a study: its state, best trial, fates and advice, and a link to its report."""
     name = snapshot.study.spec.name
-    links = f"[Report]({report_link(name)}) · [All reports]({REPORTS}) · [Workers]({WORKERS})"
+    links = f"[Report]({study_link(name)}) · [All reports]({STUDIES}) · [Workers]({WORKERS})"
     return _study_note(snapshot, links)
 
 

@@ -21,7 +21,7 @@ from hpsearch.dashboard.guards import Guard
 from hpsearch.dashboard.guards.changes import SizeGuard, refuse_changes, refuse_other_origins
 from hpsearch.dashboard.guards.host import HostGuard, is_loopback, is_unspecified
 from hpsearch.dashboard.guards.token import TokenGuard
-from hpsearch.dashboard.links import report_link
+from hpsearch.dashboard.links import study_link
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.store import Store, open_store
@@ -182,7 +182,7 @@ def warm_up_in_background(site: WSGIApplication, store: Store) -> threading.Thre
 def _warm_up(site: WSGIApplication, store: Store) -> None:
     try:
         for study in store.studies.all()[-1:]:
-            for path in (f"/api/studies/{study.study_id}", report_link(study.spec.name)):
+            for path in (f"/api/studies/{study.study_id}", study_link(study.spec.name)):
                 Response.from_app(site, EnvironBuilder(path).get_environ(), buffered=True)
     except HpsearchError as error:  # visitors will get the same error
         _log.info("the warm-up failed: %s", error)

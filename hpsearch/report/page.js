@@ -46,11 +46,17 @@
     const isSmall = place.closest(".small") !== null;
     const paper = { width: isSmall ? SMALL_PRINT_WIDTH : PRINT_WIDTH, autosize: false };
     const size = isPrinting ? paper : { autosize: true };
-    const frame = { ...painted(layout, colours), ...size, showlegend: false, dragmode: isTouch ? false : "zoom" };
+    const frame = {
+      ...painted(layout, colours),
+      ...size,
+      showlegend: false,
+      dragmode: isTouch ? false : "zoom",
+      uirevision: true, // newer data keeps the reader's zoom
+    };
     return Plotly.react(place, traces, frame, isSmall ? { ...CONFIG, displayModeBar: false } : CONFIG);
   };
 
-  const places = [...document.querySelectorAll("[data-figure]")];
+  let places = [...document.querySelectorAll("[data-figure]")];
   const drawn = new Set();
   const pause = () => new Promise((next) => setTimeout(next));
 
@@ -66,13 +72,18 @@
     if (Object.keys(changes).length > 0) Plotly.relayout(place, changes);
   };
 
-  let latestTurn = 0;
-  const filterBy = (left) => async (event) => {
-    const { value, checked } = event.target;
-    if (checked) left.delete(value);
-    else left.add(value);
+  const filterTables = () => {
     for (const row of document.querySelectorAll("tr[data-fate]")) row.hidden = hidden.has(row.dataset.fate);
     for (const cell of document.querySelectorAll("[data-trial]")) cell.hidden = !isShown(cell.dataset);
+  };
+
+  let latestTurn = 0;
+  const filter = async ({ target }) => {
+    const left = target.closest(".filter") ? hidden : target.closest(".chooser") ? hiddenTrials : null;
+    if (left === null) return;
+    if (target.checked) left.delete(target.value);
+    else left.add(target.value);
+    filterTables();
     latestTurn += 1;
     const turn = latestTurn;
     for (const place of drawn) {
@@ -83,18 +94,18 @@
   };
 
   // A page from a file may have no access to the clipboard; a selection always works.
-  const copy = async (event) => {
-    const { currentTarget } = event; // null after the first await
-    const code = currentTarget.parentElement.querySelector("code");
-    const label = currentTarget.textContent;
+  const copy = async ({ target }) => {
+    if (!target.matches(".copy")) return;
+    const code = target.parentElement.querySelector("code");
+    const label = target.textContent;
     try {
       await navigator.clipboard.writeText(code.textContent);
     } catch {
       getSelection().selectAllChildren(code);
       document.execCommand("copy");
     }
-    currentTarget.textContent = "Copied";
-    setTimeout(() => { currentTarget.textContent = label; }, 1500);
+    target.textContent = "Copied";
+    setTimeout(() => { target.textContent = label; }, 1500);
   };
 
   // On a server each trial has a page, which a click on the trial in a figure opens.
@@ -107,7 +118,7 @@
   };
 
   const drawFirst = (place) => {
-    if (drawn.has(place)) return undefined;
+    if (drawn.has(place) || !place.isConnected) return undefined;
     drawn.add(place);
     const done = draw(place);
     place.on("plotly_relayout", refineTicks(place));
@@ -155,14 +166,46 @@
     if (starts) places.forEach(drawFirst); // nothing can be scrolled into view on paper
   };
 
+  const showCopyButtons = () => {
+    for (const button of document.querySelectorAll(".copy")) button.hidden = false;
+  };
+
+  // The script of a server's page puts newer contents in the place of the present ones. A figure that both have moves
+  // there as it is, and is drawn again with the newer data.
+  const replace = ({ detail: { newer, data } }) => {
+    ({ figures, texts, dark } = JSON.parse(data));
+    const present = new Map(places.map((place) => [place.dataset.figure, place]));
+    for (const place of newer.querySelectorAll("[data-figure]")) {
+      const kept = present.get(place.dataset.figure);
+      if (kept === undefined) continue;
+      kept.setAttribute("aria-label", place.getAttribute("aria-label"));
+      kept.style.minHeight = place.style.minHeight;
+      place.replaceWith(kept);
+    }
+    places = [...newer.querySelectorAll("[data-figure]")];
+    for (const place of [...drawn].filter((one) => !places.includes(one))) {
+      drawn.delete(place);
+      Plotly.purge(place);
+    }
+    for (const chip of newer.querySelectorAll(".filter input")) chip.checked = !hidden.has(chip.value);
+    for (const chip of newer.querySelectorAll(".chooser input")) chip.checked = !hiddenTrials.has(chip.value);
+  };
+  const replaced = () => {
+    filterTables();
+    showCopyButtons();
+    redraw();
+    for (const place of places) if (!drawn.has(place)) watcher.observe(place);
+    drawOn();
+  };
+
   const start = () => {
     ({ figures, texts, dark } = JSON.parse(document.getElementById("report-data").textContent));
-    document.querySelector(".filter")?.addEventListener("change", filterBy(hidden));
-    document.querySelector(".chooser")?.addEventListener("change", filterBy(hiddenTrials));
-    for (const button of document.querySelectorAll(".copy")) {
-      button.hidden = false;
-      button.addEventListener("click", copy);
-    }
+    for (const chip of document.querySelectorAll(".chip input")) chip.checked = true; // a browser may restore others
+    document.addEventListener("change", filter);
+    document.addEventListener("click", copy);
+    document.addEventListener("hpsearch:replace", replace);
+    document.addEventListener("hpsearch:replaced", replaced);
+    showCopyButtons();
     prefersDark.addEventListener("change", redraw);
     addEventListener("beforeprint", print(true));
     addEventListener("afterprint", print(false));

@@ -30,12 +30,14 @@ _NOTHING_ASKED: Final = ReportRequest()
 class ServerParts:
     """The parts of a page that only a server sends.
 
-    `plotly` is the path of Plotly's script on the server; `navigation` is HTML above the page, `script` runs last.
+    `plotly` is the path of Plotly's script on the server; `navigation` is HTML above the page, `controls` below its
+    heading, and `script` runs last.
     """
 
     plotly: str
     navigation: str
     script: str
+    controls: str = ""
 
 
 def render(
@@ -50,7 +52,7 @@ def render(
     `drawn` is `exhibits(snapshot, request)` if the caller has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
-    body = _body(snapshot, shown, request)
+    body = _body(snapshot, shown, request, controls=server_parts.controls if server_parts else "")
     return document(_title(snapshot), body, shown, server_parts, origin=origin_text(snapshot, request))
 
 
@@ -130,7 +132,7 @@ def _title(snapshot: Snapshot) -> str:
     return f"{snapshot.study.spec.name}: hpsearch report"
 
 
-def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) -> Markup:
+def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest, *, controls: str) -> Markup:
     """Return the report; for a study of another Optuna client, the parts that its data supports."""
     named = {one.name: one for one in shown}
     values: dict[str, Any] = {}
@@ -148,6 +150,7 @@ def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest) 
         "report.html",
         is_foreign=snapshot.study.foreign is not None,
         header=sections.header(snapshot),
+        controls=controls,
         best=sections.best(snapshot),
         fate_filter=sections.fate_filter(snapshot),
         shown=named,

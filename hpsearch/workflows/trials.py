@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+from hpsearch.analysis.formats import format_parameters
 from hpsearch.errors import HpsearchError, UsageError
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store
@@ -48,6 +49,16 @@ class Enqueued:
     optional: tuple[str, ...]
     grid: Grid | None
     progress: Progress
+
+    @property
+    def sentence(self) -> str:
+        """What was done."""
+        rest = f"; {', '.join(self.sampled)} will be sampled" if self.sampled else ""
+        if self.optional:
+            are = "is" if len(self.optional) == 1 else "are"
+            rest += f"; {', '.join(self.optional)} {are} used if the function asks"
+        params = format_parameters(self.params, self.study.spec.search)
+        return f'Study "{self.study.spec.name}": trial {self.number} waits with {params}{rest}'
 
 
 def enqueue(store: Store, name: str, settings: Sequence[str]) -> Enqueued:
@@ -169,6 +180,13 @@ class RetriedTrial:
     number: int
     waited: bool
     progress: Progress
+
+    @property
+    def sentence(self) -> str:
+        """What was done."""
+        waits = "already waits" if self.waited else "waits"
+        place = "" if self.number == self.original else f" in place of trial {self.original}"
+        return f'Study "{self.study.spec.name}": trial {self.number} {waits}{place}'
 
 
 def retry(store: Store, name: str, number: int) -> RetriedTrial:

@@ -23,8 +23,8 @@ PAGES: Final = (
     ("home", "/dashboard", "text=digits"),
     ("study", "/dashboard/studies/1", "text=Best Trial (number="),
     ("trials", "/dashboard/studies/1/trials?numbers=40", "text=Trial 40 (trial_id="),
-    ("report", "/reports/digits", "html[data-drawn]"),
-    ("report again", "/reports/digits", "html[data-drawn]"),
+    ("report", "/studies/digits", "html[data-drawn]"),
+    ("report again", "/studies/digits", "html[data-drawn]"),
     ("trial", "/trials/digits/40", "html[data-drawn]"),
 )
 

@@ -46,6 +46,7 @@ def environ(
     body: bytes = b"",
     scheme: str = "http",
     remote: str = "127.0.0.1",
+    content_type: str = "application/json",
 ) -> WSGIEnvironment:
     """Return a server's environment for a request to a quoted path with an optional query."""
     path, _, query = address.partition("?")
@@ -55,7 +56,7 @@ def environ(
         "PATH_INFO": unquote(path, "latin-1"),
         "QUERY_STRING": query,
         "CONTENT_LENGTH": str(len(body)),
-        "CONTENT_TYPE": "application/json",
+        "CONTENT_TYPE": content_type,
         "REMOTE_ADDR": remote,
         "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": "8080",

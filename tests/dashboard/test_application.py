@@ -3,14 +3,22 @@
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
 from hpsearch.dashboard.application import Routes, make_site
-from hpsearch.dashboard.links import replay_link, report_link, trial_link
+from hpsearch.dashboard.links import (
+    COMPARE,
+    confirmation_link,
+    operations_link,
+    replay_link,
+    study_link,
+    trial_link,
+)
 from hpsearch.dashboard.live import LiveStudies
+from hpsearch.dashboard.operations import VALUE
 from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
@@ -18,22 +26,22 @@ from hpsearch.storage.records import TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from hpsearch.workflows.snapshot import take_snapshot
-from tests.dashboard.client import fetch
+from tests.dashboard.client import Received, fetch
 from tests.dashboard.conftest import Site
 from tests.report import synthetic
 
 
-def test_reports_are_listed(site: Site) -> None:
-    """The list has every study with its numbers, and links to its report and to Optuna's dashboard."""
-    page = fetch(site.site, "/reports/").text
-    assert f'<a href="{report_link("digits")}">digits</a>' in page
+def test_studies_are_listed(site: Site) -> None:
+    """The list has every study with its numbers, and links to its page and to Optuna's dashboard."""
+    page = fetch(site.site, "/studies/").text
+    assert f'<a href="{study_link("digits")}">digits</a>' in page
     assert "51 of 61" in page
     assert '<a href="/dashboard/studies/1">' in page
 
 
-def test_a_report_is_the_report(site: Site) -> None:
-    """A study's report is served under its name, and loads Plotly from this server only."""
-    page = fetch(site.site, "/reports/digits")
+def test_a_study_has_its_report(site: Site) -> None:
+    """A study's page has its report, and loads Plotly from this server only."""
+    page = fetch(site.site, "/studies/digits")
     assert page.status == 200
     assert "Running: 51 of 61 trials finished, 3 in training." in page.text
     assert '<script src="/assets/plotly.js"></script>' in page.text
@@ -43,20 +51,20 @@ def test_a_report_is_the_report(site: Site) -> None:
 
 def test_a_report_is_sent_again_only_if_it_has_changed(site: Site) -> None:
     """The response is 304 while nothing changes, and another version after a trial has ended."""
-    tag = fetch(site.site, "/reports/digits").headers["etag"]
+    tag = fetch(site.site, "/studies/digits").headers["etag"]
     for known in (tag, f"W/{tag}", f'"x", {tag}'):
-        assert fetch(site.site, "/reports/digits", headers={"If-None-Match": known}).status == 304
+        assert fetch(site.site, "/studies/digits", headers={"If-None-Match": known}).status == 304
     running = site.store.queue.held(site.digits, worker="worker-0")[0]
     site.store.queue.release(site.digits, worker="worker-0", numbers=[running], why="drained", crashed=False)
-    head = fetch(site.site, "/reports/digits", method="HEAD", headers={"If-None-Match": tag})
+    head = fetch(site.site, "/studies/digits", method="HEAD", headers={"If-None-Match": tag})
     assert (head.status, head.body) == (200, b"")
     assert head.headers["etag"] != tag
-    assert "2 in training" in fetch(site.site, "/reports/digits").text
+    assert "2 in training" in fetch(site.site, "/studies/digits").text
 
 
 def test_a_live_report_shows_what_workers_write(site: Site) -> None:
     """A trial that ends after the first request is in the next response with its result, verdict and curve."""
-    fetch(site.site, "/reports/digits")
+    fetch(site.site, "/studies/digits")
     [claim] = site.store.queue.claim(site.digits, worker="worker-1", count=1, lease_s=60.0)
     outcome = TrialOutcome(
         state=TrialState.COMPLETE,
@@ -66,7 +74,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
     )
     update = Update(claim=claim, reports={0: 0.9997}, epochs=1, steps=15, outcome=outcome)
     assert site.store.trials.record(site.digits, [update]) == frozenset()
-    assert "Best-1 (val acc 1.000)" in fetch(site.site, "/reports/digits").text
+    assert "Best-1 (val acc 1.000)" in fetch(site.site, "/studies/digits").text
     assert "1.000" in fetch(site.site, trial_link("digits", claim.number)).text
 
 
@@ -76,7 +84,7 @@ def test_a_live_report_shows_what_workers_write(site: Site) -> None:
 def test_every_name_has_its_pages(site: Site, name: str) -> None:
     """For every name of a study, its links lead to its own pages."""
     site.storage.rename_study(site.digits.study_id, name)
-    for link in (report_link(name), trial_link(name, 3)):
+    for link in (study_link(name), trial_link(name, 3)):
         assert not {".", ".."} & set(link.split("/"))
         assert fetch(site.site, link).status == 200
 
@@ -115,7 +123,7 @@ def test_only_the_best_trial_has_a_star(site: Site) -> None:
 def test_markup_is_text(site: Site) -> None:
     """Text from the database does not become markup on any of our pages."""
     name = quote(synthetic.MARKUP, safe="")
-    for address in ("/reports/", "/workers", f"/reports/{name}", f"/trials/{name}/3", f"/reports/{name}x"):
+    for address in ("/studies/", "/workers", f"/studies/{name}", f"/trials/{name}/3", f"/studies/{name}x"):
         response = fetch(site.site, address)
         assert "<img" not in response.text or response.headers["content-type"].startswith("text/plain")
 
@@ -143,15 +151,15 @@ def test_workers_are_listed(site: Site) -> None:
 
 def test_unknown_studies_and_trials_are_reported(site: Site) -> None:
     """Unknown studies and trials are 404, with the nearest name; a change of a page that can only be read is 405."""
-    assert "did you mean digits" in fetch(site.site, "/reports/digit").text
-    for address in ("/reports/digit", "/trials/digits/60", "/trials/digits/99999999999", "/trials/digit/3"):
+    assert "did you mean digits" in fetch(site.site, "/studies/digit").text
+    for address in ("/studies/digit", "/trials/digits/60", "/trials/digits/99999999999", "/trials/digit/3"):
         assert fetch(site.site, address).status == 404
     longest = "9" * 5000
     for number in ("99999999999", longest):
         for address in (f"/trials/digits/{number}", f"/trials/digits/{number}/replay"):
             response = fetch(site.site, address)
             assert (response.status, f"(got {number})" in response.text) == (404, True)
-    assert fetch(site.site, "/reports/digits", method="POST").status == 405
+    assert fetch(site.site, "/studies/digits", method="POST").status == 405
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_unknown_studies_and_trials_are_reported(site: Site) -> None:
         "/nosuch",
         "/trials/digits",
         "/trials/",
-        "/reports/nosuch",
+        "/studies/nosuch",
         "/trials/digits/99",
         "/api/nosuch",
         "/<img>",
@@ -172,7 +180,7 @@ def test_an_unknown_path_has_a_page(site: Site, path: str) -> None:
     assert (response.status, response.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert escape(path.rpartition("/")[2]) in response.text
     assert "data-version" not in response.text
-    for link in ("/reports/", "/workers", "/dashboard"):
+    for link in ("/studies/", "/workers", "/dashboard"):
         assert f'<a href="{link}">' in response.text
     assert fetch(site.site, quote(path), method="HEAD").body == b""
 
@@ -214,12 +222,12 @@ def test_a_lost_database_is_reported(site: Site, tmp_path: Path) -> None:
     health = fetch(site.site, "/healthz")
     assert (health.status, "studies.db" in health.text) == (503, True)
     assert "hpsearch_database_up 0.0" in fetch(site.site, "/metrics").text
-    assert fetch(site.site, "/reports/digits").status in (500, 503)
+    assert fetch(site.site, "/studies/digits").status in (500, 503)
 
 
-def test_home_is_optunas(site: Site) -> None:
-    """The root redirects to Optuna's dashboard, which responds to all paths that are not ours."""
-    assert fetch(site.site, "/").headers["location"] == "/dashboard"
+def test_home_is_the_list_of_studies(site: Site) -> None:
+    """The root redirects to our studies; Optuna's dashboard responds to all paths that are not ours."""
+    assert fetch(site.site, "/").headers["location"] == "/studies/"
     assert "Optuna Dashboard" in fetch(site.site, "/dashboard").text
     assert [study["study_name"] for study in fetch(site.site, "/api/studies").json["study_summaries"]] == [
         "digits",
@@ -228,12 +236,20 @@ def test_home_is_optunas(site: Site) -> None:
     ]
 
 
-def test_a_read_only_site_offers_no_replay(site: Site) -> None:
-    """A read-only site has no button for a replay, which it would refuse."""
-    address = trial_link("digits", 0)
-    assert "<form" in fetch(site.site, address).text
+def test_a_read_only_site_offers_no_operations(site: Site) -> None:
+    """A read-only site has no forms for replays and operations, which it would refuse."""
     read_only = make_site(site.store, site.storage, read_only=True)
-    assert "<form" not in fetch(read_only, address).text
+    for address in (trial_link("digits", 0), study_link("digits")):
+        assert '<form method="post"' in fetch(site.site, address).text.replace(' id="operate"', "")
+        assert 'method="post"' not in fetch(read_only, address).text
+
+
+def test_former_addresses_lead_to_studies(site: Site) -> None:
+    """The addresses of reports of version 0.2 redirect to the pages of studies."""
+    for name in ("digits", "a/b", ".."):
+        former = study_link(name).replace("/studies/", "/reports/")
+        assert fetch(site.site, former).headers["location"] == study_link(name)
+    assert fetch(site.site, "/reports/").headers["location"] == "/studies/"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +274,7 @@ def test_optunas_pages_have_links_to_ours(site: Site) -> None:
         page = fetch(site.site, path, headers={"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"})
         assert page.status == 200
         assert page.headers["content-length"] == str(len(page.body))
-        for link in ("/reports/", "/workers"):
+        for link in ("/studies/", "/workers"):
             assert f'<a href="{link}">' in page.text
             assert fetch(site.site, link).status == 200
         # The links are outside the element that Optuna's script draws in.
@@ -268,7 +284,7 @@ def test_optunas_pages_have_links_to_ours(site: Site) -> None:
 
 def test_a_served_report_has_links_to_its_trials(site: Site) -> None:
     """Trial numbers in its tables are links, and its figures have the path of trial pages; a file has no such links."""
-    page = fetch(site.site, "/reports/digits").text
+    page = fetch(site.site, "/studies/digits").text
     best = best_trials(site.store.trials.all(site.digits), maximize=True, count=3)
     for trial in best:
         assert f'<a href="{trial_link("digits", trial.number)}">{trial.number}</a>' in page
@@ -283,9 +299,134 @@ def test_a_replay_has_links_back(site: Site) -> None:
     navigation = replay_navigation(site.digits, 3)
     for link in (
         trial_link("digits", 3),
-        report_link("digits"),
-        "/reports/",
+        study_link("digits"),
+        "/studies/",
         "/workers",
         "/dashboard/studies/1",
     ):
         assert f'href="{link}' in navigation
+
+
+def operate(site: Site, name: str = "digits", **fields: str) -> Received:
+    """Send the form of an operation as our script does."""
+    return fetch(
+        site.site,
+        operations_link(name),
+        method="POST",
+        body=urlencode({key.replace("value_", VALUE): value for key, value in fields.items()}).encode(),
+        headers={"Accept": "application/json"},
+        content_type="application/x-www-form-urlencoded",
+    )
+
+
+def test_a_study_is_operated_from_its_page(site: Site) -> None:
+    """Each operation changes the database as its command does, says so, and shows on the page at once."""
+    studies = site.store.studies
+    assert "paused" in operate(site, operation="pause").json["sentence"]
+    assert studies.progress(site.digits).is_paused
+    assert 'value="resume"' in fetch(site.site, study_link("digits")).text
+    assert "resumed" in operate(site, operation="resume").json["sentence"]
+    assert not studies.progress(site.digits).is_paused
+    changed = operate(site, operation="edit", trials="70", priority="3").json["sentence"]
+    assert changed.splitlines() == [
+        'Study "digits": the budget is 70 trials now (it was 61)',
+        'Study "digits": the priority is 3 now (it was 0)',
+    ]
+    assert (studies.get("digits").spec.trials, studies.get("digits").priority) == (70, 3)
+    assert 'name="trials" min="1" value="70"' in fetch(site.site, study_link("digits")).text
+    same = operate(site, operation="edit", trials="70", priority="3").json["sentence"]
+    assert same == 'Study "digits": has these values already'
+    assert (
+        "trial 60 waits with"
+        in operate(site, operation="enqueue", value_learning_rate="0.0123").json["sentence"]
+    )
+    assert site.store.trials.get(site.digits, 60).state is TrialState.WAITING
+    assert "ends with" in operate(site, operation="stop").json["sentence"]
+
+
+def test_a_failed_trial_is_retried_from_its_page(site: Site) -> None:
+    """The page of a failed trial offers to train its parameters as a new trial; that of another trial does not."""
+    trials = site.store.trials.all(site.digits)
+    failed = next(trial for trial in trials if trial.state is TrialState.FAILED and trial.params)
+    assert 'id="retry"' in fetch(site.site, trial_link("digits", failed.number)).text
+    complete = next(trial for trial in trials if trial.state is TrialState.COMPLETE)
+    assert 'id="retry"' not in fetch(site.site, trial_link("digits", complete.number)).text
+    sentence = operate(site, operation="retry", number=str(failed.number)).json["sentence"]
+    assert sentence == f'Study "digits": trial 60 waits in place of trial {failed.number}'
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "problems"),
+    [
+        ({"operation": "explode"}, 400, ["operation: must be known"]),
+        ({}, 400, ['operation: must be known (got "")']),
+        (
+            {"operation": "edit", "trials": "0", "priority": "high"},
+            400,
+            ["trials: must be a whole number from 1 to", "priority: must be a whole number", '(got "high")'],
+        ),
+        ({"operation": "enqueue"}, 400, ["needs a value"]),
+        (
+            {"operation": "enqueue", "value_learning_rate": "-1", "value_weight_decay": "x"},
+            400,
+            ["learning_rate: ", "weight_decay: "],
+        ),
+        ({"operation": "retry", "number": "5000"}, 404, ["5000"]),
+        ({"operation": "confirm", "best": "0", "seeds": "1"}, 400, ["best: must be", "seeds: must be"]),
+    ],
+)
+def test_bad_operations_are_refused_with_all_problems(
+    site: Site, fields: dict[str, str], status: int, problems: list[str]
+) -> None:
+    """An operation that cannot be done changes nothing and names every problem."""
+    before = site.store.studies.progress(site.digits)
+    response = operate(site, **fields)
+    assert response.status == status
+    for problem in problems:
+        assert problem in response.json["sentence"]
+    assert site.store.studies.progress(site.digits) == before
+
+
+def test_operations_work_without_scripts(site: Site) -> None:
+    """Without scripts a browser is led to the study's page, or gets a page with the problem."""
+    form = {"method": "POST", "content_type": "application/x-www-form-urlencoded"}
+    done = fetch(site.site, operations_link("digits"), body=b"operation=pause", **form)
+    assert (done.status, done.headers["location"]) == (303, study_link("digits"))
+    wrong = fetch(site.site, operations_link("digits"), body=b"operation=edit&trials=0&priority=0", **form)
+    assert (wrong.status, "trials: must be a whole number" in wrong.text) == (400, True)
+    assert fetch(site.site, operations_link("nosuch"), body=b"operation=pause", **form).status == 404
+    assert fetch(site.site, operations_link("digits")).status == 405
+
+
+def test_the_best_are_confirmed_in_the_background(site: Site) -> None:
+    """The form leads to the progress of the confirmation, which ends on the study's page or with the reason."""
+    page = operate(site, operation="confirm", best="1", seeds="2").json["page"]
+    assert page == confirmation_link("digits")
+    responses = iter(lambda: fetch(site.site, page), None)
+    ended = next(response for response in responses if "are being trained again" not in response.text)
+    # The synthetic study has made-up data's fingerprint, so its trials cannot be trained again.
+    assert (ended.status, "fingerprint" in ended.text) == (500, True)
+    assert fetch(site.site, confirmation_link("diabetes")).headers["location"] == study_link("diabetes")
+
+
+def test_studies_are_compared(site: Site) -> None:
+    """Two studies of one metric are compared on one page; fewer, unknown and unlike ones are explained."""
+    site.store.studies.copy("digits", "digits again")
+    page = fetch(site.site, f"{COMPARE}?study=digits&study=digits%20again")
+    assert (page.status, "Differences between the study files" in page.text) == (200, True)
+    assert (
+        fetch(
+            site.site,
+            f"{COMPARE}?study=digits&study=digits%20again",
+            headers={"If-None-Match": page.headers["etag"]},
+        ).status
+        == 304
+    )
+    for query, status, words in (
+        ("", 400, "must name two studies"),
+        ("study=digits&study=digits", 400, "must name two studies"),
+        ("study=digits&study=nosuch", 404, "nosuch"),
+        ("study=digits&study=diabetes", 400, "metric"),
+    ):
+        response = fetch(site.site, f"{COMPARE}?{query}")
+        assert (response.status, words in response.text) == (status, True), query

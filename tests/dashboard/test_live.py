@@ -37,7 +37,7 @@ def test_a_deleted_study_is_not_shown(site: Site) -> None:
     site.store.studies.delete(site.digits.name)
     with pytest.raises(StudyNotFoundError):
         live.by_name("digits")
-    assert fetch(site.site, "/reports/digits").status == 404
+    assert fetch(site.site, "/studies/digits").status == 404
 
 
 def test_a_view_caches_results_by_name() -> None:

@@ -45,7 +45,7 @@ def test_a_study_has_a_note_and_figures(site: Site) -> None:
     """The study's note has its state; the search map, failures and curves follow soon, with titles."""
     details = next(details for details in iter(lambda: detail(site), None) if details["plotly_graph_objects"])
     assert "51 of 61 trials finished, 3 in training" in details["note"]["body"].replace("\\", "")
-    assert "](/reports/digits)" in details["note"]["body"]
+    assert "](/studies/digits)" in details["note"]["body"]
     figures = {one["id"]: json.loads(one["graph_object"]) for one in details["plotly_graph_objects"]}
     assert list(figures) == [
         "hpsearch-search-map",
@@ -159,7 +159,7 @@ def test_other_clients_studies_are_shown(site: Site) -> None:
     study_id = site.storage.create_new_study([StudyDirection.MINIMIZE], study_name="theirs")
     assert fetch(site.site, f"/api/studies/{study_id}").json["plotly_graph_objects"] == []
     assert fetch(site.site, "/api/studies/99").status == 404
-    assert "theirs" in fetch(site.site, "/reports/").text
+    assert "theirs" in fetch(site.site, "/studies/").text
 
 
 def test_notes_escape_external_text() -> None:

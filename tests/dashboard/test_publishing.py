@@ -103,7 +103,7 @@ def test_our_dashboard_shows_newer_notes_than_published_ones(
     details = next(
         details for details in iter(lambda: detail(site.site), None) if details["plotly_graph_objects"]
     )
-    assert "](/reports/digits)" in details["note"]["body"]
+    assert "](/studies/digits)" in details["note"]["body"]
     assert details["note"]["version"] == 1
     assert (
         len({one["id"] for one in details["plotly_graph_objects"]})

@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 from werkzeug import Request
 
-from hpsearch.dashboard.links import report_link
+from hpsearch.dashboard.links import study_link
 from hpsearch.dashboard.server import Options, warm_up_in_background
 from hpsearch.errors import StorageError, UsageError
 from tests.dashboard.conftest import Site
@@ -30,7 +30,7 @@ def test_the_warm_up_requests_the_newest_study(site: Site) -> None:
 
     newest = site.store.studies.all()[-1]
     warm_up_in_background(recording, site.store).join(20)
-    assert responses == {f"/api/studies/{newest.study_id}": "200 OK", report_link(newest.spec.name): "200 OK"}
+    assert responses == {f"/api/studies/{newest.study_id}": "200 OK", study_link(newest.spec.name): "200 OK"}
     for study in site.store.studies.all():
         site.store.studies.delete(study.name)
     responses.clear()

@@ -56,9 +56,11 @@ def test_optunas_pages_show_the_study(server: Server, browser: Browser) -> None:
     """Home, study, trial and note show real numbers, our figures and our notes, whose links lead to our pages."""
     with sight(browser) as seen:
         page = seen.open(f"{server.address}/")
-        assert page.url.endswith("/dashboard")
+        assert page.url.endswith("/studies/")
         shows(seen, "digits", "diabetes", synthetic.MARKUP)
-        for name, path in (("Reports", "/reports/"), ("Workers", "/workers")):
+        page.get_by_role("link", name="Optuna's dashboard", exact=True).click()
+        page.wait_for_url("**/dashboard")
+        for name, path in (("Studies", "/studies/"), ("Workers", "/workers")):
             page.get_by_role("link", name=name, exact=True).click()
             page.wait_for_url(f"**{path}")
             page.go_back()
@@ -100,7 +102,7 @@ def test_no_trial_breaks_a_page(
 def test_markup_runs_nothing(server: Server, browser: Browser) -> None:
     """Names, notes and attributes that are markup are shown as text, on our pages and on Optuna's."""
     addresses = [f"/dashboard/studies/2{page}" for page in ("", "/analytics", "/trials", "/note")]
-    ours = ["/reports/", f"/reports/{HOSTILE}", f"/trials/{HOSTILE}/3", "/workers"]
+    ours = ["/studies/", f"/studies/{HOSTILE}", f"/trials/{HOSTILE}/3", "/workers"]
     with sight(browser) as seen:
         for address in (*addresses, *ours):
             page = seen.open(server.address + address)
@@ -115,7 +117,7 @@ def test_markup_runs_nothing(server: Server, browser: Browser) -> None:
 def test_our_pages_fit(server: Server, browser: Browser, width: int, paper: Paper) -> None:
     """On a phone in the dark and on a wall our pages are drawn without an error, and none is wider than the screen."""
     with sight(browser, width=width, paper=paper) as seen:
-        for address in ("/reports/", "/reports/digits", "/trials/digits/0", "/workers"):
+        for address in ("/studies/", "/studies/digits", "/trials/digits/0", "/workers"):
             page = seen.open(server.address + address)
             if "digits" in address:
                 page.wait_for_selector("html[data-drawn]")
@@ -128,7 +130,7 @@ def test_our_pages_fit(server: Server, browser: Browser, width: int, paper: Pape
 def test_a_trial_in_a_figure_leads_to_its_page(server: Server, browser: Browser) -> None:
     """A click on a trial in a figure of a served report opens that trial's page, and its number in a table does too."""
     with sight(browser) as seen:
-        page = seen.open(f"{server.address}/reports/digits")
+        page = seen.open(f"{server.address}/studies/digits")
         page.wait_for_selector("html[data-drawn]")
         page.locator("#best td a").first.click()
         page.wait_for_url("**/trials/digits/*")
@@ -142,17 +144,21 @@ def test_a_trial_in_a_figure_leads_to_its_page(server: Server, browser: Browser)
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 
 
-def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
-    """A worker's writes appear on the open page automatically; the filter and the position stay."""
+def test_a_page_follows_the_workers_in_place(tmp_path: Path, browser: Browser) -> None:
+    """A worker's writes appear without a reload: filter, position, zoom and what is being entered stay."""
     url = f"sqlite:///{tmp_path}/live.db"
     with open_store(url) as store, serving(url) as server, sight(browser) as seen:
         study = populate(store, synthetic.synthetic(40))
-        page = seen.open(f"{server.address}/reports/digits")
+        page = seen.open(f"{server.address}/studies/digits")
         page.wait_for_selector("html[data-drawn]")
         shows(seen, "Running: 31 of 41 trials finished, 3 in training.")
+        page.get_by_text("Enqueue a trial").click()
+        page.locator("#enqueue input").first.fill("0.0123")
         page.locator(".chip", has_text="outranked").click()
-        page.mouse.move(0, 0)  # a figure under the pointer is being read, and the page waits
-        page.evaluate("scrollTo(0, 700)")
+        page.evaluate(
+            "Plotly.relayout(document.querySelector('[data-figure=search-map]'), { 'yaxis.range': [-3, -2] })"
+        )
+        page.evaluate("window.isSamePage = true; scrollTo(0, 700)")
         [claim] = store.queue.claim(study, worker="worker-1", count=1, lease_s=60.0)
         finding = synthetic.finding(Cause.HEALTHY)
         outcome = TrialOutcome(state=TrialState.COMPLETE, value=0.9999, finding=finding, series={})
@@ -160,25 +166,72 @@ def test_a_report_follows_the_workers(tmp_path: Path, browser: Browser) -> None:
             study, [Update(claim=claim, reports={0: 0.9999}, epochs=1, steps=9, outcome=outcome)]
         )
         shows(seen, "Running: 32 of 41 trials finished, 3 in training.")
-        page.wait_for_selector("html[data-drawn]")
-        page.wait_for_function("Math.abs(scrollY - 700) < 2")
+        map_of = "document.querySelector('[data-figure=search-map]')"
+        # The figures show the trial that the text counts: its point is in the map, with its number.
+        page.wait_for_function(
+            f"{map_of}.data.some((t) => (t.hovertext ?? []).some((h) => h.startsWith('trial {claim.number}')))"
+        )
+        assert page.evaluate("isSamePage && Math.abs(scrollY - 700) < 2")
+        assert page.evaluate(f"{map_of}.layout.yaxis.range") == [-3, -2]
+        assert page.locator("#enqueue input").first.input_value() == "0.0123"
         assert not page.locator(".chip input[value='outranked']").is_checked()
         assert page.locator(".chip input[value='complete']").is_checked()
         hidden = "(p) => p.data.filter((t) => t.meta?.fate === 'outranked').every((t) => t.visible === false)"
-        page.wait_for_function(f"({hidden})(document.querySelector('[data-figure=search-map]'))")
+        page.wait_for_function(f"({hidden})({map_of})")
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 
 
-def test_a_trial_is_replayed_on_its_page(
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_button_operates_the_study(tmp_path: Path, browser: Browser, width: int) -> None:
+    """Each button says what it did, the page shows it without a reload, and the database has it."""
+    url = f"sqlite:///{tmp_path}/live.db"
+    with open_store(url) as store, serving(url) as server, sight(browser, width=width) as seen:
+        study = populate(store, synthetic.synthetic(40))
+        page = seen.open(f"{server.address}/studies/")
+        page.get_by_role("link", name="digits", exact=True).click()
+        page.get_by_role("button", name="Pause").click()
+        shows(seen, 'Study "digits": paused')
+        page.get_by_role("button", name="Resume").click()
+        shows(seen, 'Study "digits": resumed')
+        page.get_by_role("button", name="Pause").wait_for()
+        page.get_by_label("Budget in trials").fill("50")
+        page.get_by_role("button", name="Set").click()
+        shows(seen, "the budget is 50 trials now (it was 41)", "31 of 50 trials finished")
+        page.get_by_text("Enqueue a trial").click()
+        page.locator("#enqueue input").first.fill("-1")
+        page.get_by_role("button", name="Enqueue").click()
+        shows(seen, "(got -1)")
+        page.locator("#enqueue input").first.fill("0.0123")
+        page.get_by_role("button", name="Enqueue").click()
+        shows(seen, "trial 40 waits with learning_rate 0.0123")
+        page.get_by_role("button", name="Stop").click()
+        shows(seen, "ends with 34 trials (its budget was 50)")
+        page.wait_for_selector("html[data-drawn]")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert store.trials.get(study, 40).params == {"learning_rate": 0.0123}
+        assert store.studies.get("digits").spec.trials == 34
+        # A refused operation is an answer with status 400, which Chromium notes in the console.
+        errors = [error for error in seen.errors if "status of 400" not in error]
+        assert (errors, seen.outside(server.address)) == ([], [])
+
+
+def test_a_trial_is_replayed_and_the_best_confirmed(
     make_folder: Callable[[Mapping[str, str]], Folder], browser: Browser
 ) -> None:
-    """The button on a trial's page trains it again, and shows that its numbers are the same to the last bit."""
+    """A trial's page trains it again and shows that its numbers are the same; its study's page confirms the best."""
     folder = make_folder({"iris.toml": 'name = "iris"\ntrials = 2\ndata = { source = "iris" }\n'})
     assert folder.run("study", "run", "iris.toml", "--workers", "1").returncode == 0
     with serving(f"sqlite:///{folder.path}/storage/hpsearch.db") as server, sight(browser) as seen:
         page = seen.open(f"{server.address}/trials/iris/0")
         page.get_by_role("button", name="Replay").click()
         shows(seen, "bit-identical to the stored curve")
+        page = seen.open(f"{server.address}/studies/iris")
+        page.get_by_text("Confirm the best with fresh seeds").click()
+        page.get_by_label("Best configurations").fill("1")
+        page.get_by_label("Fresh seeds").fill("2")
+        page.get_by_role("button", name="Confirm").click()
+        page.wait_for_url("**/studies/iris#best")
+        shows(seen, "The best 1, by validation accuracy over fresh seeds")
         assert (seen.errors, seen.outside(server.address)) == ([], [])
 
 
@@ -187,7 +240,7 @@ def test_without_the_token_nothing_is_served(url: str, browser: Browser) -> None
     with serving(url, environment={"HPSEARCH_TOKEN": TOKEN}) as server:
         for path in (
             "/",
-            "/reports/digits",
+            "/studies/digits",
             "/static/bundle.js",
             "/healthz",
             "/api/studies",
@@ -201,7 +254,7 @@ def test_without_the_token_nothing_is_served(url: str, browser: Browser) -> None
             page = seen.open(f"{server.address}/?token={TOKEN}")
             shows(seen, "digits")
             assert TOKEN not in page.url
-            seen.open(f"{server.address}/reports/digits")
+            seen.open(f"{server.address}/studies/digits")
             assert page.evaluate("document.cookie") == ""
             assert seen.errors == []
         code, said = server.end(signal.SIGTERM)
@@ -225,8 +278,8 @@ def test_changes_are_refused_where_they_should_be(url: str) -> None:
     with serving(url, "--read-only") as server:
         status, body = server.ask("/api/studies/1/note", **change)
         assert (status, "read-only" in body) == (403, True)
-        assert server.ask("/reports/digits")[0] == 200
-        assert server.ask("/reports/digits", Host="evil.example")[0] == 421
+        assert server.ask("/studies/digits")[0] == 200
+        assert server.ask("/studies/digits", Host="evil.example")[0] == 421
         code, _ = server.end(signal.SIGINT)
         assert code == 130
     with serving(url) as server:

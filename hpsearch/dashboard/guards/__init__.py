@@ -28,10 +28,14 @@ def is_read(request: Request) -> bool:
 
 def query_value(request: Request, name: str) -> str | None:
     """Return the first value of a name in the request's query; None if it is missing."""
+    return next(iter(query_values(request, name)), None)
+
+
+def query_values(request: Request, name: str) -> list[str]:
+    """Return the values of a name in the request's query, in order."""
     # `Request.args` raises if the query has bytes that are not UTF-8.
     query = request.query_string.decode("utf-8", "replace")
-    values = parse_qs(query, keep_blank_values=True).get(name)
-    return None if values is None else values[0]
+    return parse_qs(query, keep_blank_values=True).get(name, [])
 
 
 def guarded(application: WSGIApplication, guards: Sequence[Guard]) -> WSGIApplication:

@@ -12,10 +12,10 @@ from werkzeug.http import quote_etag
 from hpsearch.dashboard.links import (
     HOME,
     PLOTLY,
-    REPORTS,
+    STUDIES,
     WORKERS,
-    report_link,
     stock_trial_link,
+    study_link,
     trial_link,
 )
 from hpsearch.report import parts
@@ -49,22 +49,24 @@ def page_of(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str 
     return Page(tag=tag, html=document(title, body, shown, server_parts(tag, stock=stock)))
 
 
-def server_parts(tag: str, *, stock: str = HOME, trials: str = "") -> ServerParts:
+def server_parts(tag: str, *, stock: str = HOME, trials: str = "", controls: str = "") -> ServerParts:
     """Return the server's parts of a page, which checks every few seconds whether its version is still `tag`.
 
-    With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page.
+    With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page. `controls` is
+    HTML below the heading.
     """
     return ServerParts(
         plotly=PLOTLY,
         navigation=_navigation(_everywhere(stock), version=quote_etag(tag), trials=trials),
-        script=resources.files(_PACKAGE).joinpath("templates/reload.js").read_text(encoding="utf-8"),
+        script=resources.files(_PACKAGE).joinpath("templates/update.js").read_text(encoding="utf-8"),
+        controls=controls,
     )
 
 
 def replay_navigation(study: StoredStudy, number: int) -> str:
-    """Return links from the page of a replay to the trial's own page, the report and all others, as HTML."""
+    """Return links from the page of a replay to the trial's own page, its study's and all others, as HTML."""
     name = study.spec.name
-    near = [(trial_link(name, number), f"Trial {number}"), (report_link(name), f"Report of {name}")]
+    near = [(trial_link(name, number), f"Trial {number}"), (study_link(name), f"Study {name}")]
     return _navigation([*near, *_everywhere(stock_trial_link(study.study_id, number))])
 
 
@@ -80,7 +82,7 @@ def optuna_links() -> str:
     return fill("optuna_links.html", links=_OURS)
 
 
-_OURS: Final[list[Link]] = [(REPORTS, "Reports"), (WORKERS, "Workers")]
+_OURS: Final[list[Link]] = [(STUDIES, "Studies"), (WORKERS, "Workers")]
 
 
 def _everywhere(stock: str) -> list[Link]:

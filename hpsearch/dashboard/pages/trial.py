@@ -16,12 +16,18 @@ from hpsearch.analysis.trial_facts import (
     suggested_facts,
     verdict_words,
 )
-from hpsearch.dashboard.links import replay_link, report_link, stock_trial_link, trial_link
+from hpsearch.dashboard.links import (
+    operations_link,
+    replay_link,
+    stock_trial_link,
+    study_link,
+    trial_link,
+)
 from hpsearch.dashboard.pages import Link, Page, fill, page_of
 from hpsearch.report.figures.catalogue import Exhibit, Panel
 from hpsearch.report.figures.learning_curves import draw_learning_curves, learning_curves
 from hpsearch.storage.records import Attempt, StoredStudy
-from hpsearch.trials import Trial
+from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Finding
 
 _CAPTION: Final = "The symbol marks the end of the trial; hover over it to see the reason."
@@ -29,12 +35,12 @@ _ATTEMPT_HEADS: Final = ("attempt", "worker", "why it ended", "epochs", "kind", 
 
 
 def trial_page(
-    snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt], *, can_replay: bool = True
+    snapshot: Snapshot, trial: Trial, attempts: Sequence[Attempt], *, can_operate: bool = True
 ) -> Page:
-    """Return the page of a trial of the study in `snapshot`. `can_replay` offers to train it again."""
+    """Return the page of a trial of the study in `snapshot`. `can_operate` offers to replay it, or to try it again."""
     study = snapshot.study
     name = study.spec.name
-    has_button = can_replay and study.spec.objective is None and trial.state.is_final and bool(trial.params)
+    has_button = can_operate and study.spec.objective is None and trial.state.is_final and bool(trial.params)
     curves = _curves(snapshot, trial)
     body = fill(
         "trial.html",
@@ -44,6 +50,8 @@ def trial_page(
         lead=_lead(trial),
         links=list(_related_pages(snapshot, trial)),
         replay=replay_link(name, trial.number) if has_button else "",
+        retry=operations_link(name) if can_operate and trial.state is TrialState.FAILED else "",
+        number=trial.number,
         course=list(_course(trial, study)),
         parameters=list(parameter_facts(trial)),
         verdict=None if trial.finding is None else _verdict(trial.finding),
@@ -79,11 +87,11 @@ def _course(trial: Trial, study: StoredStudy) -> Iterator[tuple[str, str]]:
 
 
 def _related_pages(snapshot: Snapshot, trial: Trial) -> Iterator[Link]:
-    """Yield links to the report, and to the trials before and after this one."""
+    """Yield links to the study, and to the trials before and after this one."""
     name = snapshot.study.spec.name
     numbers = [other.number for other in snapshot.trials]
     place = numbers.index(trial.number)
-    yield report_link(name), f"Report of {name}"
+    yield study_link(name), f"Study {name}"
     for number in (*numbers[max(place - 1, 0) : place], *numbers[place + 1 : place + 2]):
         yield trial_link(name, number), f"Trial {number}"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hpsearch.analysis.formats import format_time
-from hpsearch.dashboard.links import report_link
+from hpsearch.dashboard.links import study_link
 from hpsearch.dashboard.pages import Page, fill, page_of
 from hpsearch.storage.records import WorkerRecord
 from hpsearch.study.messages import format_count
@@ -36,7 +36,7 @@ def workers_page(workers: Sequence[WorkerRecord]) -> Page:
 def _row(worker: WorkerRecord) -> _Row:
     identity = worker.identity
     running = [
-        (format_count(count, "trial"), report_link(name), name) for name, count in worker.running.items()
+        (format_count(count, "trial"), study_link(name), name) for name, count in worker.running.items()
     ]
     cells = [
         identity.host,

@@ -20,7 +20,7 @@ def basic(password: str, name: str = "user") -> dict[str, str]:
 
 
 def fetch_with_token(
-    address: str = "/reports/a%20b?token=correct+horse+%C3%BC+battery&x=1", **request: str
+    address: str = "/studies/a%20b?token=correct+horse+%C3%BC+battery&x=1", **request: str
 ) -> Received:
     """Return the response to an address that contains the token."""
     return fetch(SITE, address, **request)
@@ -70,7 +70,7 @@ def test_a_token_may_have_any_printable_characters() -> None:
 def test_the_token_stays_in_no_address() -> None:
     """The address with the token redirects to the same one without it, and the cookie does not contain the token."""
     response = fetch_with_token()
-    assert (response.status, response.headers["location"]) == (303, "/reports/a%20b?x=1")
+    assert (response.status, response.headers["location"]) == (303, "/studies/a%20b?x=1")
     assert response.headers["cache-control"] == "no-store"
     cookie = response.headers["set-cookie"]
     assert "HttpOnly" in cookie

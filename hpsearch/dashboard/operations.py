@@ -1,0 +1,105 @@
+"""Operations on a study from the browser. Each calls the use case that the command of its name calls."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from hpsearch.errors import UsageError
+from hpsearch.storage.store import Store
+from hpsearch.study.messages import nearest
+from hpsearch.study.schema import MOST_INTEGER, MOST_SEEDS, STUDY, Rule, WholeNumber
+from hpsearch.workflows import studies, trials
+
+Fields: TypeAlias = Mapping[str, str]
+"""The fields of a form by their names."""
+
+VALUE: Final = "value:"
+"""The prefix of a field with the value of a searched dimension; the dimension's name follows."""
+
+_BY: Final = "a user of the dashboard"
+_PRIORITY: Final = WholeNumber(low=-MOST_INTEGER, high=MOST_INTEGER)
+_NUMBER: Final = WholeNumber(low=0, high=MOST_INTEGER)
+_BEST: Final = WholeNumber(low=1, high=MOST_INTEGER)
+_SEEDS: Final = WholeNumber(low=2, high=MOST_SEEDS)
+
+
+def operate(store: Store, name: str, fields: Fields) -> str:
+    """Carry out the operation that a form names, and return a sentence about it.
+
+    Raises UsageError for unknown operations and bad values, with all problems, and HpsearchError if it is impossible.
+    """
+    operation = fields.get("operation", "")
+    if operation not in _OPERATIONS:
+        near = nearest(operation, _OPERATIONS)
+        hint = f"did you mean {near}?" if near else f"choose one of {', '.join(_OPERATIONS)}"
+        raise UsageError(f'operation: must be known (got "{operation}"): {hint}')
+    return _OPERATIONS[operation](store, name, fields)
+
+
+def confirmation_size(fields: Fields) -> tuple[int, int]:
+    """Return how many of the best configurations to confirm, and with how many seeds. Raises UsageError."""
+    values = _numbers(fields, {"best": _BEST, "seeds": _SEEDS})
+    return values["best"], values["seeds"]
+
+
+def _pause(store: Store, name: str, _: Fields) -> str:
+    return "\n".join(studies.pause(store, name, by=_BY).sentences)
+
+
+def _resume(store: Store, name: str, _: Fields) -> str:
+    return "\n".join(studies.resume(store, name).sentences)
+
+
+def _stop(store: Store, name: str, _: Fields) -> str:
+    return "\n".join(studies.stop(store, name).sentences)
+
+
+def _edit(store: Store, name: str, fields: Fields) -> str:
+    """Set the fields that differ from the stored values, so that a form sent unchanged changes nothing."""
+    values = _numbers(fields, {"trials": STUDY["trials"], "priority": _PRIORITY})
+    study = store.studies.get(name)
+    stored = {"trials": study.spec.trials, "priority": study.priority}
+    changed = {key: value for key, value in values.items() if value != stored[key]}
+    if not changed:
+        return f'Study "{name}": has these values already'
+    return "\n".join(studies.edit(store, name, **changed).sentences)
+
+
+def _enqueue(store: Store, name: str, fields: Fields) -> str:
+    settings = [
+        f"{key.removeprefix(VALUE)}={value.strip()}"
+        for key, value in fields.items()
+        if key.startswith(VALUE) and value.strip()
+    ]
+    return trials.enqueue(store, name, settings).sentence
+
+
+def _retry(store: Store, name: str, fields: Fields) -> str:
+    number = _numbers(fields, {"number": _NUMBER})["number"]
+    return trials.retry(store, name, number).sentence
+
+
+_OPERATIONS: Final[Mapping[str, Callable[[Store, str, Fields], str]]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "edit": _edit,
+    "enqueue": _enqueue,
+    "retry": _retry,
+}
+
+
+def _numbers(fields: Fields, rules: Mapping[str, Rule]) -> dict[str, int]:
+    """Return the whole numbers of these fields. Raises UsageError with every problem."""
+    raw = {key: _whole(fields.get(key, "")) for key in rules}
+    problems = [str(problem) for key, rule in rules.items() for problem in rule.problems(key, raw[key])]
+    if problems:
+        raise UsageError("\n".join(problems))
+    return {key: int(value) for key, value in raw.items()}
+
+
+def _whole(text: str) -> int | str:
+    """Return the number that a text is, or the text itself."""
+    try:
+        return int(text.strip())
+    except ValueError:
+        return text
