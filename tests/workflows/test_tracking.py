@@ -72,7 +72,7 @@ def events(file: Path) -> Iterator[Event]:
 def _masked(data: bytes) -> int:
     """Return the masked checksum of https://www.tensorflow.org/tutorials/load_data/tfrecord."""
     crc = crc32c(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return int((((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def scalars(file: Path) -> list[tuple[str, int, float]]:
