@@ -167,7 +167,7 @@ def _copy(requests: socket.socket, train: Objective, seed_anew: Callable[[], Non
             return
         for one in descriptors:
             os.set_inheritable(one, False)  # noqa: FBT003 # it has no other form
-        connection, output, numbers = map(Connection, descriptors)
+        connection, output, numbers = (Connection(one) for one in descriptors)
         not_theirs = [requests, numbers, *copies.values()]
         process = multiprocessing.get_context("fork").Process(
             target=_train,

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_a_module_that_cannot_be_copied_is_refused(
     try:
         assert _prepared("shared:train", ()) is None
     finally:
-        module = sys.modules.pop("shared", None)
+        module: Any = sys.modules.pop("shared", None)
         if hasattr(module, "event"):
             module.event.set()
         if hasattr(module, "opened"):
