@@ -6,7 +6,7 @@ import getpass
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final, overload
 
 from hpsearch.analysis.best_trials import leading_trials
 from hpsearch.analysis.confirmation import SeedResults
@@ -60,7 +60,7 @@ from hpsearch.trials import Trial
 from hpsearch.worker.capacity import objective_job
 from hpsearch.worker.events import Event
 from hpsearch.worker.preparation import is_study_file
-from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, transfer
+from hpsearch.workflows import confirmation, narrowing, sealed_test, studies, tracking, transfer
 from hpsearch.workflows.data import push_data
 from hpsearch.workflows.default_storage import is_missing
 from hpsearch.workflows.json_objects import JsonObject, best_objects, study_summary
@@ -68,6 +68,7 @@ from hpsearch.workflows.listener import Listener
 from hpsearch.workflows.report import default_report_path, renew_report, request_report, write_report
 from hpsearch.workflows.run import RunOptions, run, run_rounds
 from hpsearch.workflows.snapshot import assemble_snapshot
+from hpsearch.workflows.tracking import TrackerExport
 from hpsearch.workflows.trials import enqueue_values
 
 if TYPE_CHECKING:
@@ -852,16 +853,37 @@ class Study:
         self._store.studies.copy(self._current().name, name)
         return load_study(name, storage=self._access.url)
 
+    @overload
+    def export(self, path: FilePath) -> Path: ...
+
+    @overload
+    def export(self, *, to: str) -> TrackerExport: ...
+
     @public
-    def export(self, path: FilePath) -> Path:
-        """Write the study into a new SQLite file, and return its path.
+    def export(self, path: FilePath | None = None, *, to: str | None = None) -> Path | TrackerExport:
+        """Write the study into a new SQLite file, and return its path; or into an experiment tracker.
 
         >>> hpsearch.get_all_study_names(f"sqlite:///{study.export('exported.db')}")
         ['lesson']
+
+        With `to`, `mlflow:URI` or `tensorboard:DIR`, the tracker gets one parent and a run for each trial that has
+        started: parameters, curves, result, and the verdict as tags. Again, it adds only what is new.
+
+        >>> study.export(to="tensorboard:runs").added == len(study.trials)
+        True
+        >>> study.export(to="tensorboard:runs").added
+        0
+
+        Raises HpsearchError if the tracker's package is missing, the extra `mlflow` or `tensorboard`.
         """
-        target = file_path("export", path)
-        transfer.export_study(self._access.url, self._current().name, target)
-        return target
+        if to is not None:
+            if path is not None:
+                raise UsageError(f"export: takes a path or to=, not both (got {path} and {to})")
+            target = text("export", to)
+            return tracking.export_to_tracker(self._store, self._current().name, target, notify=log)
+        file = file_path("export", path)
+        transfer.export_study(self._access.url, self._current().name, file)
+        return file
 
     def _edited(self, edited: studies.Edited) -> None:
         for sentence in edited.sentences:

@@ -28,6 +28,7 @@ from hpsearch.cli.options import (
     trial_number,
 )
 from hpsearch.cli.output import write_csv, write_json, write_line, write_listing, write_message
+from hpsearch.errors import UsageError, mask
 from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_WORKERS
 from hpsearch.trials import Fate, TrialState
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, is_missing
@@ -590,18 +591,61 @@ def copy(name: StudyName, new: NewStudyName, storage: Storage = DEFAULT_STORAGE)
 def export(
     name: StudyName,
     *,
-    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="A new SQLite file.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="A new SQLite file.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TRACKER", help="mlflow:URI or tensorboard:DIR, instead of a file."),
+    ] = None,
     include_running: Annotated[
-        bool, typer.Option("--include-running", help="Take trials that run as waiting ones.")
+        bool, typer.Option("--include-running", help="Take trials that run as waiting ones; for a file only.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Write a study into a new SQLite file, to keep, send or import elsewhere; the file is read back as a check.
+    """Write a study into a new SQLite file, to keep, send or import elsewhere, or into an experiment tracker.
 
-    A damaged study is written unchanged, with a warning: `study import` will refuse the file.
+    The file is read back as a check. A damaged study is written unchanged, with a warning: `study import` will refuse
+    the file.
+
+    A tracker gets one parent and a run for each trial that has started: parameters, curves, result, and the verdict as
+    tags. The same command again adds only what is new. `mlflow:` needs the extra `mlflow`, `tensorboard:` the extra
+    `tensorboard`.
 
     Example: hpsearch study export digits --output digits.db
+
+    Example: hpsearch study export digits --to mlflow:http://localhost:5000
     """
+    if (output is None) == (to is None) or (to is not None and include_running):
+        raise UsageError(
+            "study export: needs either --output FILE, which --include-running belongs to, or --to TRACKER"
+            f" (got {_given(output=output, to=to, include_running=include_running)})"
+        )
+    if to is not None:
+        _export_to_tracker(storage, name, to)
+    elif output is not None:
+        _export_to_file(storage, name, output, include_running=include_running)
+
+
+def _given(**options: object) -> str:
+    named = [f"--{name.replace('_', '-')}" for name, value in options.items() if value not in (None, False)]
+    return " and ".join(named) or "neither"
+
+
+def _export_to_tracker(storage: str, name: str, to: str) -> None:
+    from hpsearch.storage.store import open_store
+    from hpsearch.study.messages import format_count
+    from hpsearch.workflows.tracking import export_to_tracker
+
+    with open_store(storage, foreign=True) as store:
+        made = export_to_tracker(store, name, to, notify=write_message)
+    write_line(
+        f'Study "{name}": {format_count(made.trials, "trial")} in {mask(to)}'
+        f" ({made.added:,} added, {made.updated:,} updated)"
+    )
+
+
+def _export_to_file(storage: str, name: str, output: Path, *, include_running: bool) -> None:
     from hpsearch.workflows.transfer import export_study
 
     made = export_study(storage, name, output, include_running=include_running)

@@ -102,10 +102,7 @@ def _isolate(output: Connection, parent: int) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    with contextlib.suppress(AttributeError, OSError):  # no Linux: the listener notices that the parent ended
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with_parent(parent)
     with contextlib.suppress(
         OSError
     ):  # if memory runs out, the system should end the trial and not the worker
@@ -118,6 +115,14 @@ def _isolate(output: Connection, parent: int) -> None:
         for descriptor in (1, 2)
     )
     faulthandler.enable(sys.stderr)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the system kill this process once the process `parent`, which started it, ends."""
+    with contextlib.suppress(AttributeError, OSError):  # no Linux: the listener notices that the parent ended
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 @final

@@ -18,6 +18,7 @@ import numpy as np
 
 from hpsearch.objective.child import run_trial
 from hpsearch.objective.failures import of_exit, output_end
+from hpsearch.objective.fork_server import ForkedProcess, ForkServer
 from hpsearch.objective.messages import (
     END,
     Acknowledgement,
@@ -42,6 +43,9 @@ POLL_S: Final = 0.05
 
 _OUTPUT_BYTES: Final = 2**16
 """Bytes of output that are kept of each trial."""
+
+_CAN_COPY: Final = Path("/proc/self/task").is_dir()
+"""True on Linux: only there can a process check that copies of it are safe."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 
@@ -69,7 +73,7 @@ class _Child:
     """One trial's process. `stopped_s` is when it was asked to end, `breach` the limit that it broke."""
 
     number: int
-    process: BaseProcess
+    process: BaseProcess | ForkedProcess
     connection: Connection
     output: "_Output"
     started_s: float
@@ -134,7 +138,7 @@ class Children:
     """Trains trials of one study, each in a process of its own.
 
     `folder` holds the trials' checkpoints. With `function`, processes are forks of this one, in which the function
-    exists; otherwise they are new ones that import it.
+    exists. Otherwise they are new ones that import it, until one process has imported it that can be copied.
     """
 
     objective: ObjectiveSpec
@@ -145,6 +149,7 @@ class Children:
     function: Objective | None = None
     _children: dict[int, _Child] = field(default_factory=dict)
     _ending: list[_Child] = field(default_factory=list)
+    _server: ForkServer | None = None
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -170,7 +175,7 @@ class Children:
             metric=self.metric,
             checkpoint_dir=str(self.folder / folder),
         )
-        self._children[number] = _start(order, self.function)
+        self._children[number] = self._copied(order) or _start(order, self.function)
 
     def advance(self, *, is_interrupted: Callable[[], bool]) -> Sequence[ChildObservation]:
         """Return the new messages of the trials, after waiting a short time for one; none once it is interrupted.
@@ -222,6 +227,31 @@ class Children:
             child.kill()
         self._children.clear()
         self._ending.clear()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _copied(self, order: Order) -> _Child | None:
+        """Return the trial in a copy of the server, which the first trial starts; None if it cannot be copied yet."""
+        if self.function is not None or not _CAN_COPY:
+            return None
+        if self._server is None:
+            self._server = ForkServer(order.function, order.python_path)
+        if not self._server.is_ready:
+            return None
+        ours, theirs = multiprocessing.Pipe()
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        try:
+            process = self._server.fork(theirs, writer)
+            ours.send(order)
+        except OSError:
+            ours.close()
+            reader.close()
+            return None
+        finally:
+            theirs.close()
+            writer.close()
+        return _child(order, process, ours, reader)
 
     def _reap(self) -> None:
         """Kill the rest of the processes that were asked to end, once they did or their time is over."""
@@ -297,10 +327,16 @@ def _start(order: Order, function: Objective | None) -> _Child:
         process.start()
     theirs.close()
     writer.close()
+    return _child(order, process, ours, reader)
+
+
+def _child(
+    order: Order, process: BaseProcess | ForkedProcess, connection: Connection, reader: Connection
+) -> _Child:
     return _Child(
         number=order.number,
         process=process,
-        connection=ours,
+        connection=connection,
         output=_Output(reader),
         started_s=time.monotonic(),
     )

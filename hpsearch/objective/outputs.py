@@ -159,15 +159,20 @@ def _softmax_mistake(z: Numbers) -> str:
     """
     if z.shape[1] < 2 or len(z) < 2:
         return ""
-    of_rows = np.allclose(z.sum(axis=1), 1, atol=1e-3)
-    of_columns = np.allclose(z.sum(axis=0), 1, atol=1e-3)
-    if z.min() >= 0 and z.max() <= 1 and of_rows != of_columns:
-        return "twice" if of_rows else "over_examples"
-    if np.allclose(logsumexp(z, axis=0), 0, atol=1e-3) and not np.allclose(
-        logsumexp(z, axis=1), 0, atol=1e-2
-    ):
+    low, high = float(z.min()), float(z.max())
+    if low >= 0 and high <= 1:
+        of_rows = np.allclose(z.sum(axis=1), 1, atol=1e-3)
+        of_columns = np.allclose(z.sum(axis=0), 1, atol=1e-3)
+        if of_rows != of_columns:
+            return "twice" if of_rows else "over_examples"
+    are_logarithms = high <= _ROUNDING and np.allclose(logsumexp(z, axis=0), 0, atol=_ROUNDING)
+    if are_logarithms and not np.allclose(logsumexp(z, axis=1), 0, atol=1e-2):
         return "over_examples"
     return ""
+
+
+_ROUNDING: Final = 1e-3
+"""The largest logarithm of a probability with rounding errors."""
 
 
 def _logits_of_probabilities(z: Numbers) -> Numbers | None:

@@ -223,7 +223,8 @@ class TorchMonitor:
         if self._made_steps == 0:
             return
         self._made_steps = 0
-        examples = len(outputs) if isinstance(outputs, Tensor) and outputs.ndim else 0
+        # Not len(outputs), which looks for tracing: a third of the cost of a step that is not measured.
+        examples = outputs.shape[0] if isinstance(outputs, Tensor) and outputs.ndim else 0
         if not math.isfinite(number):
             is_broken = outputs is not None and not bool(torch.isfinite(outputs).all())
             recorder.break_off("logits" if is_broken else "loss")
@@ -331,6 +332,8 @@ class TorchMonitor:
 
     def see_function(self, name: str, args: Any, keywords: Mapping[str, Any], result: Any) -> None:
         """Note a function that the model called, if it has weights of the model, or joins tensors."""
+        if name in _NO_LAYERS and name not in _JOINS:
+            return
         weights = [value for value in _flat((*args, *keywords.values())) if id(value) in self._names]
         weights = [weight for weight in weights if weight.ndim > 1]
         if not weights:

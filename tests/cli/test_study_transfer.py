@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,6 +105,37 @@ def test_an_export_is_one_file_and_comes_back(command: Command, finished: str, t
     assert trials_of(command, finished) == before
     assert command("study", "confirm", finished, "--best", "1", "--seeds", "2").stderr == ""
     assert [file.name for file in out.iterdir()] == ["kept.db"]
+
+
+def test_an_export_to_a_tracker_has_every_trial(command: Command, finished: str) -> None:
+    """Each started trial gets a folder, and the same command again adds nothing."""
+    arguments = ("study", "export", finished, "--to", "tensorboard:runs")
+    assert command(*arguments).stdout == (
+        'Study "flowers": 12 trials in tensorboard:runs (12 added, 0 updated)\n'
+    )
+    assert (
+        command(*arguments).stdout == 'Study "flowers": 12 trials in tensorboard:runs (0 added, 0 updated)\n'
+    )
+    (value,) = {
+        trial["value"] for trial in trials_of(command, finished) if trial["number"] == 0
+    }  # as MLflow and TensorBoard call it
+    assert (
+        value is None
+        or struct.pack("<f", value)
+        in Path("runs/flowers/trial-0000/events.out.tfevents.hpsearch").read_bytes()
+    )
+
+
+def test_an_export_has_one_target(command: Command, finished: str) -> None:
+    """Neither target, both, or an option of the other is a usage error that names what was given."""
+    for options, got in (
+        ((), "neither"),
+        (("--output", "a.db", "--to", "tensorboard:b"), "--output and --to"),
+        (("--to", "tensorboard:b", "--include-running"), "--to and --include-running"),
+    ):
+        ended = command("study", "export", finished, *options)
+        assert ended.returncode == 2
+        assert f"(got {got})" in ended.stderr
 
 
 def test_an_export_of_a_damaged_study_is_no_backup(command: Command, finished: str) -> None:

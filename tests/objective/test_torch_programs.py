@@ -8,7 +8,7 @@ require_torch()
 
 import torch  # noqa: E402 # it may be missing
 
-from tests.objective.torch_programs import HEALTHY, ILL, perceptron, train  # noqa: E402
+from tests.objective.torch_programs import HEALTHY, ILL, Transformer, perceptron, train  # noqa: E402
 
 QUICK = ("perceptron", "MLP with dropout", "LSTM", "autoencoder", "residual with batch norm", "embeddings")
 """The healthy programs of the suite; `python -m tests.benchmarks.programs` runs all, with several seeds."""
@@ -35,6 +35,11 @@ def test_a_healthy_program_is_not_accused(name: str) -> None:
     """A program that learns is healthy in the end, and was never reported."""
     program = HEALTHY[name]
     assert program().verdict.cause == "healthy"
+
+
+def test_labels_that_are_learned_slowly_are_not_called_unrelated() -> None:
+    """A transformer at a low rate is near chance for long, but the examples of its minibatches agree."""
+    assert train(Transformer(), rate=0.02).verdict.cause != "labels_unrelated"
 
 
 def test_nothing_is_reported_of_a_healthy_program() -> None:

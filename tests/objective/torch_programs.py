@@ -196,6 +196,14 @@ ILL: Final[Mapping[str, tuple[Callable[[], Any], set[str]]]] = {
     "exploding RNN": (exploding, {"diverged_lr", "exploding"}),
     "unscaled inputs": (unscaled, {"input_unscaled"}),
     "shuffled labels": (lambda: train(perceptron(), rate=0.3, data=shuffled()), {"labels_unrelated"}),
+    "shuffled labels, SGD at 0.1": (
+        lambda: train(perceptron(), rate=0.1, data=shuffled()),
+        {"labels_unrelated"},
+    ),
+    "shuffled labels, Adam at 0.001": (
+        lambda: adam(perceptron(), rate=1e-3, data=shuffled()),
+        {"labels_unrelated"},
+    ),
     "softmax before cross-entropy": (
         lambda: train(nn.Sequential(*perceptron(), nn.Softmax(dim=1))),
         {"wrong_loss_pair"},
