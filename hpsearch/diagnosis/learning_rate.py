@@ -85,7 +85,8 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     fallen = first - median(sample.loss for sample in recent)
     if not fallen < PROMISED_SHARE * first or is_ahead_of_chance(telemetry, facts):
         return None
-    promised, travel = _promised_fall(telemetry, facts), _longest_travel(telemetry, facts)
+    trend = _trend(telemetry, facts)
+    promised, travel = _promised_fall(telemetry, facts, trend), _longest_travel(telemetry, facts, trend)
     if not (0 <= promised < PROMISED_SHARE * first or travel < SHORTEST_TRAVEL):
         return None
     gain = median_of(probes(telemetry), lambda sample: sample.gain)
@@ -94,9 +95,12 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     straight = median(sample.predicted_decrease for sample in recent) * facts.steps
     higher = facts.learning_rate * _raising_factor(straight / first, travel, gain)
+    is_hopeless = _is_hopeless(
+        telemetry, facts, promised=promised / first, fallen=fallen / first, travel=travel
+    )
     return Finding(
         cause=Cause.LR_TOO_LOW,
-        confidence=HOPELESS if _is_hopeless(telemetry, facts, promised / first, fallen / first) else SLOW,
+        confidence=HOPELESS if is_hopeless else SLOW,
         first_step=0,
         evidence=finite_evidence(
             promised_share=straight / first,
@@ -110,7 +114,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     )
 
 
-def _promised_fall(telemetry: Telemetry, facts: TrialFacts) -> float:
+def _promised_fall(telemetry: Telemetry, facts: TrialFacts, trend: tuple[float, float]) -> float:
     """Return an upper bound of the fall of the loss in the whole trial, if steps grow on as they grew so far.
 
     A step promises -(gradient . change of the parameters) to first order, lr |g|^2 for SGD; noise in the minibatch's
@@ -125,7 +129,7 @@ def _promised_fall(telemetry: Telemetry, facts: TrialFacts) -> float:
     level = mean(recent) + MEAN_ERRORS * _standard_error(recent)
     if level == 0:
         return 0.0
-    slope, error = _slope(_log_promises(telemetry, facts))
+    slope, error = trend
     left = max(0, facts.steps - telemetry.steps)
     growth = (slope + SLOPE_ERRORS * error) * left
     if not math.isfinite(growth):
@@ -134,7 +138,7 @@ def _promised_fall(telemetry: Telemetry, facts: TrialFacts) -> float:
     return level * (telemetry.steps + lasting)
 
 
-def _longest_travel(telemetry: Telemetry, facts: TrialFacts) -> float:
+def _longest_travel(telemetry: Telemetry, facts: TrialFacts, trend: tuple[float, float]) -> float:
     """Return how far all steps of the trial would move a layer if they had one direction, as a share of its weights.
 
     It is the largest of all layers. Of 156 runs below 0.1, with minibatches of 1 to 32 examples, 144 gained less than
@@ -142,7 +146,7 @@ def _longest_travel(telemetry: Telemetry, facts: TrialFacts) -> float:
     grow, as on the way off a plateau.
     """
     samples = telemetry.samples
-    slope, error = _slope(_log_promises(telemetry, facts))
+    slope, error = trend
     if not slope - SLOPE_ERRORS * error <= 0:
         return math.inf
     recent = samples[-max(SAMPLES, len(samples) // 2) :]
@@ -155,7 +159,9 @@ def _longest_travel(telemetry: Telemetry, facts: TrialFacts) -> float:
     )
 
 
-def _is_hopeless(telemetry: Telemetry, facts: TrialFacts, promised: float, fallen: float) -> bool:
+def _is_hopeless(
+    telemetry: Telemetry, facts: TrialFacts, *, promised: float, fallen: float, travel: float
+) -> bool:
     """Return True if nothing can come of a slow trial, of which these shares of its loss are promised and have fallen.
 
     Steps may shrink for a while and then grow off a plateau, so a fifth of the trial must have passed without growth
@@ -168,7 +174,7 @@ def _is_hopeless(telemetry: Telemetry, facts: TrialFacts, promised: float, falle
     seen = telemetry.steps / facts.steps
     if facts.configuration.model.output in BOUNDED and telemetry.samples[0].loss > facts.chance_loss:
         return False
-    if seen < LEAST_SEEN or not _longest_travel(telemetry, facts) < SHORTEST_TRAVEL:
+    if seen < LEAST_SEEN or not travel < SHORTEST_TRAVEL:
         return False
     return 0 <= promised < PROMISED_SHARE or FALL_MARGIN * fallen / seen < PROMISED_SHARE
 
@@ -187,10 +193,10 @@ def _full_promise(sample: Sample, facts: TrialFacts) -> float:
     return sample.predicted_decrease / (1 - training.momentum ** (sample.step + 1))
 
 
-def _log_promises(telemetry: Telemetry, facts: TrialFacts) -> Sequence[tuple[float, float]]:
-    """Return the steps, and the logarithms of their promises, if those are above 0 and finite."""
+def _trend(telemetry: Telemetry, facts: TrialFacts) -> tuple[float, float]:
+    """Return the slope of the promises' logarithms over the steps and its standard error, if above 0 and finite."""
     promises = ((sample.step, _full_promise(sample, facts)) for sample in telemetry.samples)
-    return [(step, math.log(promise)) for step, promise in promises if 0 < promise < math.inf]
+    return _slope([(step, math.log(promise)) for step, promise in promises if 0 < promise < math.inf])
 
 
 def _standard_error(numbers: Sequence[float]) -> float:
@@ -249,7 +255,7 @@ def still_converging(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
     if not _still_falls(telemetry):
         is_at_chance = not has_learned(telemetry, facts, share=AT_CHANCE)
         is_slow = is_at_chance or _still_falls(telemetry, straight=BENT_SHARE)
-        if not (is_slow and _longest_travel(telemetry, facts) < SHORT_TRAVEL):
+        if not (is_slow and _longest_travel(telemetry, facts, _trend(telemetry, facts)) < SHORT_TRAVEL):
             return None
     higher = facts.learning_rate * max(10.0, 1 / (2 * (1 - min(gain, MOST_GAIN))))
     return Finding(

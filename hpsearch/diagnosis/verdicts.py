@@ -41,15 +41,19 @@ Rule: TypeAlias = Callable[[Telemetry, TrialFacts], Finding | None]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One rule, and the causes that it may find; if it `spares_learned`, none in a trial that has learned."""
+    """One rule, and the causes that it may find; if it `spares_learned`, none in a trial that has learned.
+
+    Findings of a rule that is never `sure` stop no trial, so it is not asked while one trains.
+    """
 
     rule: Rule
     causes: frozenset[Cause]
     spares_learned: bool = False
+    sure: bool = True
 
 
-def _entry(rule: Rule, *causes: Cause, spares_learned: bool = False) -> Entry:
-    return Entry(rule=rule, causes=frozenset(causes), spares_learned=spares_learned)
+def _entry(rule: Rule, *causes: Cause, spares_learned: bool = False, sure: bool = True) -> Entry:
+    return Entry(rule=rule, causes=frozenset(causes), spares_learned=spares_learned, sure=sure)
 
 
 CATALOGUE: Final[Sequence[Entry]] = (
@@ -61,22 +65,22 @@ CATALOGUE: Final[Sequence[Entry]] = (
     _entry(vanishing_grad, Cause.VANISHING_GRAD, spares_learned=True),
     _entry(born_dead, Cause.BORN_DEAD, spares_learned=True),
     _entry(dead_total, Cause.DEAD_RELU_TOTAL, spares_learned=True),
-    _entry(ends_above_start, Cause.EXPLODING),
+    _entry(ends_above_start, Cause.EXPLODING, sure=False),
     _entry(dead_nearly, Cause.DEAD_RELU_PARTIAL, spares_learned=True),
     _entry(negative_plateau, Cause.NEG_PLATEAU, spares_learned=True),
     _entry(float_underflow, Cause.FLOAT_UNDERFLOW),
     _entry(lr_too_low, Cause.LR_TOO_LOW, spares_learned=True),
-    _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True),
-    _entry(plateau, Cause.PLATEAU),
+    _entry(labels_unrelated, Cause.LABELS_UNRELATED, spares_learned=True, sure=False),
+    _entry(plateau, Cause.PLATEAU, sure=False),
     _entry(saturated, Cause.SATURATED),
-    _entry(signal_lost, Cause.VANISHING_GRAD, spares_learned=True),
+    _entry(signal_lost, Cause.VANISHING_GRAD, spares_learned=True, sure=False),
     _entry(val_misaligned, Cause.VAL_MISALIGNED),
-    _entry(collapsed_output, Cause.COLLAPSED_OUTPUT),
-    _entry(still_converging, Cause.LR_TOO_LOW),
-    _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT),
-    _entry(dead_partial, Cause.DEAD_RELU_PARTIAL),
-    _entry(overfit, Cause.OVERFIT),
-    _entry(lr_too_high, Cause.LR_TOO_HIGH),
+    _entry(collapsed_output, Cause.COLLAPSED_OUTPUT, sure=False),
+    _entry(still_converging, Cause.LR_TOO_LOW, sure=False),
+    _entry(train_eval_shift, Cause.TRAIN_EVAL_SHIFT, sure=False),
+    _entry(dead_partial, Cause.DEAD_RELU_PARTIAL, sure=False),
+    _entry(overfit, Cause.OVERFIT, sure=False),
+    _entry(lr_too_high, Cause.LR_TOO_HIGH, sure=False),
 )
 """The rules in their order: the surest and soonest to end a trial come first."""
 
@@ -243,7 +247,7 @@ def _answers_all_the_same(telemetry: Telemetry, facts: TrialFacts) -> bool:
 
 @lru_cache
 def _fatal_entries(fatal: frozenset[Cause]) -> Sequence[Entry]:
-    return [entry for entry in CATALOGUE if entry.causes & fatal]
+    return [entry for entry in CATALOGUE if entry.sure and entry.causes & fatal]
 
 
 def _is_stuck(telemetry: Telemetry, facts: TrialFacts) -> bool:
