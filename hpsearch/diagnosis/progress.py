@@ -35,9 +35,11 @@ def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
     )
 
 
-def answers_well(telemetry: Telemetry, facts: TrialFacts, *, share: float = ANSWERED_SHARE) -> bool:
-    """Return True if recent samples close that `share` of the gap between the majority's share and 1."""
-    recent = telemetry.samples[-RECENT_SAMPLES:]
+def answers_well(
+    telemetry: Telemetry, facts: TrialFacts, *, share: float = ANSWERED_SHARE, count: int = RECENT_SAMPLES
+) -> bool:
+    """Return True if the last `count` samples close that `share` of the gap between the majority's share and 1."""
+    recent = telemetry.samples[-count:]
     if not facts.is_classification or not recent:
         return False
     majority = facts.data.majority_share
