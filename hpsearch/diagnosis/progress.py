@@ -35,13 +35,15 @@ def is_ahead_of_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:
     )
 
 
-def answers_well(telemetry: Telemetry, facts: TrialFacts) -> bool:
-    """Return True if recent samples close four fifths of the gap between the majority's share and 1."""
-    recent = telemetry.samples[-RECENT_SAMPLES:]
+def answers_well(
+    telemetry: Telemetry, facts: TrialFacts, *, share: float = ANSWERED_SHARE, count: int = RECENT_SAMPLES
+) -> bool:
+    """Return True if the last `count` samples close that `share` of the gap between the majority's share and 1."""
+    recent = telemetry.samples[-count:]
     if not facts.is_classification or not recent:
         return False
     majority = facts.data.majority_share
-    return median_of(recent, lambda sample: sample.accuracy) > majority + ANSWERED_SHARE * (1 - majority)
+    return median_of(recent, lambda sample: sample.accuracy) > majority + share * (1 - majority)
 
 
 def validates_above_chance(telemetry: Telemetry, facts: TrialFacts) -> bool:

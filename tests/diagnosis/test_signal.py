@@ -13,6 +13,8 @@ from hpsearch.diagnosis.signal import (
     CONSTANT_SHARE,
     DECAY_RATIO,
     DECAYED_LEARNED,
+    EARLY_ANSWERS,
+    EARLY_PASSES,
     FAR_FROM_CHANCE,
     KNOWN_SHARE,
     LEAST_RANGE,
@@ -78,6 +80,14 @@ def test_weights_that_decay_has_shrunk() -> None:
     assert asked(wd_dominates, shrinking(SHRUNK_SHARE * 1.01), facts(weight_decay=0.5)) is None
     assert asked(wd_dominates, shrinking(SHRUNK_SHARE * 0.99), facts(weight_decay=0.0)) is None
     assert asked(wd_dominates, telemetry([]), facts(weight_decay=0.5)) is None
+
+
+def test_weights_that_shrink_while_validation_answers() -> None:
+    """On labels near chance the loss hardly falls: answers above chance show as well that weights still learn."""
+    known = facts(weight_decay=0.1)
+    for accuracy, finds in ((0.1, True), (0.12, False)):
+        measured = replace(shrinking(0.3), epochs=[epoch(0, training=2.3, validation=2.3, accuracy=accuracy)])
+        assert (asked(wd_dominates, measured, known) is not None) is finds
 
 
 def test_decay_that_leaves_a_network_that_knows() -> None:
@@ -195,6 +205,18 @@ def test_labels_that_inputs_do_not_tell() -> None:
     }
     numbers = found(labels_unrelated, unrelated(loss=1.0, accuracy=math.nan), facts(data=NUMBERS))
     assert "accuracy" not in numbers.evidence
+
+
+def test_early_answers_that_exceed_chance_are_no_knowledge_by_heart() -> None:
+    """Labels predict if training answers in its first ten passes; tiny tables, or later passes, prove nothing."""
+    answers = 0.1 + 0.9 * EARLY_ANSWERS
+    soon, late = (facts(steps=20 * passes) for passes in (UNRELATED_FROM, UNRELATED_FROM // EARLY_PASSES))
+    for accuracy, finds in ((answers * 0.99, True), (answers * 1.01, False)):
+        assert (asked(labels_unrelated, unrelated(accuracy=accuracy), soon) is not None) is finds
+        assert asked(labels_unrelated, unrelated(accuracy=accuracy), late) is not None
+    for examples, finds in ((70, True), (80, False)):
+        table = facts(steps=20 * UNRELATED_FROM, data=replace(CLASSES, examples=examples))
+        assert (asked(labels_unrelated, unrelated(accuracy=answers * 1.01), table) is not None) is finds
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from hpsearch.diagnosis.static_checks import STATIC_RULES
 from hpsearch.diagnosis.verdicts import (
     CATALOGUE,
     HEALTHY_SHARE,
+    SPARED_SHARE,
     STUCK_STEPS,
     SURE,
     fatal_finding,
     judge,
     raw_judge,
 )
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import DEFAULT_FATAL, DIAGNOSED_CAUSES
 from hpsearch.telemetry import NonFinite, Telemetry
 from hpsearch.verdicts import Cause, Finding
@@ -146,6 +148,14 @@ def test_a_trial_that_is_stuck_is_explained() -> None:
     assert causes(learned, known) == [Cause.INCONCLUSIVE, Cause.INPUT_UNSCALED]
 
 
+def test_a_trial_that_validates_above_chance_is_not_stuck() -> None:
+    """On labels near chance the loss hardly falls: answers above chance show that the inputs did no harm."""
+    known = facts(data=UNSCALED)
+    for accuracy, cause in ((0.1, Cause.INPUT_UNSCALED), (0.12, Cause.INCONCLUSIVE)):
+        end = epoch(0, training=2.3, validation=2.3, accuracy=accuracy)
+        assert causes(replace(stuck(), epochs=[end]), known)[0] is cause
+
+
 def test_summed_gradients_explain_no_standstill() -> None:
     """They are what a study file does openly, and no illness by themselves."""
     assert causes(stuck(), facts(reduction="sum")) == [Cause.INCONCLUSIVE, Cause.GRAD_REDUCTION_SUM]
@@ -245,6 +255,26 @@ def test_rules_that_spare_those_that_have_learned_are_not_asked_of_them() -> Non
     assert found(lr_too_low, telemetry(slow), facts()).confidence >= SURE
     assert stops(telemetry(slow), facts(), fatal) is Cause.LR_TOO_LOW
     assert stops(telemetry(slow, epochs=[epoch(0, training=1.1)]), facts(), fatal) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "share", "cause"),
+    [
+        ("auto", SPARED_SHARE * 1.01, None),
+        ("auto", SPARED_SHARE * 0.99, Cause.DIVERGED_LR),
+        ("validation_loss", 1.0, Cause.DIVERGED_LR),
+    ],
+)
+def test_right_answers_spare_a_trial_whose_loss_explodes(
+    metric: Metric, share: float, cause: Cause | None
+) -> None:
+    """If answers count, a trial that gives them is not stopped for its loss, unless numbers are not finite."""
+    known = replace(facts(), metric=metric)
+    answers = {"accuracy": 0.1 + 0.9 * share}
+    huge = telemetry([sample(0), *samples((5, 10), loss=1e6, logit=1e6, **answers)])
+    assert stops(huge, known, FATAL) is cause
+    broken = replace(huge, nonfinite=NonFinite(step=11, array="weights"))
+    assert stops(broken, known, FATAL) is Cause.DIVERGED_LR
 
 
 def test_a_trial_that_has_learned_may_still_diverge() -> None:

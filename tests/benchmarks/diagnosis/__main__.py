@@ -1,10 +1,11 @@
-"""How well runs are judged, by hpsearch and by others: `python -m tests.benchmarks.diagnosis [--seconds]`."""
+"""How well runs are judged, by hpsearch and by others: `python -m tests.benchmarks.diagnosis [--corpus FILE]`."""
 
 import argparse
 import importlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tests.benchmarks.diagnosis.contenders import baselines
 from tests.benchmarks.diagnosis.detectors import Detector, Ours
@@ -19,8 +20,11 @@ def main() -> None:
     """Score everybody on the committed corpus and print the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.diagnosis", description=__doc__)
     parser.add_argument("--seconds", action="store_true", help="say on stderr how long each detector took")
-    is_timed = parser.parse_args().seconds
-    runs: list[Run] = importlib.import_module(CORPUS).load()
+    parser.add_argument("--corpus", type=Path, help="the file of labelled runs (default the committed one)")
+    arguments = parser.parse_args()
+    is_timed = arguments.seconds
+    load = importlib.import_module(CORPUS).load
+    runs: list[Run] = load() if arguments.corpus is None else load(arguments.corpus)
     detectors: list[Detector] = [Ours(), *baselines(runs)]
     judged = {}
     for detector in detectors:

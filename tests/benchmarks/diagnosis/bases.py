@@ -35,7 +35,7 @@ class Base:
     """What is trained before anything is done to it; its learning rate is found on a grid.
 
     `steps` is the most optimizer steps of a run. Held-out bases share neither data nor architecture nor seed with the
-    others. `is_hard` says that it looks ill although it is not.
+    others. `is_hard` says that it looks ill although it is not. `fresh_seed` replaces the seed of its side.
     """
 
     data: str
@@ -50,6 +50,7 @@ class Base:
     dropout: float = 0.0
     loss: Loss = "auto"
     is_hard: bool = False
+    fresh_seed: int | None = None
 
     @property
     def architecture(self) -> str:
@@ -70,6 +71,8 @@ class Base:
     @property
     def seed(self) -> int:
         """The seed of the study: of the split, the made-up examples, their order, and all weights."""
+        if self.fresh_seed is not None:
+            return self.fresh_seed
         return HELD_OUT_SEED if self.is_held_out else TUNING_SEED
 
     @property

@@ -1,10 +1,14 @@
-"""Make the corpus anew: `python -m tests.benchmarks.diagnosis.generate [--share 0.1] [--out FILE]`."""
+"""Make the corpus anew: `python -m tests.benchmarks.diagnosis.generate [--share 0.1] [--out FILE]`.
+
+`--base iris/12x3 --base votes --seed 20201129` makes runs of some bases with another seed.
+"""
 
 import argparse
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -30,9 +34,12 @@ def main() -> None:
         prog="python -m tests.benchmarks.diagnosis.generate", description=__doc__
     )
     parser.add_argument("--share", type=float, default=1.0, help="the share of the bases (1)")
+    parser.add_argument("--base", action="append", help="only bases whose names begin so; may be repeated")
+    parser.add_argument("--seed", type=int, help="the seed of all these bases (default that of their side)")
     parser.add_argument("--out", type=Path, default=CORPUS, help="the file to write")
     arguments = parser.parse_args()
-    bases = available()
+    names = tuple(arguments.base or ("",))
+    bases = [replace(base, fresh_seed=arguments.seed) for base in available() if base.name.startswith(names)]
     chosen = bases[:: max(1, round(1 / arguments.share))]
     began = time.perf_counter()
     runs: list[Run] = []

@@ -17,7 +17,7 @@ from hpsearch.workflows.healing import heal as heal_study
 from tests.benchmarks.diagnosis.bases import Base, base_called
 from tests.benchmarks.diagnosis.data_sets import with_parts
 from tests.benchmarks.diagnosis.injections import data_of
-from tests.benchmarks.diagnosis.labels import chance_answer, gain, gain_of
+from tests.benchmarks.diagnosis.labels import Chance, chance_answer, gain, gain_of
 from tests.benchmarks.diagnosis.runs import Run
 from tests.benchmarks.diagnosis.training import Recipe, train
 
@@ -93,16 +93,27 @@ def healing_of(run: Run, *, most: int) -> Healing:
     )
 
     def prepare(spec: StudySpec) -> PreparedStudy:
-        return PreparedStudy(spec=spec, data=_rescaled(data, spec.data.scale, base))
+        scaled = _rescaled(data, spec.data.scale, base)
+        return PreparedStudy(
+            spec=spec,
+            data=_with_standard_targets(scaled) if spec.data.target_scale == "standard" else scaled,
+        )
 
     return heal_study(PreparedStudy(spec=spec, data=data), most=most, prepare=prepare)
 
 
 def healing_gain(healing: Healing, run: Run) -> float:
-    """Return what the healed run gains over chance in validation, -1 if it did not reach its end."""
+    """Return what the healed run gains over chance in validation, -1 if it did not reach its end.
+
+    Chance in regression is the variance of the targets as they were scaled.
+    """
     last = healing.last
     if last.last is None or last.steps < last.steps_planned:
         return -1.0
+    targets = healing.study.data.validation.targets
+    if healing.study.data.task == "regression":
+        variance = float(targets.astype(np.float64).var(axis=0).mean())
+        return gain_of(last.last, Chance(answer=variance, is_loss=True))
     return gain_of(last.last, chance_answer(base_called(run.base)))
 
 
@@ -128,6 +139,19 @@ def _rescaled(data: PreparedData, scale: str, base: Base) -> PreparedData:
         return DataPart(
             inputs=scaling.apply(fitted, part.inputs, rows, precision="float32"), targets=part.targets
         )
+
+    return with_parts(data, training=scaled(data.training), validation=scaled(data.validation))
+
+
+def _with_standard_targets(data: PreparedData) -> PreparedData:
+    """Return data whose targets have mean 0 and variance 1 in the training part; classes as they are."""
+    targets = data.training.targets
+    if data.task == "classification":
+        return data
+    mean, deviation = targets.mean(axis=0), targets.std(axis=0)
+
+    def scaled(part: DataPart) -> DataPart:
+        return DataPart(inputs=part.inputs, targets=(part.targets - mean) / deviation)
 
     return with_parts(data, training=scaled(data.training), validation=scaled(data.validation))
 

@@ -218,8 +218,26 @@ def _cause(
             if nonfinite is not None and nonfinite.array == "loss":
                 return Cause.LOG_ZERO, Cause.WRONG_LOSS_PAIR
             return (Cause.WRONG_LOSS_PAIR,)
+        case Cause.EXPLODING_GRAD | Cause.SATURATED:
+            return _large_weights(injection.cause, severity, outcome, standing)
         case _:
             return (injection.cause,) if _is_proved(injection.cause, severity, outcome, standing) else None
+
+
+def _large_weights(
+    cause: Cause, severity: float, outcome: Outcome, standing: TrialCounts
+) -> tuple[Cause, ...] | None:
+    """Return the effects of initial weights that are too large, the one that the injection is named for first.
+
+    `large_weights` and `saturating_weights` do the same to a deep tanh network: if its units are flat and its gradient
+    explodes, both are there, and the remedy is the same.
+    """
+    model = outcome.recipe.configuration.model
+    is_deep_tanh = model.activation == "tanh" and len(model.hidden) >= 3
+    both = (cause, Cause.SATURATED if cause is Cause.EXPLODING_GRAD else Cause.EXPLODING_GRAD)
+    effects = both if is_deep_tanh else both[:1]
+    found = tuple(one for one in effects if _is_proved(one, severity, outcome, standing))
+    return found if cause in found else None
 
 
 def _is_proved(cause: Cause, severity: float, outcome: Outcome, standing: TrialCounts) -> bool:

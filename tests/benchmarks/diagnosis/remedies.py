@@ -1,10 +1,13 @@
 """How often what diagnosis suggests heals a run: `python -m tests.benchmarks.diagnosis.remedies`.
 
-With `--steps 3` remedies are tried one after another, as `hpsearch diagnose --fix` does.
+With `--steps 3` remedies are tried one after another, as `hpsearch diagnose --fix` does. `--sample 60` takes 60 of the
+runs: one of each label in turn, in a fixed random order.
 """
 
 import argparse
+import random
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -22,6 +25,8 @@ from tests.benchmarks.diagnosis.traces import load
 UNTRIED: Final = frozenset({"training.epochs", "training.precision"})
 """What cannot be tried here: a run is judged by its end, which stopping early leaves out, and its data is float32."""
 
+
+SAMPLE_SEED: Final = 20201129
 
 BEYOND_SETTINGS: Final = (
     "labels_shuffled",
@@ -50,13 +55,15 @@ def main() -> None:
         prog="python -m tests.benchmarks.diagnosis.remedies", description=__doc__
     )
     parser.add_argument("--steps", type=int, default=1, help="remedies one after another (default 1)")
-    parser.add_argument("--every", type=int, default=1, help="only every n-th run (default 1)")
+    parser.add_argument("--sample", type=int, help="only so many runs, of each label in turn (default all)")
     arguments = parser.parse_args()
     corpus = load()
     # Quotas left some bases without healthy runs of their own, by which to tell what is healed.
     sound = {run.base for run in corpus if run.injection == "none"}
     here = {base.name for base in available()} & sound
-    runs = [run for run in corpus if not is_healthy(run) and run.base in here][:: arguments.every]
+    runs = [run for run in corpus if not is_healthy(run) and run.base in here]
+    if arguments.sample is not None:
+        runs = in_turn(runs)[: arguments.sample]
     if arguments.steps > 1:
         for line in step_lines(corpus, runs, most=arguments.steps):
             sys.stdout.write(f"{line}\n")
@@ -65,6 +72,17 @@ def main() -> None:
     calls = [Ours().call(run) for run in runs]
     for line in lines(corpus, runs, calls):
         sys.stdout.write(f"{line}\n")
+
+
+def in_turn(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs in a fixed random order, one of each first label after the other."""
+    order = random.Random(SAMPLE_SEED).sample(range(len(runs)), len(runs))
+    counts: Counter[Cause] = Counter()
+    turns = {}
+    for i in order:
+        turns[i] = counts[runs[i].labels[0]]
+        counts[runs[i].labels[0]] += 1
+    return [runs[i] for i in sorted(order, key=turns.__getitem__)]
 
 
 def lines(corpus: Sequence[Run], runs: Sequence[Run], calls: Sequence[Call]) -> Iterator[str]:
