@@ -17,6 +17,7 @@ from hpsearch.study.spec import (
     HeaderUse,
     Loss,
     OptimizerName,
+    Order,
     Output,
     Precision,
     Range,
@@ -94,6 +95,7 @@ class TrainingOptions(TypedDict, total=False):
     precision: Precision
     class_weight: ClassWeight
     keep: KeptEpoch
+    order: Order
 
 
 class SamplerOptions(TypedDict, total=False):

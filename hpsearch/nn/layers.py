@@ -3,6 +3,7 @@
 Backward passes follow the chain rule for L = the sum over trials of their own losses, so trials never mix.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -18,21 +19,38 @@ RUNNING_MOMENTUM = 0.9
 class Dense:
     """Affine map with one matrix per trial: `y[k] = x[k] @ w[k] + b[k]`.
 
-    Parameters: w (K, I, O), b (K, O). x is (K, B, I), or (1, B, I) if all trials see the same examples.
+    Parameters: w (K, I, O), b (K, O). x is (K, B, I), or (1, B, I) if all trials see the same examples, or (M, B, I)
+    with `groups`: the trials that see each of the M minibatches.
     """
 
     inputs: int
     outputs: int
 
-    def forward(self, w: Array, b: Array, x: Array, y: Array) -> None:
+    def forward(self, w: Array, b: Array, x: Array, y: Array, *, groups: Sequence[slice] = ()) -> None:
         """Write x w + b into `y` (K, B, O), in place."""
-        np.matmul(x, w, out=y)
+        if groups:
+            for minibatch, rows in zip(x, groups, strict=True):
+                np.matmul(minibatch, w[rows], out=y[rows])
+        else:
+            np.matmul(x, w, out=y)
         np.add(y, b[:, None, :], out=y)
 
-    def backward(self, gradient: tuple[Array, Array], x: Array, dy: Array, ones: Array) -> None:
+    def backward(
+        self,
+        gradient: tuple[Array, Array],
+        x: Array,
+        dy: Array,
+        ones: Array,
+        *,
+        groups: Sequence[slice] = (),
+    ) -> None:
         """Write dL/dw (K, I, O) and dL/db (K, O) into `gradient`, in place: dw = x' dy, db = sum over B of dy."""
         dw, db = gradient
-        np.matmul(x.transpose(0, 2, 1), dy, out=dw)
+        if groups:
+            for minibatch, rows in zip(x, groups, strict=True):
+                np.matmul(minibatch.T, dy[rows], out=dw[rows])
+        else:
+            np.matmul(x.transpose(0, 2, 1), dy, out=dw)
         sum_over_examples(dy, ones, db)
 
     def backward_input(self, w: Array, dy: Array, dx: Array) -> None:
@@ -119,14 +137,17 @@ class BatchNorm:
         np.multiply(dy, kept.inverse_std[:, None, :], out=dy)
 
 
-def draw_dropout(mask: Array, rate: float, generator: np.random.Generator, *, is_inverted: bool) -> None:
-    """Fill one trial's `mask` (B, O), in place: 0 with probability `rate`, else the factor of kept units.
+def draw_dropout(
+    mask: Array, rates: Array, generators: Sequence[np.random.Generator], *, is_inverted: bool
+) -> None:
+    """Fill `mask` (K, B, O), in place: 0 with the trial's probability of `rates` (K,), else the factor of kept units.
 
     The factor is 1 / (1 - rate) in inverted dropout, whose evaluation needs none (Srivastava et al. 2014, section 10),
-    and 1 if evaluation has the factor (section 4). The draws fill whole rows of examples in order, so a shorter
-    minibatch uses the first of them.
+    and 1 if evaluation has the factor (section 4). Each trial has a generator of its own, whose draws fill whole rows
+    of examples in order, so a shorter minibatch uses the first of them.
     """
-    generator.random(dtype=mask.dtype.type, out=mask)
-    np.greater_equal(mask, rate, out=mask, casting="unsafe")
+    for own, generator in zip(mask, generators, strict=True):
+        generator.random(dtype=mask.dtype.type, out=own)
+    np.greater_equal(mask, rates.astype(mask.dtype)[:, None, None], out=mask, casting="unsafe")
     if is_inverted:
-        np.divide(mask, 1 - rate, out=mask)
+        np.divide(mask, (1 - rates).astype(mask.dtype)[:, None, None], out=mask)

@@ -90,6 +90,7 @@ class BlockBuffers:
 class Batch:
     """The buffers of one minibatch: inputs `x` (K or 1, B, I), targets `t` (K or 1, B, C), and each block's.
 
+    With `groups`, `x` is (M, B, I): the rows `groups[m]` see its minibatch m. Networks without hidden layers have none.
     `ones` is (1, B). `running` are the statistics of normalized blocks, which training changes.
     """
 
@@ -98,6 +99,7 @@ class Batch:
     ones: Array
     blocks: tuple[BlockBuffers, ...]
     running: tuple[tuple[Array, Array] | None, ...]
+    groups: tuple[slice, ...] = ()
 
     @property
     def logits(self) -> Array:
@@ -175,11 +177,11 @@ class Network:
 
     def forward(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
         """Write activations and logits of one training pass into `batch`, in place. Masks are drawn already."""
-        x = batch.x
+        x, groups = batch.x, batch.groups
         for block, p, buffers, running in zip(
             self.blocks, parameters, batch.blocks, batch.running, strict=True
         ):
-            block.dense.forward(p.w, p.b, x, buffers.y)
+            block.dense.forward(p.w, p.b, x, buffers.y, groups=groups)
             _drop(block, buffers, buffers.y, at="before_normalization")
             if block.norm is not None and buffers.kept is not None and running is not None:
                 block.norm.forward(buffers.y, buffers.kept, running, ones=batch.ones, scratch=buffers.scratch)
@@ -187,15 +189,15 @@ class Network:
             _drop(block, buffers, buffers.y, at="after_activation")
             if buffers.total is not None:
                 np.add(buffers.y, x, out=buffers.total)
-            x = buffers.output
+            x, groups = buffers.output, ()
 
     def evaluate(self, parameters: Sequence[BlockParameters], batch: Batch) -> None:
         """Write activations and logits in evaluation mode into `batch`, in place: no masks, running statistics."""
-        x = batch.x
+        x, groups = batch.x, batch.groups
         for block, p, buffers, running in zip(
             self.blocks, parameters, batch.blocks, batch.running, strict=True
         ):
-            block.dense.forward(p.w, p.b, x, buffers.y)
+            block.dense.forward(p.w, p.b, x, buffers.y, groups=groups)
             _shrink(block, buffers.y, at="before_normalization")
             if block.norm is not None and running is not None:
                 block.norm.evaluate(buffers.y, running)
@@ -203,7 +205,7 @@ class Network:
             _shrink(block, buffers.y, at="after_activation")
             if buffers.total is not None:
                 np.add(buffers.y, x, out=buffers.total)
-            x = buffers.output
+            x, groups = buffers.output, ()
 
     def backward(
         self, parameters: Sequence[BlockParameters], gradients: Sequence[BlockParameters], batch: Batch
@@ -221,8 +223,8 @@ class Network:
                 np.copyto(below.dy, dy)
             if i < last:
                 _differentiate(block, parameters[i], gradients[i], buffers, ones=batch.ones)
-            x = batch.x if below is None else below.output
-            block.dense.backward((gradients[i].w, gradients[i].b), x, dy, batch.ones)
+            x, groups = (batch.x, batch.groups) if below is None else (below.output, ())
+            block.dense.backward((gradients[i].w, gradients[i].b), x, dy, batch.ones, groups=groups)
             if below is not None:
                 dx = below.scratch if block.skip else below.dy
                 block.dense.backward_input(parameters[i].w, dy, dx)

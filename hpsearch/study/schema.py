@@ -531,6 +531,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
             "precision": Word(words=words(spec.Precision)),
             "class_weight": Word(words=words(spec.ClassWeight)),
             "keep": Word(words=words(KeptEpoch)),
+            "order": Word(words=words(spec.Order)),
         },
     ),
     "sampler": Section(

@@ -37,6 +37,7 @@ DropoutScaling: TypeAlias = Literal["training", "evaluation"]
 Reduction: TypeAlias = Literal["mean", "sum"]
 Precision: TypeAlias = Literal["float32", "float64"]
 ClassWeight: TypeAlias = Literal["none", "balanced"]
+Order: TypeAlias = Literal["once", "reshuffle"]
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc", "cmaes", "gp", "grid", "none"]
 RankName: TypeAlias = Literal["none", "median", "percentile", "asha", "hyperband"]
 Direction: TypeAlias = Literal["minimize", "maximize"]
@@ -236,6 +237,7 @@ class TrainingSpec:
 
     `class_weight` "balanced" multiplies each example's training loss by n / (C n_c), for its class c of C with n_c of
     the n training examples. `keep` is the epoch whose weights and value count: the last, or the best one on validation.
+    `order` "once" shuffles the examples once for all epochs, "reshuffle" anew for each.
     """
 
     epochs: int = 20
@@ -248,6 +250,7 @@ class TrainingSpec:
     precision: Precision = "float32"
     class_weight: ClassWeight = "none"
     keep: KeptEpoch = "last"
+    order: Order = "reshuffle"
 
 
 Conditions: TypeAlias = tuple[tuple[str, tuple[ParameterValue, ...]], ...]

@@ -1,10 +1,12 @@
 """Cohorts: trials that are trained in lockstep, as stacked arrays, each as if it were alone (law 1)."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.data.prepare import PreparedData
 from hpsearch.nn.arrays import Array
@@ -29,7 +31,7 @@ def never() -> bool:
 
 
 class Observer(Protocol):
-    """An observer of every step of a cohort's lanes. It reads the given arrays and changes none of them."""
+    """An observer of every step of a cohort. It reads the given arrays and changes none of them."""
 
     def after_forward(self, lane: Lane) -> None:
         """Observe the forward pass before the loss overwrites the logits: activations are as computed."""
@@ -45,10 +47,12 @@ class Observer(Protocol):
 class Cohort:
     """Up to `capacity` trials of one shape on one data set. Rows join and leave between any two steps.
 
-    Active rows are always the first ones: the last row fills a row that leaves, so that every array operation runs over
-    a contiguous part of one preallocated array. Rows need not be of one age. In each step they are cut into lanes:
-    neighbouring rows whose minibatches are equally large. Every epoch measures the `metric` of the study next to loss
-    and accuracy. An `observer` receives every lane's steps.
+    A trial that joins waits for the start of an epoch, so that all active rows are at the same step of their epochs,
+    whatever their ages, and they end their epochs together. With `training.order` "once" all share each minibatch.
+    Rows are in the order in which they joined: the next ones move up if one leaves, so that every array operation runs
+    over a contiguous part of one preallocated array, and rows in the same epoch, which share minibatches, are
+    neighbours. Every epoch measures the `metric` of the study next to loss and accuracy. An `observer` receives every
+    step.
     """
 
     def __init__(  # noqa: PLR0913  # all but shape and data are by keyword
@@ -69,11 +73,16 @@ class Cohort:
         outputs = output_count(data, shape.model)
         self.network = build_network(shape.model, inputs=data.inputs, outputs=outputs)
         self._training = Examples(data.training, outputs=outputs)
-        self._orders = EpochOrders(seed, len(self._training))
+        self._orders = EpochOrders(seed, len(self._training), order=shape.training.order)
         self._optimizer = OPTIMIZERS[shape.training.optimizer]
         dtype = np.float32 if shape.training.precision == "float32" else np.float64
         self._state = allocate_state(self.network, rows=capacity, states=self._optimizer.states, dtype=dtype)
-        self._workspace = Workspace(self.network, self._state, examples=self._batch_size, trains=True)
+        self._workspace = Workspace(
+            self.network,
+            self._state,
+            examples=self._batch_size,
+            minibatches=1 if self._orders.is_shared else capacity,
+        )
         chosen = self._orders.order(0)[:WIDE_EXAMPLES] if self._needs_wide_examples else None
         validation = Examples(data.validation, outputs=outputs)
         room = 0 if chosen is None else len(chosen)
@@ -89,9 +98,9 @@ class Cohort:
             wide=None if chosen is None else WideExamples(self._training, self._validation.workspace, chosen),
         )
         self._rows: list[Row] = []
+        self._active = 0
         self._noticed: set[int] = set()
-        self._due: set[int] = set()
-        self._chosen = np.zeros((capacity, self._batch_size), np.intp)
+        self._is_due = False
         self._hyperparameters = np.zeros((3, capacity, 1), dtype)
         self._ages = np.zeros((capacity, 1))
         self._delta_scale = np.zeros((capacity, 1, 1), dtype)
@@ -118,14 +127,20 @@ class Cohort:
         return max((row.age for row in self._rows), default=0)
 
     @property
+    def is_between_epochs(self) -> bool:
+        """True if a trial that joins now trains in the next step: it need not wait for the end of an epoch."""
+        return self._step_of_epoch == 0 and not self._is_due
+
+    @property
     def is_validation_due(self) -> bool:
         """True if an epoch has ended whose validation was interrupted."""
-        return bool(self._due)
+        return self._is_due
 
     def join(self, number: int, configuration: Configuration, states: Sequence[RowState] = ()) -> None:
         """Give a free row to trial `number`, with fresh weights drawn from (seed, number), or the state in `states`.
 
-        Raises ValueError if there is no free row, the trial has a row already, or the configuration has another shape.
+        It trains from the start of the others' next epoch. Raises ValueError if there is no free row, the trial has a
+        row already, or the configuration has another shape.
         """
         if not self.free:
             raise ValueError(f"trial {number}: the cohort is full (got {self.capacity} rows)")
@@ -135,7 +150,8 @@ class Cohort:
             raise ValueError(f"trial {number}: its network or training has another shape than the cohort's")
         index = len(self._rows)
         dropout = np.random.Generator(np.random.PCG64([self._seed, DROPOUT_STREAM, number]))
-        self._rows.append(Row(number=number, configuration=configuration, dropout=dropout))
+        cycle = self.steps_per_epoch if self._orders.is_shared else 1
+        self._rows.append(Row(number=number, configuration=configuration, dropout=dropout, cycle=cycle))
         for array in self._state.optimizer:
             array[index] = 0
         self._sampler.history.forget(index)
@@ -153,13 +169,13 @@ class Cohort:
         self._write_hyperparameters(index)
 
     def states(self, number: int) -> tuple[RowState, ...]:
-        """Return the state with which `join` continues trial `number`; none while it has something to observe.
+        """Return the state with which `join` continues trial `number`; none unless it is between two epochs.
 
-        An interrupted validation leaves such trials: those whose epoch it ends, and those with a sample of that step.
+        Trials join at the start of an epoch only, and an epoch has not ended while its validation is due.
         """
-        if number in self._due or (self._due and number in self._noticed):
-            return ()
         index = self.numbers.index(number)
+        if self._rows[index].age % self.steps_per_epoch or (self._is_due and index < self._active):
+            return ()
         arrays = {name: array[index].copy() for name, array in self._arrays.items()}
         return (self._rows[index].state(arrays),)
 
@@ -179,15 +195,21 @@ class Cohort:
     def leave(self, number: int) -> None:
         """Take trial `number` out of the arrays. Raises ValueError if it is not in the cohort."""
         index = self.numbers.index(number)
-        self._due.discard(number)
         self._noticed.discard(number)
-        last = self._rows.pop()
-        if last.number != number:
-            self._rows[index] = last
-            self._state.move(len(self._rows), index)
-            self._sampler.history.move(len(self._rows), index)
-            self._write_hyperparameters(index)
+        if index < self._active:
+            self._active -= 1
+            self._is_due &= self._active > 0
+        for place in range(index + 1, len(self._rows)):
+            self._move(place, place - 1)
+        self._rows.pop()
         self._update_decay_flags()
+
+    def _move(self, source: int, target: int) -> None:
+        """Put the trial in row `source` into row `target`."""
+        self._rows[target] = self._rows[source]
+        self._state.move(source, target)
+        self._sampler.history.move(source, target)
+        self._write_hyperparameters(target)
 
     def parameters(self, number: int) -> Array:
         """Return a copy of the parameters (P,) of trial `number`, in the network's layout."""
@@ -215,7 +237,7 @@ class Cohort:
         with np.errstate(all="ignore"):  # diagnosis interprets NaN and infinity
             while self._rows and not is_interrupted():
                 observed = self._step(is_interrupted)
-                if observed or self._due:  # the remaining validation was interrupted
+                if observed or self._is_due:  # the remaining validation was interrupted
                     return observed
         return []
 
@@ -227,6 +249,11 @@ class Cohort:
         """
         sizes = {min(self._batch_size, len(self._training)), len(self._training) % self._batch_size}
         return not self.shape.model.batch_norm and 0 < min(sizes - {0}) < SMALL_MINIBATCH
+
+    @property
+    def _step_of_epoch(self) -> int:
+        """The step of the active rows in their epochs, counted from 0."""
+        return self._rows[0].age % self.steps_per_epoch if self._active else 0
 
     def _write_hyperparameters(self, index: int) -> None:
         """Write the hyper-parameters of the trial in row `index` to the arrays that the steps read, in place."""
@@ -242,43 +269,42 @@ class Cohort:
 
     def _update_decay_flags(self) -> None:
         """Store whether any and whether every trial decays its weights, in the network's precision."""
-        decays = self._hyperparameters[1, : len(self._rows)] != 0
+        decays = self._hyperparameters[1, : self._active] != 0
         self._decays, self._all_decay = bool(decays.any()), bool(decays.all())
 
     def _is_finished(self, row: Row) -> bool:
         return len(row.epochs) >= row.configuration.training.epochs
 
     def _step(self, is_interrupted: Callable[[], bool] = never) -> list[Observation]:
-        """Take one step with every trial, validate those that end an epoch, and return the new observations.
+        """Take one step with every active trial, validate if it ends an epoch, and return the new observations.
 
         An interrupted validation leaves no trace: it is repeated in place of the next step.
         """
-        if not self._due:
+        if not self._is_due:
             self._train_all()
-        if self._due and not self._validate(is_interrupted):
+        if self._is_due and not self._validate(is_interrupted):
             return []
-        ended, self._due = self._due, set()
-        new = ended | self._noticed
+        ended_epoch, self._is_due = self._is_due, False
+        if not ended_epoch and not self._noticed:
+            return []
         return [
-            self._observe(index, ended_epoch=row.number in ended)
-            for index, row in enumerate(self._rows if new else ())
-            if row.number in new
+            self._observe(row, ended_epoch=ended_epoch)
+            for row in self._rows[: self._active]
+            if ended_epoch or row.number in self._noticed
         ]
 
     def _train_all(self) -> None:
-        """Take one step with every trial; note which have an observation, and whose epoch is due for validation."""
-        noticed: list[int] = []
-        for start, stop, examples in self._lanes():
-            noticed += self._train(start, stop, examples)
-        self._noticed = {self._rows[index].number for index in noticed}
-        for row in self._rows:
+        """Take one step with every active trial; note which have an observation, and whether the epoch has ended."""
+        if self._step_of_epoch == 0:
+            self._active = len(self._rows)
+            self._update_decay_flags()
+        self._noticed = {self._rows[index].number for index in self._train()}
+        for row in self._rows[: self._active]:
             row.age += 1
-            if row.age % self.steps_per_epoch == 0:
-                self._due.add(row.number)
-        self._ages[: len(self._rows)] += 1
+        self._ages[: self._active] += 1
+        self._is_due = self._step_of_epoch == 0
 
-    def _observe(self, index: int, *, ended_epoch: bool) -> Observation:
-        row = self._rows[index]
+    def _observe(self, row: Row, *, ended_epoch: bool) -> Observation:
         return Observation(
             number=row.number,
             telemetry=row.telemetry,
@@ -286,31 +312,17 @@ class Cohort:
             is_finished=self._is_finished(row),
         )
 
-    def _lanes(self) -> Iterator[tuple[int, int, int]]:
-        """Cut the rows into lanes (start, stop, examples) of neighbours with equally large minibatches."""
-        rest = len(self._training) % self._batch_size
-        last = self.steps_per_epoch - 1
-        short = [row.age % self.steps_per_epoch == last for row in self._rows] if rest else ()
-        if not any(short):
-            yield 0, len(self._rows), self._batch_size
-            return
-        start = 0
-        for stop in range(1, len(short) + 1):
-            if stop == len(short) or short[stop] != short[start]:
-                yield start, stop, rest if short[start] else self._batch_size
-                start = stop
-
-    def _train(self, start: int, stop: int, examples: int) -> list[int]:
-        """Take one step with the rows `start`..`stop`; return the rows with a new observation."""
-        lane, weights = self._gather(start, stop, examples)
+    def _train(self) -> list[int]:
+        """Take one step with the active rows; return those with a new observation."""
+        lane, weights = self._gather()
         self.network.forward(lane.parameter_views, lane.batch)
         if self._observer is not None:
             self._observer.after_forward(lane)
-        pending = self._sampler.sample_forward(lane, self._rows[start:stop])
+        pending = self._sampler.sample_forward(lane, self._rows[: self._active])
 
         losses = mean_losses(self.network, lane, weights)
-        nonfinite = self._record_losses(lane, losses, examples)
-        logits, scale = lane.batch.logits, self._scale(lane, examples)
+        nonfinite = self._record_losses(lane, losses)
+        logits, scale = lane.batch.logits, self._scale(lane)
         self.network.loss.differentiate(logits, lane.batch.t, lane.output_scratch)
         if weights is not None:
             np.multiply(logits, weights[:, :, None], out=logits)
@@ -323,34 +335,47 @@ class Cohort:
         self._update(lane)
         return nonfinite + self._sampler.finish_samples(pending, backward, losses)
 
-    def _gather(self, start: int, stop: int, examples: int) -> tuple[Lane, Array | None]:
-        """Fill the lane's minibatches: one for all rows if they are of one age, else one for each.
+    def _gather(self) -> tuple[Lane, Array | None]:
+        """Fill the minibatches of the active rows: one for each order of their epochs.
 
         The second result are the weights (k, B) or (1, B) of the examples, None if all are 1.
         """
-        rows = self._rows[start:stop]
-        is_shared = all(row.age == rows[0].age for row in rows)
-        lane = self._workspace.lane(start, stop, examples, shared_inputs=is_shared)
-        chosen = self._chosen[: 1 if is_shared else len(rows), :examples]
-        for target, row in zip(chosen, rows, strict=False):
-            epoch, step = divmod(row.age, self.steps_per_epoch)
-            first = step * self._batch_size
-            target[:] = self._orders.order(epoch)[first : first + examples]
-        self._training.gather(chosen, lane.batch.x, lane.batch.t)
+        rows = self._rows[: self._active]
+        first = self._step_of_epoch * self._batch_size
+        orders, sizes = self._minibatches(rows)
+        chosen = np.stack([order[first : first + self._batch_size] for order in orders])
+        is_shared = len(orders) == 1
+        sizes = () if is_shared or len(orders) == len(rows) else sizes
+        lane = self._workspace.lane(0, len(rows), chosen.shape[1], shared_inputs=is_shared, sizes=sizes)
+        self._training.gather(chosen, lane.batch.x, lane.batch.t, sizes=sizes)
         for block in lane.batch.blocks:
             if block.mask is not None:
+                rates = np.array([row.configuration.model.dropout for row in rows])
                 is_inverted = self.shape.model.dropout_scaling == "training"
-                for mask, row in zip(block.mask, rows, strict=True):
-                    rate = row.configuration.model.dropout
-                    draw_dropout(mask, rate, row.dropout, is_inverted=is_inverted)
+                draw_dropout(block.mask, rates, [row.dropout for row in rows], is_inverted=is_inverted)
         if self._class_weights is None or self._training.labels is None:
             return lane, None
-        return lane, self._class_weights[self._training.labels[chosen]]
+        weights: Array = self._class_weights[self._training.labels[chosen]]
+        return lane, weights.repeat(sizes, axis=0) if sizes else weights
 
-    def _scale(self, lane: Lane, examples: int) -> Array:
+    def _minibatches(self, rows: Sequence[Row]) -> tuple[list[NDArray[np.intp]], tuple[int, ...]]:
+        """Return the orders of the epochs of `rows`, and the number of rows after each other that have each.
+
+        Rows are in the order in which they joined, so those in the same epoch are neighbours. Without a hidden layer,
+        telemetry reads the inputs of each row.
+        """
+        if self._orders.is_shared:
+            return [self._orders.order(0)], (len(rows),)
+        epochs = [row.age // self.steps_per_epoch for row in rows]
+        if len(self.network.blocks) == 1 and len(set(epochs)) > 1:
+            return [self._orders.order(epoch) for epoch in epochs], (1,) * len(rows)
+        runs = [(epoch, len(list(run))) for epoch, run in itertools.groupby(epochs)]
+        return [self._orders.order(epoch) for epoch, _ in runs], tuple(size for _, size in runs)
+
+    def _scale(self, lane: Lane) -> Array:
         """Return the factors (k, 1, 1) that turn gradients of summed losses into those that the optimizer needs."""
         scale = self._delta_scale[lane.start : lane.stop]
-        scale[...] = 1 if self.shape.training.reduction == "sum" else 1 / examples
+        scale[...] = 1 if self.shape.training.reduction == "sum" else 1 / lane.examples
         if self._optimizer.folds_learning_rate:
             np.multiply(scale[:, :, 0], self._hyperparameters[0, lane.start : lane.stop], out=scale[:, :, 0])
         return scale
@@ -376,27 +401,22 @@ class Cohort:
             ),
         )
 
-    def _record_losses(self, lane: Lane, means: Array, examples: int) -> list[int]:
+    def _record_losses(self, lane: Lane, means: Array) -> list[int]:
         """Add the minibatch means (k,) to the epochs' sums; return rows whose loss is not finite for the first time."""
         nonfinite = []
         for i, (row, mean) in enumerate(zip(self._rows[lane.start : lane.stop], means.tolist(), strict=True)):
-            row.loss_sum += mean * examples
+            row.loss_sum += mean * lane.examples
             if row.nonfinite is None and not math.isfinite(mean):
                 row.nonfinite = first_nonfinite(lane, i, row.age)
                 nonfinite.append(lane.start + i)
         return nonfinite
 
     def _validate(self, is_interrupted: Callable[[], bool]) -> bool:
-        """Close the epochs that are due, all or, if it is interrupted, none; return whether they were closed."""
-        due = _neighbour_ranges([index for index, row in enumerate(self._rows) if row.number in self._due])
-        evaluations = []
-        for start, stop in due:
-            evaluation = self._validation.evaluate(start, stop, is_interrupted=is_interrupted)
-            if evaluation is None:
-                return False
-            evaluations.append(evaluation)
-        for (start, stop), evaluation in zip(due, evaluations, strict=True):
-            self._close_epochs(self._rows[start:stop], evaluation)
+        """Close the epochs of all active rows or, if it is interrupted, none; return whether they were closed."""
+        evaluation = self._validation.evaluate(0, self._active, is_interrupted=is_interrupted)
+        if evaluation is None:
+            return False
+        self._close_epochs(self._rows[: self._active], evaluation)
         return True
 
     def _close_epochs(self, rows: Sequence[Row], evaluation: ValidationSums) -> None:
@@ -413,14 +433,3 @@ class Cohort:
                 )
             )
             row.loss_sum = 0.0
-
-
-def _neighbour_ranges(indices: list[int]) -> list[tuple[int, int]]:
-    """Cut rising `indices` into ranges (start, stop) of neighbours."""
-    ranges: list[tuple[int, int]] = []
-    for index in indices:
-        if ranges and ranges[-1][1] == index:
-            ranges[-1] = (ranges[-1][0], index + 1)
-        else:
-            ranges.append((index, index + 1))
-    return ranges

@@ -46,7 +46,7 @@ class Validation:
         self._scoring = scoring
         self._network = network
         chunk = max(room, min(EVALUATION_EXAMPLES, len(examples)))
-        self.workspace = Workspace(network, state, examples=chunk, trains=False)
+        self.workspace = Workspace(network, state, examples=chunk)
 
     def evaluate(self, start: int, stop: int, *, is_interrupted: Callable[[], bool]) -> ValidationSums | None:
         """Return the results of the rows `start`..`stop`; None as soon as `is_interrupted`, called once per pass."""
@@ -111,9 +111,7 @@ def compute_outputs(network: Network, snapshot: NetworkSnapshot, inputs: Array) 
     state = State(parameters=snapshot.parameters[None], optimizer=(), running=snapshot.running[None])
     width = network.blocks[-1].dense.outputs
     values, answers = np.empty((len(inputs), width), inputs.dtype), np.empty(len(inputs), np.int64)
-    workspace = Workspace(
-        network, state, examples=max(1, min(EVALUATION_EXAMPLES, len(inputs))), trains=False
-    )
+    workspace = Workspace(network, state, examples=max(1, min(EVALUATION_EXAMPLES, len(inputs))))
     with np.errstate(all="ignore"):
         for first in range(0, len(inputs), EVALUATION_EXAMPLES):
             x = inputs[None, first : first + EVALUATION_EXAMPLES]
@@ -163,7 +161,7 @@ def evaluate(network: Network, snapshot: NetworkSnapshot, part: DataPart) -> Net
 
 def _fires(network: Network, state: State, inputs: Array) -> tuple[NDArray[np.bool_], ...]:
     """Return for each hidden layer which units (O,) are positive for some example of `inputs` (N, I)."""
-    workspace = Workspace(network, state, examples=min(EVALUATION_EXAMPLES, len(inputs)), trains=False)
+    workspace = Workspace(network, state, examples=min(EVALUATION_EXAMPLES, len(inputs)))
     fires = tuple(np.zeros(block.dense.outputs, np.bool_) for block in network.blocks[:-1])
     for first in range(0, len(inputs), EVALUATION_EXAMPLES):
         x = inputs[None, first : first + EVALUATION_EXAMPLES]

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.nn.arrays import Array
-from hpsearch.study.spec import ModelSpec
+from hpsearch.study.spec import ModelSpec, Order
 
 ORDER_STREAM = 1
 """Second word of the seed of every epoch's order; the first is the study's seed, the third the epoch."""
@@ -20,17 +20,21 @@ REMEMBERED_ORDERS = 64
 class EpochOrders:
     """The order in which every trial of a study sees the examples: one permutation per (study seed, epoch).
 
-    All trials share it, so configurations are compared on common random numbers (law 1).
+    All trials share it, so configurations are compared on common random numbers (law 1). With `order` "once" the
+    permutation of epoch 0 serves every epoch, so trials of different ages see the same minibatch at the same step of
+    an epoch. In theory it converges at the same rate (Mishchenko et al. 2020, "Random Reshuffling: Simple Analysis with
+    Vast Improvements", theorem 1), but after few epochs it costs accuracy (`tests.benchmarks.orders`).
     """
 
-    def __init__(self, seed: int, examples: int) -> None:
+    def __init__(self, seed: int, examples: int, *, order: Order) -> None:
+        self.is_shared = order == "once"
         self._seed = seed
         self._examples = examples
         self._remembered = lru_cache(REMEMBERED_ORDERS)(self._permutation)
 
     def order(self, epoch: int) -> NDArray[np.intp]:
         """Return the permutation (N,) of that epoch, counted from 0."""
-        return self._remembered(epoch)
+        return self._remembered(0 if self.is_shared else epoch)
 
     def _permutation(self, epoch: int) -> NDArray[np.intp]:
         generator = np.random.Generator(np.random.PCG64([self._seed, ORDER_STREAM, epoch]))
@@ -56,9 +60,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def gather(self, chosen: NDArray[np.intp], x: Array, t: Array) -> None:
-        """Write inputs into `x` (k, B, I) and targets into `t` (k, B, C), in place, of the examples `chosen` (k, B)."""
+    def gather(self, chosen: NDArray[np.intp], x: Array, t: Array, *, sizes: tuple[int, ...] = ()) -> None:
+        """Write inputs into `x` (k, B, I) and targets into `t` (k, B, C), in place, of the examples `chosen` (k, B).
+
+        With `sizes` (k numbers), `t` has each minibatch's targets as often.
+        """
         np.take(self.inputs, chosen, axis=0, out=x, mode="clip")
+        if sizes:
+            chosen = chosen.repeat(sizes, axis=0)
         if self._dense is not None:
             t[...] = self._dense[chosen].reshape(t.shape)
         else:

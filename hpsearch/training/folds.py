@@ -54,6 +54,11 @@ class FoldedCohort:
         """The numbers of the trials in training."""
         return (*self._cohorts[0].numbers, *self._joining)
 
+    @property
+    def is_between_epochs(self) -> bool:
+        """True if a trial that joins now need not wait for the end of a round."""
+        return self._turn == 0 and not self._unfinished
+
     def join(self, number: int, configuration: Configuration, states: Sequence[RowState] = ()) -> None:
         """Begin to train trial `number` on every fold, or go on from `states`, at the start of the next round.
 

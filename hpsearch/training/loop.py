@@ -15,6 +15,10 @@ class Trainer(Protocol):
     def numbers(self) -> tuple[int, ...]:
         """The numbers of the trials in training."""
 
+    @property
+    def is_between_epochs(self) -> bool:
+        """True if a trial that joins now need not wait for the end of an epoch."""
+
     def join(self, number: int, configuration: Configuration, states: Sequence[RowState] = ()) -> None:
         """Begin to train trial `number`, or go on from the `states` that `states` returned."""
 

@@ -89,12 +89,14 @@ class Row:
     """One trial in training. Only its cohort changes it.
 
     `age` is the number of steps made; `next_sample_at` the step of its next sample; `loss_sum` the sum of this epoch's
-    losses over examples; `alarms` the number of alarming samples in a row.
+    losses over examples; `alarms` the number of alarming samples in a row; `cycle` the number of steps after which the
+    same minibatches follow again, 1 if they never do.
     """
 
     number: int
     configuration: Configuration
     dropout: np.random.Generator
+    cycle: int = 1
     age: int = 0
     next_sample_at: int = 0
     alarms: int = 0
@@ -111,7 +113,7 @@ class Row:
             self.next_sample_at = sample.step + 1
         else:
             self.alarms = 0
-            self.next_sample_at = next_sample_step(sample.step)
+            self.next_sample_at = next_sample_step(sample.step, cycle=self.cycle)
 
     def state(self, arrays: Mapping[str, Array]) -> RowState:
         """Return the row's state with its `arrays`."""

@@ -1,40 +1,49 @@
 """The steps at which a trial is sampled. They depend on the trial's own age and samples alone (law 1)."""
 
+import math
+
 from hpsearch.telemetry import Sample
 
 DENSE_LOOKS_UNTIL = 25
 EARLY_LOOKS_UNTIL = 200
-LATE_PROBES_EVERY = 500
 LEAST_STREAK = 12
 STREAK_EXAMPLES = 1200
 ALARM_DEAD_SHARE = 0.85
 ALARM_LOGIT = 1e5
 
 
-def next_sample_step(age: int) -> int:
+def next_sample_step(age: int, *, cycle: int = 1) -> int:
     """Return the first step after step `age` at which a healthy trial is sampled.
 
-    Every 5 steps until 25, every 25 until 200, every 100 from there.
+    Every 5 steps until 25, every 25 until 200, every 100 from there. `cycle` is the number of steps after which the
+    same minibatches follow again, 1 if they never do: the intervals are the next numbers without a common divisor with
+    it, so that all minibatches have their turn.
     """
-    if age < DENSE_LOOKS_UNTIL:
-        interval = 5
-    elif age < EARLY_LOOKS_UNTIL:
-        interval = 25
-    else:
-        interval = 100
+    interval, _ = _interval(age, cycle)
     return (age // interval + 1) * interval
 
 
-def is_probe(age: int) -> bool:
+def is_probe(age: int, *, cycle: int = 1) -> bool:
     """Return True if the sample at step `age` also measures the effect of the step on the loss of its own minibatch.
 
-    That is another forward pass: at the steps 0, 10, 20, 50, 100, 150, 200, and every 500 from there.
+    That is another forward pass: at every second sample until step 200, and at every fifth from there. With `cycle` 1
+    these are the steps 0, 10, 20, 50, 100, 150, 200, and every 500.
     """
+    interval, every = _interval(age if age > EARLY_LOOKS_UNTIL else age - 1, cycle)
+    return age % (interval * every) == 0
+
+
+def _interval(age: int, cycle: int) -> tuple[int, int]:
+    """Return the number of steps between two samples after step `age`, and of samples from probe to probe."""
     if age < DENSE_LOOKS_UNTIL:
-        return age % 10 == 0
-    if age <= EARLY_LOOKS_UNTIL:
-        return age % 50 == 0
-    return age % LATE_PROBES_EVERY == 0
+        interval, every = 5, 2
+    elif age < EARLY_LOOKS_UNTIL:
+        interval, every = 25, 2
+    else:
+        interval, every = 100, 5
+    while math.gcd(interval, cycle) > 1:
+        interval += 1
+    return interval, every
 
 
 def alarm_streak(examples: int) -> int:

@@ -186,7 +186,7 @@ class TelemetrySampler:
                     last=last,
                     part=part,
                     rows=watched,
-                    probes=is_probe(watched[0].age),
+                    probes=is_probe(watched[0].age, cycle=watched[0].cycle),
                     forward=forward,
                     examples=examples,
                 )
@@ -243,7 +243,7 @@ def _due_ranges(rows: Sequence[Row]) -> list[tuple[int, int]]:
     for place, row in enumerate(rows):
         if row.next_sample_at > row.age:
             continue
-        probes = is_probe(row.age)
+        probes = is_probe(row.age, cycle=row.cycle)
         if ranges and ranges[-1][1] == place and probes == probed:
             ranges[-1] = (ranges[-1][0], place + 1)
         else:

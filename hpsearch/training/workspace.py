@@ -4,6 +4,7 @@
 minibatch. Slices are views and are cached, because making them costs as much as a small product.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
@@ -59,11 +60,13 @@ def allocate_state(network: Network, *, rows: int, states: int, dtype: type[np.f
 class Lane:
     """Rows `start`..`stop` of a cohort on minibatches of one size: views of everything a step touches.
 
-    Flat arrays are (k, P), `running` (k, S), with k = stop - start; `batch` has B = `examples`.
+    Flat arrays are (k, P), `running` (k, S), with k = stop - start; `batch` has B = `examples`. With `shared_inputs` x
+    and t are (1, B, ...).
     """
 
     start: int
     stop: int
+    shared_inputs: bool
     parameters: Array
     gradient: Array
     scratch: Array
@@ -73,6 +76,12 @@ class Lane:
     gradient_views: tuple[BlockParameters, ...]
     batch: Batch
     output_scratch: Array
+
+    @property
+    def examples(self) -> int:
+        """B, the number of examples of a minibatch."""
+        examples: int = self.batch.ones.shape[1]
+        return examples
 
 
 def snapshot_of(lane: Lane, *, steps: int) -> NetworkSnapshot:
@@ -84,13 +93,14 @@ def snapshot_of(lane: Lane, *, steps: int) -> NetworkSnapshot:
 class Workspace:
     """Buffers for up to K trials and B examples, and lanes cut out of them and of a `State`.
 
-    Without training it has no gradients, and its lanes have no inputs and targets: evaluation reads those in place.
+    There are inputs and targets for `minibatches`: K, or 1 if all trials share each. A workspace without any is for
+    evaluation, which reads them in place: it has no gradients.
     """
 
-    def __init__(self, network: Network, state: State, *, examples: int, trains: bool) -> None:
+    def __init__(self, network: Network, state: State, *, examples: int, minibatches: int = 0) -> None:
         self._network = network
         self._state = state
-        self._trains = trains
+        trains = self._trains = minibatches > 0
         rows = self.rows = len(state.parameters)
         self.outputs = network.blocks[-1].dense.outputs
         dtype = self.dtype = state.parameters.dtype
@@ -98,43 +108,55 @@ class Workspace:
         self._gradient = np.zeros(flat, dtype)
         self._scratch = np.zeros(flat, dtype)
         inputs, outputs = network.blocks[0].dense.inputs, network.blocks[-1].dense.outputs
-        minibatches = rows if trains else 0
         self._x = np.zeros((minibatches, examples, inputs), dtype)
         self._t = np.zeros((minibatches, outputs, examples), dtype)
         self._ones = np.ones((1, examples), dtype)
         self._output_scratch = np.zeros((rows, outputs, examples), dtype)
         self._blocks = _allocate_blocks(network, (rows, examples), dtype, trains=trains)
-        self._lanes: dict[tuple[int, int, int, bool], Lane] = {}
+        self._lanes: dict[tuple[int, int, int, bool, tuple[int, ...]], Lane] = {}
 
-    def lane(self, start: int, stop: int, examples: int, *, shared_inputs: bool) -> Lane:
-        """Return the lane of rows `start`..`stop` with B = `examples`; `shared_inputs` makes x and t (1, B, ...)."""
-        key = (start, stop, examples, shared_inputs)
+    def lane(
+        self, start: int, stop: int, examples: int, *, shared_inputs: bool, sizes: tuple[int, ...] = ()
+    ) -> Lane:
+        """Return the lane of rows `start`..`stop` with B = `examples`; `shared_inputs` makes x and t (1, B, ...).
+
+        With `sizes`, so many rows after each other share a minibatch each, and only x has as many.
+        """
+        key = (start, stop, examples, shared_inputs, sizes)
         lane = self._lanes.get(key)
         if lane is None:
             if len(self._lanes) >= REMEMBERED_SLICES:
                 self._lanes.clear()
-            lane = self._lanes[key] = self._cut(start, stop, examples, shared_inputs=shared_inputs)
+            lane = self._lanes[key] = self._cut(
+                slice(start, stop), examples, shared_inputs=shared_inputs, sizes=sizes
+            )
         return lane
 
     def part(self, lane: Lane, first: int, last: int) -> Lane:
         """Return the lane of the rows `first`..`last` of `lane`, on the same minibatches."""
-        rows = lane.stop - lane.start
-        if last - first == rows:
+        if last - first == lane.stop - lane.start:
             return lane
-        examples = lane.batch.ones.shape[1]
-        part = self.lane(lane.start + first, lane.start + last, examples, shared_inputs=False)
-        if len(lane.batch.x) == rows:
+        start, stop = lane.start + first, lane.start + last
+        part = self.lane(start, stop, lane.examples, shared_inputs=lane.shared_inputs)
+        if not lane.batch.groups:
             return part
-        return replace(part, batch=replace(part.batch, x=lane.batch.x, t=lane.batch.t))
+        kept = [
+            (place, slice(max(rows.start, first) - first, min(rows.stop, last) - first))
+            for place, rows in enumerate(lane.batch.groups)
+            if rows.start < last and rows.stop > first
+        ]
+        x = lane.batch.x[kept[0][0] : kept[-1][0] + 1]
+        return replace(part, batch=replace(part.batch, x=x, groups=tuple(rows for _, rows in kept)))
 
-    def _cut(self, start: int, stop: int, examples: int, *, shared_inputs: bool) -> Lane:
-        rows = slice(start, stop)
-        inputs = slice(start, start + 1) if shared_inputs else rows
+    def _cut(self, rows: slice, examples: int, *, shared_inputs: bool, sizes: tuple[int, ...]) -> Lane:
+        inputs = slice(0, 1) if shared_inputs else rows
         parameters, running = self._state.parameters[rows], self._state.running[rows]
         gradient = self._gradient[rows]
+        stops = list(itertools.accumulate(sizes))
         return Lane(
-            start=start,
-            stop=stop,
+            start=rows.start,
+            stop=rows.stop,
+            shared_inputs=shared_inputs,
             parameters=parameters,
             gradient=gradient,
             scratch=self._scratch[rows],
@@ -143,11 +165,12 @@ class Workspace:
             parameter_views=self._network.views(parameters),
             gradient_views=self._network.views(gradient) if self._trains else (),
             batch=Batch(
-                x=self._x[inputs, :examples],
+                x=self._x[: len(sizes), :examples] if sizes else self._x[inputs, :examples],
                 t=_output_layout(self._t, inputs, examples),
                 ones=self._ones[:, :examples],
                 blocks=tuple(_cut_block(block, rows, examples) for block in self._blocks),
                 running=self._network.running_views(running),
+                groups=tuple(slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)),
             ),
             output_scratch=_output_layout(self._output_scratch, rows, examples),
         )

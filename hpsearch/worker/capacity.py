@@ -165,7 +165,8 @@ def _sizes(dimension: Dimension) -> tuple[float | int | str | bool, ...]:
 def row_bytes(network: Network, training: TrainingSpec) -> int:
     """Return the memory in bytes that one row's training step touches: parameters, gradients, states, buffers."""
     states = OPTIMIZERS[training.optimizer].states
-    per_example = network.blocks[0].dense.inputs + sum(
+    inputs = 0 if training.order == "once" else network.blocks[0].dense.inputs  # "once" shares each minibatch
+    per_example = inputs + sum(
         # activations, their gradients and scratch, and the caches of normalization, dropout, gates and skips
         (3 + (block.norm is not None) + (block.dropout is not None) + block.has_slope + block.skip)
         * block.dense.outputs

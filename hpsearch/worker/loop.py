@@ -255,12 +255,17 @@ class Worker:
     def _should_claim(self) -> bool:
         """Return True if enough rows are free, or some have been for a while: a claim costs as much as several steps.
 
-        Never together with a trial that lost a worker: if it takes this worker down too, no other trial must suffer.
+        Trials join between epochs, so a claim in the middle of one would only wait, unless its trials can have another
+        shape. Never together with a trial that lost a worker: if it takes this worker down too, no other trial must
+        suffer.
         """
         if not self._active:
             return True
         free = self._options.rows - len(self._active)
         if not free or any(active.claim.is_suspect for active in self._active.values()):
+            return False
+        trainers = [trainer for trainer in self._trainers.values() if trainer.numbers]
+        if len(trainers) == 1 and not trainers[0].is_between_epochs:
             return False
         are_many = free * REFILL_SHARE >= self._options.rows and not self._last_claim_was_empty
         return are_many or time.monotonic() - self._claimed_at > REFILL_WITHIN_S

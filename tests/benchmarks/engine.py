@@ -13,7 +13,7 @@ import sklearn
 from sklearn.neural_network import MLPClassifier
 
 from hpsearch.data.prepare import DataPart, PreparedData
-from hpsearch.study.spec import Configuration, ModelSpec, TrainingSpec
+from hpsearch.study.spec import Configuration, ModelSpec, Order, TrainingSpec
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import shape_of
 from hpsearch.training.sampling_schedule import next_sample_step
@@ -26,25 +26,26 @@ ROWS = (1, 4, 16, 32)
 SQUARE = 2048
 NEVER = 10**9
 
-# Row-steps in one measured block, about 40 ms, and how far apart the ages of neighbouring rows are.
+# Row-steps in one measured block, about 40 ms.
 BLOCK = {64: 1280, 784: 160}
-STAGGER = 7
 
 COLUMNS = """\
 One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD with weight decay,
 batch 100, float32) and one number K of rows; for comparison scikit-learn's MLPClassifier and a plain NumPy loop
 with one network each, on the same minibatches. Steps only, no validation.
 
-  off          microseconds per row and step without telemetry, every row at an age of its own, as in a search:
-               each gathers its own minibatch out of 48,000 examples
-  same age     the same where all rows joined together: one minibatch serves all
-  first epoch  `off` with telemetry, as many looks as the 480 steps of a trial's first epoch have
-  later        `off` with telemetry, one look in 100 steps, as in every later epoch
-  cost         what telemetry adds to `off`, in percent: first epoch, later
+  ages differ  microseconds per row and step without telemetry, every row in an epoch of its own, the worst case of a
+               search: each gathers its own minibatch out of 48,000 examples
+  same age     the same if all rows joined together: one minibatch serves all
+  once         `ages differ` with `training.order = "once"`: one minibatch serves all
+  first epoch  `ages differ` with telemetry, as many looks as the 480 steps of a trial's first epoch have
+  later        `ages differ` with telemetry, one look in 100 steps, as in every later epoch
+  cost         what telemetry adds to `ages differ`, in percent: first epoch, later
 
-Each cell is "min / median (share)" over the repeats. The share is the GEMM limit divided by the min: the time that
-the five matrix products of the step (two forward, both weight gradients, the hidden delta) would take at the rate
-of a 2048-square float32 product, best of the repeats, measured in turn with everything else.
+Times are of the processor, so that other programs on the machine disturb less than by wall time. Each cell is "min /
+median (share)" over the repeats. The share is the GEMM limit divided by the min: the time that the five matrix products
+of the step (two forward, both weight gradients, the hidden delta) would take at the rate of a 2048-square float32
+product, best of the repeats, measured in turn with everything else.
 """
 
 
@@ -59,9 +60,9 @@ class Case:
 
     def measure(self, repeat: int) -> None:
         """Note one more time per row and step, in microseconds."""
-        start = time.perf_counter()
+        start = time.process_time()
         self.run(repeat)
-        self.times_us.append((time.perf_counter() - start) / self.row_steps * 1e6)
+        self.times_us.append((time.process_time() - start) / self.row_steps * 1e6)
 
 
 @final
@@ -76,9 +77,9 @@ class Square:
 
     def measure(self) -> None:
         """Note one more rate, in floating-point operations per second."""
-        start = time.perf_counter()
+        start = time.process_time()
         np.matmul(self._a, self._b, out=self._out)
-        self.rates.append(2 * SQUARE**3 / (time.perf_counter() - start))
+        self.rates.append(2 * SQUARE**3 / (time.process_time() - start))
 
 
 def flops(inputs: int) -> int:
@@ -107,31 +108,38 @@ def made_up(inputs: int) -> PreparedData:
 
 def cohort_cases(data: PreparedData, rows: int) -> dict[str, Case]:
     """Return the cases of a cohort with that many rows."""
+    once, reshuffle = (_cohort(data, rows, order) for order in ("once", "reshuffle"))
+    row_steps = max(BLOCK[data.inputs], 2 * rows)
+
+    def run(cohort: Cohort, *, ages: int, looks: bool = False) -> Callable[[int], None]:
+        return lambda repeat: _steps(cohort, row_steps // rows, start=repeat % 40, ages=ages, looks=looks)
+
+    return {
+        "off": Case(row_steps=row_steps, run=run(reshuffle, ages=1)),
+        "same age": Case(row_steps=row_steps, run=run(reshuffle, ages=0)),
+        "once": Case(row_steps=row_steps, run=run(once, ages=1)),
+        "looks": Case(row_steps=row_steps, run=run(reshuffle, ages=1, looks=True)),
+    }
+
+
+def _cohort(data: PreparedData, rows: int, order: Order) -> Cohort:
     configuration = Configuration(
         model=ModelSpec(hidden=(HIDDEN,), loss="cross_entropy"),
-        training=TrainingSpec(batch_size=BATCH, learning_rate=0.01, weight_decay=1e-6, epochs=1000),
+        training=TrainingSpec(
+            batch_size=BATCH, learning_rate=0.01, weight_decay=1e-6, epochs=1000, order=order
+        ),
     )
     cohort = Cohort(shape_of(configuration), data, capacity=rows, seed=1)
     for number in range(rows):
         cohort.join(number, configuration)
-    row_steps = max(BLOCK[data.inputs], 2 * rows)
-
-    def run(stagger: int, *, looks: bool) -> Callable[[int], None]:
-        return lambda repeat: _steps(
-            cohort, row_steps // rows, start=repeat % 40, stagger=stagger, looks=looks
-        )
-
-    return {
-        "off": Case(row_steps=row_steps, run=run(STAGGER, looks=False)),
-        "same age": Case(row_steps=row_steps, run=run(0, looks=False)),
-        "looks": Case(row_steps=row_steps, run=run(STAGGER, looks=True)),
-    }
+    return cohort
 
 
-def _steps(cohort: Cohort, count: int, *, start: int, stagger: int, looks: bool) -> None:
-    """Take `count` steps inside the first epoch, with a look in each or in none."""
+def _steps(cohort: Cohort, count: int, *, start: int, ages: int, looks: bool) -> None:
+    """Take `count` steps inside an epoch, with a look in each or in none; neighbours are `ages` epochs apart."""
+    cohort._active = cohort.capacity
     for index, row in enumerate(cohort._rows):
-        row.age = start + stagger * index
+        row.age = start + ages * (cohort.capacity - index) * STEPS_PER_EPOCH
         row.next_sample_at = NEVER
     with np.errstate(all="ignore"):
         for _ in range(count):
@@ -232,8 +240,8 @@ def look_shares() -> tuple[float, float]:
 
 def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> Iterator[str]:
     """Yield the lines of the Markdown table."""
-    yield "| network | K | off | same age | first epoch | later | cost |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| network | K | ages differ | same age | once | first epoch | later | cost |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     first, later = look_shares()
     for (inputs, name), kinds in cases.items():
         limit_us = flops(inputs) / rate * 1e6
@@ -243,19 +251,20 @@ def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> I
         if "looks" in times:
             with_looks = [off.mixed(times["looks"], share) for share in (first, later)]
             costs = ", ".join(f"{100 * (on.least / off.least - 1):.1f} %" for on in with_looks)
-            cells += [times["same age"].cell(limit_us), *(on.cell(limit_us) for on in with_looks), costs]
+            others = [times[kind].cell(limit_us) for kind in ("same age", "once")]
+            cells += [*others, *(on.cell(limit_us) for on in with_looks), costs]
         else:
-            cells += ["", "", "", ""]
+            cells += [""] * 5
         yield "| " + " | ".join(cells) + " |"
 
 
-def measured(repeats: int) -> str:
+def measured(repeats: int, numbers_of_rows: Sequence[int]) -> str:
     """Measure everything in turn, as often as `repeats` says, and return the page."""
     square = Square()
     cases: dict[tuple[int, str], dict[str, Case]] = {}
     for inputs in INPUTS:
         data = made_up(inputs)
-        for rows in ROWS:
+        for rows in numbers_of_rows:
             cases[inputs, str(rows)] = cohort_cases(data, rows)
         cases[inputs, "scikit-learn"] = {"off": scikit_learn_case(data)}
         cases[inputs, "NumPy"] = {"off": numpy_case(data)}
@@ -287,7 +296,9 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=10, help="how often everything is measured (default 10)"
     )
-    sys.stdout.write(measured(parser.parse_args().repeats))
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="numbers K of rows")
+    options = parser.parse_args()
+    sys.stdout.write(measured(options.repeats, options.rows))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def prepared(model: ModelSpec) -> tuple[Network, Lane]:
     generator = np.random.default_rng(7)
     network = build_network(model, inputs=INPUTS, outputs=OUTPUTS)
     state = allocate_state(network, rows=TRIALS, states=0, dtype=np.float64)
-    lane = Workspace(network, state, examples=EXAMPLES, trains=True).lane(
+    lane = Workspace(network, state, examples=EXAMPLES, minibatches=len(state.parameters)).lane(
         0, TRIALS, EXAMPLES, shared_inputs=False
     )
     lane.parameters[...] = generator.standard_normal(lane.parameters.shape) / 2
@@ -58,8 +58,9 @@ def prepared(model: ModelSpec) -> tuple[Network, Lane]:
     lane.batch.t[...] = np.eye(OUTPUTS)[generator.integers(0, OUTPUTS, (TRIALS, EXAMPLES))]
     for block in lane.batch.blocks:
         if block.mask is not None:
-            for mask in block.mask:
-                draw_dropout(mask, model.dropout, generator, is_inverted=model.dropout_scaling == "training")
+            rates = np.full(len(block.mask), model.dropout)
+            is_inverted = model.dropout_scaling == "training"
+            draw_dropout(block.mask, rates, [generator] * len(rates), is_inverted=is_inverted)
     return network, lane
 
 
@@ -210,7 +211,7 @@ def test_the_signal_grows_with_depth_only_with_skips(
     model = ModelSpec(hidden=(300,) * 16, skip_connections=skips, loss="cross_entropy")
     network = build_network(model, inputs=300, outputs=10)
     state = allocate_state(network, rows=1, states=0, dtype=np.float32)
-    lane = Workspace(network, state, examples=20, trains=True).lane(0, 1, 20, shared_inputs=False)
+    lane = Workspace(network, state, examples=20, minibatches=1).lane(0, 1, 20, shared_inputs=False)
     generator = np.random.default_rng(3)
     network.initialize(state.parameters[0], state.running[0], model.initializer, generator)
     lane.batch.x[...] = generator.standard_normal(lane.batch.x.shape)

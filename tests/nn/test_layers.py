@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpsearch.nn.arrays import Array
 from hpsearch.nn.layers import BatchNorm, Dense, Normalization, draw_dropout
@@ -128,12 +130,57 @@ def test_a_minibatch_of_one_is_normalized_to_zero() -> None:
     assert not dy.any()
 
 
+def dropped(
+    examples: int, rate: float, *, dtype: type[np.floating] = np.float32, is_inverted: bool = True
+) -> Array:
+    """Return the mask (B, 300) of the second of two trials, whose rates differ."""
+    masks: Array = np.empty((2, examples, 300), dtype)
+    generators = [np.random.default_rng(seed) for seed in (0, 1)]
+    draw_dropout(masks, np.array([0.7, rate]), generators, is_inverted=is_inverted)
+    own: Array = masks[1]
+    return own
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    st.tuples(st.integers(1, 40), st.integers(1, 70), st.integers(1, 70)),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_trials_with_one_minibatch_have_the_bits_of_their_own(
+    sizes: list[int], shape: tuple[int, int, int], dtype: type[np.floating]
+) -> None:
+    """Products with minibatches that groups of trials share are, to the last bit, those of each trial alone."""
+    examples, inputs, outputs = shape
+    generator = np.random.default_rng(1)
+    x, dy, w, b = (
+        generator.standard_normal(size).astype(dtype)
+        for size in (
+            (len(sizes), examples, inputs),
+            (sum(sizes), examples, outputs),
+            (sum(sizes), inputs, outputs),
+            (sum(sizes), outputs),
+        )
+    )
+    stops = np.cumsum(sizes).tolist()
+    groups = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+    dense, ones = Dense(inputs=inputs, outputs=outputs), np.ones((1, examples), dtype)
+    y, dw, db = np.empty_like(dy), np.empty_like(w), np.empty_like(b)
+    dense.forward(w, b, x, y, groups=groups)
+    dense.backward((dw, db), x, dy, ones, groups=groups)
+    for trial, minibatch in enumerate(np.repeat(x, sizes, axis=0)):
+        row = slice(trial, trial + 1)
+        own_y, own_dw, own_db = np.empty_like(y[row]), np.empty_like(dw[row]), np.empty_like(db[row])
+        dense.forward(w[row], b[row], minibatch[None], own_y)
+        dense.backward((own_dw, own_db), minibatch[None], dy[row], ones)
+        np.testing.assert_array_equal(y[row], own_y)
+        np.testing.assert_array_equal(dw[row], own_dw)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_mean(rate: float, dtype: type[np.floating]) -> None:
     """A mask is 0 with the probability `rate` and 1 / (1 - rate) elsewhere, so its mean is 1."""
-    mask = np.empty((200, 300), dtype)
-    draw_dropout(mask, rate, np.random.default_rng(1), is_inverted=True)
+    mask = dropped(200, rate, dtype=dtype)
     np.testing.assert_allclose(np.unique(mask), [0, 1 / (1 - rate)], rtol=1e-6)
     error = 4 * np.sqrt(rate * (1 - rate) / mask.size)
     assert abs((mask == 0).mean() - rate) < error
@@ -141,16 +188,12 @@ def test_dropout_keeps_the_mean(rate: float, dtype: type[np.floating]) -> None:
 
 def test_dropout_scaled_in_evaluation_has_the_same_masks() -> None:
     """Without its factor a mask is 0 and 1, in the same places."""
-    inverted, plain = np.empty((50, O), np.float32), np.empty((50, O), np.float32)
-    draw_dropout(inverted, 0.3, np.random.default_rng(1), is_inverted=True)
-    draw_dropout(plain, 0.3, np.random.default_rng(1), is_inverted=False)
+    inverted, plain = dropped(50, 0.3), dropped(50, 0.3, is_inverted=False)
     np.testing.assert_array_equal(np.unique(plain), [0, 1])
     np.testing.assert_array_equal(plain == 0, inverted == 0)
 
 
 def test_a_shorter_minibatch_uses_the_first_draws() -> None:
     """The mask of a shorter minibatch is the beginning of a longer one's."""
-    long, short = np.empty((9, O), np.float32), np.empty((4, O), np.float32)
-    draw_dropout(long, 0.5, np.random.default_rng(1), is_inverted=True)
-    draw_dropout(short, 0.5, np.random.default_rng(1), is_inverted=True)
+    long, short = dropped(9, 0.5), dropped(4, 0.5)
     np.testing.assert_array_equal(short, long[:4])

@@ -72,7 +72,7 @@ def prepared(model: ModelSpec, *, trials: int, examples: int, seed: int) -> tupl
     inputs, outputs = int(generator.integers(1, 6)), int(generator.integers(2, 5))
     network = build_network(model, inputs=inputs, outputs=outputs)
     state = allocate_state(network, rows=trials, states=0, dtype=np.float64)
-    lane = Workspace(network, state, examples=examples, trains=True).lane(
+    lane = Workspace(network, state, examples=examples, minibatches=len(state.parameters)).lane(
         0, trials, examples, shared_inputs=False
     )
     fill(lane, generator)
@@ -80,8 +80,9 @@ def prepared(model: ModelSpec, *, trials: int, examples: int, seed: int) -> tupl
     lane.batch.t[...] /= lane.batch.t.sum(axis=2, keepdims=True)
     for block in lane.batch.blocks:
         if block.mask is not None:
-            for mask in block.mask:
-                draw_dropout(mask, model.dropout, generator, is_inverted=model.dropout_scaling == "training")
+            rates = np.full(len(block.mask), model.dropout)
+            is_inverted = model.dropout_scaling == "training"
+            draw_dropout(block.mask, rates, [generator] * len(rates), is_inverted=is_inverted)
     return network, lane
 
 
@@ -184,7 +185,7 @@ def _from_layer(network: Network, lane: Lane, first: int) -> tuple[Network, Lane
     rest = Network(blocks=(own, *network.blocks[first + 1 :]), loss=network.loss)
     trials, examples, _ = lane.batch.logits.shape
     state = allocate_state(rest, rows=trials, states=0, dtype=np.float64)
-    cut = Workspace(rest, state, examples=examples, trains=True).lane(
+    cut = Workspace(rest, state, examples=examples, minibatches=len(state.parameters)).lane(
         0, trials, examples, shared_inputs=False
     )
     fill(cut, np.random.default_rng(first))
@@ -201,7 +202,7 @@ def test_a_bias_before_batch_norm_gets_no_gradient(dtype: type[np.floating], bou
     model = ModelSpec(hidden=(8,), loss="cross_entropy", batch_norm=True)
     network = build_network(model, inputs=5, outputs=3)
     state = allocate_state(network, rows=2, states=0, dtype=dtype)
-    lane = Workspace(network, state, examples=50, trains=True).lane(0, 2, 50, shared_inputs=False)
+    lane = Workspace(network, state, examples=50, minibatches=2).lane(0, 2, 50, shared_inputs=False)
     generator = np.random.default_rng(4)
     lane.parameters[...] = generator.standard_normal(lane.parameters.shape)
     lane.batch.x[...] = generator.standard_normal(lane.batch.x.shape)

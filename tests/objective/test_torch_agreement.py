@@ -145,7 +145,7 @@ def trained_in_torch(chosen: Configuration) -> Telemetry:
     optimizer = optimizer_of(model, chosen)
     monitor = TorchMonitor(model, optimizer, steps=STEPS)
     x, y = torch.tensor(data.training.inputs), torch.tensor(data.training.targets)
-    orders = EpochOrders(SEED, EXAMPLES)
+    orders = EpochOrders(SEED, EXAMPLES, order="reshuffle")
     mean = torch.nn.functional.mse_loss if chosen.model.loss == "mse" else torch.nn.functional.cross_entropy
     for step in range(STEPS):
         epoch, place = divmod(step, EXAMPLES // BATCH)

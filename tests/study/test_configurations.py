@@ -209,7 +209,7 @@ def test_every_problem_of_configurations_is_reported_at_once() -> None:
         "model.batch_norm_epsilon, model.dropout, model.dropout_position, model.dropout_layers, model.dropout_scaling, "
         "model.skip_connections, model.output, "
         "training.epochs, training.batch_size, training.optimizer, training.reduction, "
-        "learning_rate, weight_decay, momentum, training.class_weight, model.loss"
+        "learning_rate, weight_decay, momentum, training.class_weight, training.order, model.loss"
     )
     line = "must be 1 to 200 characters of text, no control characters, no spaces around it"
     why = "it sets how exactly to compute, not what to train: make one study for each"

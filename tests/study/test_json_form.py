@@ -125,6 +125,13 @@ def test_keys_of_a_newer_version_are_refused(path: tuple[str, ...]) -> None:
     assert spec_from_json(json.dumps(raw | {"oldest_reader": "0.1"})) == wrong
 
 
+def test_a_stored_study_without_an_order_reshuffles() -> None:
+    """Versions without `training.order` shuffled in every epoch, and their trials must stay reproducible."""
+    raw = json.loads(spec_to_json(SMALLEST))
+    del raw["training"]["order"]
+    assert spec_from_json(json.dumps(raw)).training.order == "reshuffle"
+
+
 def test_a_study_of_an_older_version_is_read() -> None:
     """A study stored without fatal causes has the default ones and no audit."""
     raw = json.loads(spec_to_json(SMALLEST))

@@ -13,7 +13,7 @@ EVERY_NAME = (
     "model.batch_norm_epsilon, model.dropout, model.dropout_position, model.dropout_layers, model.dropout_scaling, "
     "model.skip_connections, model.output, "
     "training.epochs, training.batch_size, training.optimizer, training.reduction, "
-    "learning_rate, weight_decay, momentum, training.class_weight"
+    "learning_rate, weight_decay, momentum, training.class_weight, training.order"
 )
 
 WRONG = [

@@ -40,7 +40,7 @@ def their_parameters(
     for target, source in zip(theirs.coefs_ + theirs.intercepts_, starts[0] + starts[1], strict=True):
         target[...] = source
     del theirs._optimizer
-    orders = EpochOrders(SEED, EXAMPLES)
+    orders = EpochOrders(SEED, EXAMPLES, order="reshuffle")
     order = np.concatenate([orders.order(epoch) for epoch in range(EPOCHS)])
     for t, first in enumerate(range(0, len(order), BATCH), start=1):
         theirs.epsilon = 1e-8 * math.sqrt(1 - 0.999**t)

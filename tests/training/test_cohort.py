@@ -64,7 +64,7 @@ def test_a_trial_equals_the_textbooks(hidden: tuple[int, ...], reduction: Reduct
     )
     cohort = cohort_of(data, [chosen])
     textbook = perceptron(cohort, 0, chosen)
-    orders = EpochOrders(SEED, count)
+    orders = EpochOrders(SEED, count, order=chosen.training.order)
     training_losses = []
     for epoch in range(3):
         total = 0.0
@@ -257,13 +257,74 @@ def test_an_unknown_trial_cannot_leave() -> None:
         cohort.parameters(7)
 
 
+def test_a_trial_waits_for_the_start_of_an_epoch() -> None:
+    """A trial that joins in the middle of an epoch trains from the start of the next, whatever rows leave."""
+    cohort = cohort_of(classification(), [configuration()] * 3, capacity=4)
+    assert cohort.is_between_epochs
+    stepped(cohort)
+    cohort.join(9, configuration())
+    assert not cohort.is_between_epochs
+    cohort.leave(0)
+    cohort.join(10, configuration())
+    for _ in range(cohort.steps_per_epoch - 1):
+        stepped(cohort)
+    assert cohort.is_between_epochs
+    assert {number: cohort.telemetry(number).steps for number in cohort.numbers} == {1: 6, 2: 6, 9: 0, 10: 0}
+    stepped(cohort)
+    assert {number: cohort.telemetry(number).steps for number in cohort.numbers} == {1: 7, 2: 7, 9: 1, 10: 1}
+
+
+def test_waiting_trials_begin_once_the_others_have_left() -> None:
+    """If all others leave in the middle of an epoch, the waiting trials begin with the next step."""
+    cohort = cohort_of(classification(), [configuration()], capacity=2)
+    stepped(cohort)
+    cohort.join(1, configuration())
+    cohort.leave(0)
+    assert cohort.is_between_epochs
+    stepped(cohort)
+    assert (cohort.numbers, cohort.age) == ((1,), 1)
+
+
+def test_rows_of_different_ages_share_a_minibatch() -> None:
+    """With one order for all epochs, a cohort has room for the inputs of one minibatch only."""
+    cohort = cohort_of(classification(), [configuration(order="once")] * 2, capacity=3)
+    for _ in range(cohort.steps_per_epoch):
+        stepped(cohort)
+    cohort.join(2, configuration(order="once"))
+    stepped(cohort)
+    assert cohort._workspace._x.shape == (1, 10, 7)
+    assert cohort._workspace.lane(0, 3, 10, shared_inputs=True).batch.x.shape == (1, 10, 7)
+    assert [row.age for row in cohort._rows] == [7, 7, 1]
+
+
+def test_rows_in_the_same_epoch_share_a_minibatch() -> None:
+    """With an order for each epoch, a step gathers a minibatch for each epoch, and targets for each row."""
+    data = classification()
+    cohort = cohort_of(data, [configuration()] * 2, capacity=5)
+    for _ in range(cohort.steps_per_epoch):
+        stepped(cohort)
+    for number in (2, 3, 4):
+        cohort.join(number, configuration())
+    stepped(cohort)
+    lane, _ = cohort._gather()
+    assert lane.batch.groups == (slice(0, 2), slice(2, 5))
+    orders = EpochOrders(SEED, 60, order="reshuffle")
+    chosen = [orders.order(epoch)[10:20] for epoch in (1, 0)]
+    np.testing.assert_array_equal(lane.batch.x, data.training.inputs[np.stack(chosen)])
+    labels = data.training.targets[np.stack([chosen[0]] * 2 + [chosen[1]] * 3)]
+    np.testing.assert_array_equal(lane.batch.t.argmax(axis=2), labels)
+    part = cohort._workspace.part(lane, 1, 3)
+    assert part.batch.groups == (slice(0, 1), slice(1, 2))
+    np.testing.assert_array_equal(part.batch.x, lane.batch.x)
+
+
 def test_a_row_in_the_middle_can_leave() -> None:
-    """When a row leaves, the last one takes its place, and all others keep their numbers."""
+    """When a row leaves, the next ones move up, and all keep their numbers."""
     cohort = cohort_of(classification(), [configuration(learning_rate=0.1 * k) for k in (1, 2, 3, 4)])
     stepped(cohort)
     kept = {number: cohort.parameters(number) for number in (0, 2, 3)}
     cohort.leave(1)
-    assert cohort.numbers == (0, 3, 2)
+    assert cohort.numbers == (0, 2, 3)
     for number, parameters in kept.items():
         np.testing.assert_array_equal(cohort.parameters(number), parameters)
 

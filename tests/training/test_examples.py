@@ -25,21 +25,28 @@ def buffers(trials: int, examples: int, outputs: int) -> tuple[Array, Array]:
 @given(st.integers(0, 2**63 - 1), st.integers(0, 1000), st.integers(1, 200))
 def test_an_order_is_a_permutation_of_its_seed_and_epoch(seed: int, epoch: int, examples: int) -> None:
     """Every epoch has each example once, in an order that depends on (seed, epoch) alone."""
-    order = EpochOrders(seed, examples).order(epoch)
+    order = EpochOrders(seed, examples, order="reshuffle").order(epoch)
     assert sorted(order.tolist()) == list(range(examples))
-    np.testing.assert_array_equal(EpochOrders(seed, examples).order(epoch), order)
+    np.testing.assert_array_equal(EpochOrders(seed, examples, order="reshuffle").order(epoch), order)
 
 
 def test_orders_differ_by_seed_and_epoch() -> None:
     """Two epochs, and two seeds, have different orders."""
-    orders = EpochOrders(1, 50)
+    orders = EpochOrders(1, 50, order="reshuffle")
     assert not np.array_equal(orders.order(0), orders.order(1))
-    assert not np.array_equal(orders.order(0), EpochOrders(2, 50).order(0))
+    assert not np.array_equal(orders.order(0), EpochOrders(2, 50, order="reshuffle").order(0))
+
+
+def test_one_order_for_all_epochs_is_that_of_the_first() -> None:
+    """With order "once", every epoch has the order that "reshuffle" has in epoch 0."""
+    first = EpochOrders(1, 50, order="reshuffle").order(0)
+    for epoch in (0, 1, 99):
+        np.testing.assert_array_equal(EpochOrders(1, 50, order="once").order(epoch), first)
 
 
 def test_a_forgotten_order_is_drawn_again() -> None:
     """An order that is no longer cached is drawn again unchanged."""
-    orders = EpochOrders(1, 5)
+    orders = EpochOrders(1, 5, order="reshuffle")
     first = orders.order(0).copy()
     for epoch in range(200):
         orders.order(epoch)

@@ -163,6 +163,7 @@ def stories(draw: st.DrawFn, *, most_trials: int = MOST_TRIALS) -> Story:
         "output": output,
         "optimizer": draw(st.sampled_from(OPTIMIZERS)),
         "reduction": draw(st.sampled_from(["mean", "sum"])),
+        "order": draw(st.sampled_from(["once", "once", "reshuffle"])),
         "batch_size": batch_size,
         "precision": precision,
     }

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpsearch.data.prepare import DataPart, PreparedData
 from hpsearch.study.spec import Configuration, Initializer
@@ -46,6 +48,15 @@ def test_the_sampling_schedule() -> None:
     # from any step, the next sample is one of these
     assert {next_sample_step(age) for age in range(400)} | {0} == set(SCHEDULE)
     assert all(next_sample_step(age) > age for age in range(1000))
+
+
+@given(st.integers(1, 60))
+def test_every_minibatch_has_its_turn_to_be_sampled(cycle: int) -> None:
+    """If the same minibatches follow in every epoch, samples of later epochs are of all of them, not of a few."""
+    steps = [200]
+    while len(steps) <= cycle:
+        steps.append(next_sample_step(steps[-1], cycle=cycle))
+    assert {step % cycle for step in steps[1:]} == set(range(cycle))
 
 
 def test_a_cohort_follows_the_schedule() -> None:

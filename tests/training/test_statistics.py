@@ -268,6 +268,7 @@ def test_silence_moves_with_its_row_and_ends_with_it() -> None:
     sampled(cohort, 12)
     cohort.leave(0)
     cohort.join(2, chosen[0])
+    sampled(cohort, 8)
     sampled(cohort)
     moved, new = (row.samples[-1] for row in cohort._rows)
     assert moved.layers[0].silent_share == 0.5

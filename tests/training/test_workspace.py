@@ -21,7 +21,7 @@ def made(*, states: int = 2) -> tuple[State, Workspace]:
     """Return state and workspace of a network with every kind of buffer."""
     network = build_network(MODEL, inputs=6, outputs=2)
     state = allocate_state(network, rows=ROWS, states=states, dtype=np.float32)
-    return state, Workspace(network, state, examples=EXAMPLES, trains=True)
+    return state, Workspace(network, state, examples=EXAMPLES, minibatches=len(state.parameters))
 
 
 def written(lane: Lane) -> Iterator[Array]:
@@ -45,8 +45,8 @@ def test_lanes_of_different_rows_share_nothing(data: st.DataObject, examples: in
     """Arrays that one lane writes are in no lane of other rows."""
     cut = data.draw(st.integers(1, ROWS - 1))
     _, workspace = made()
-    one = workspace.lane(0, cut, examples, shared_inputs=data.draw(st.booleans()))
-    other = workspace.lane(cut, ROWS, EXAMPLES, shared_inputs=data.draw(st.booleans()))
+    one = workspace.lane(0, cut, examples, shared_inputs=False)
+    other = workspace.lane(cut, ROWS, EXAMPLES, shared_inputs=False)
     for array in written(one):
         array[...] = 1
     assert not any(array.any() for array in written(other))
@@ -100,7 +100,9 @@ def test_all_arrays_have_the_networks_precision(dtype: Any) -> None:
     """Every array of a step has the precision of the state, neither less nor more."""
     network = build_network(MODEL, inputs=6, outputs=2)
     state = allocate_state(network, rows=ROWS, states=1, dtype=dtype)
-    lane = Workspace(network, state, examples=EXAMPLES, trains=True).lane(0, 2, 3, shared_inputs=False)
+    lane = Workspace(network, state, examples=EXAMPLES, minibatches=len(state.parameters)).lane(
+        0, 2, 3, shared_inputs=False
+    )
     assert {array.dtype for array in (*written(lane), lane.batch.ones)} == {np.dtype(dtype)}
 
 
@@ -108,7 +110,7 @@ def test_evaluation_has_no_gradients() -> None:
     """A workspace that does not train has memory for activations only."""
     network = build_network(MODEL, inputs=6, outputs=2)
     state = allocate_state(network, rows=ROWS, states=0, dtype=np.float32)
-    lane = Workspace(network, state, examples=EXAMPLES, trains=False).lane(0, 2, 3, shared_inputs=True)
+    lane = Workspace(network, state, examples=EXAMPLES).lane(0, 2, 3, shared_inputs=True)
     assert lane.gradient_views == ()
     assert lane.batch.x.size == lane.gradient.size == 0
     assert all(block.mask is None and block.kept is None for block in lane.batch.blocks)

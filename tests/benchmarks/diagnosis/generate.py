@@ -141,7 +141,7 @@ def _zero_column_share(recipe: Recipe, *, minibatches: int = 10) -> float:
     """Return the mean share of inputs that are 0 for all examples of a minibatch, over the first of a run."""
     inputs = recipe.data.training.inputs
     size = recipe.configuration.training.batch_size
-    order = EpochOrders(recipe.study_seed, len(inputs)).order(0)
+    order = EpochOrders(recipe.study_seed, len(inputs), order="reshuffle").order(0)
     batches = [order[start : start + size] for start in range(0, len(order), size)][:minibatches]
     return float(np.mean([(inputs[batch] == 0).all(axis=0).mean() for batch in batches]))
 

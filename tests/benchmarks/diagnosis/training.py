@@ -152,7 +152,7 @@ class _Glass:
             running=np.zeros((1, network.statistics), dtype),
         )
         most = min(LOOKED_AT, max(len(fold) for fold in self._folds))
-        self._workspace = Workspace(network, self._state, examples=most, trains=False)
+        self._workspace = Workspace(network, self._state, examples=most)
 
     def units(self, number: int) -> Units:
         """Return the units of trial `number` as they are now."""
