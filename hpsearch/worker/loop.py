@@ -220,12 +220,7 @@ class Worker:
             self._claim_trials()
         if not self._active:
             return self.problem is None and self._options.wait_for_trials and self._wait_for_work()
-        for trainer in list(self._trainers.values()):
-            for observation in trainer.advance(is_interrupted=self._is_stopping):
-                self._observe(trainer, observation)
-        if self._children is not None:
-            for received in self._children.advance(is_interrupted=self._is_stopping):
-                self._receive(self._children, received)
+        self._advance()
         self._save(self._checkpoints.due(n for n in self._ended_epoch if n in self._active))
         self._ended_epoch.clear()
         if self._is_at_limit():
@@ -233,6 +228,15 @@ class Worker:
         if time.monotonic() - self._wrote_at > WRITE_EVERY_S:
             self._write()
         return True
+
+    def _advance(self) -> None:
+        """Train until there are results, and act on them."""
+        for trainer in list(self._trainers.values()):
+            for observation in trainer.advance(is_interrupted=self._is_stopping):
+                self._observe(trainer, observation)
+        if self._children is not None:
+            for received in self._children.advance(is_interrupted=self._is_stopping):
+                self._receive(self._children, received)
 
     def _is_at_limit(self) -> bool:
         """Return True if a limit has ended the study; its trials in training then wait again, and nothing is lost."""
