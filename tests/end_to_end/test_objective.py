@@ -133,7 +133,7 @@ def test_an_optuna_program_runs_unchanged(
     assert ran.returncode == 0, ran.stderr
     assert "'classifier'" in ran.stdout
     shown = folder.json("study", "show", "classifiers")
-    assert (shown["finished"], shown["budget"], shown["state"]) == (2, 2, "finished")
+    assert (shown["finished"], shown["trials"], shown["state"]) == (2, 2, "finished")
     trials = folder.json("study", "trials", "classifiers")
     assert {frozenset(trial["params"]) for trial in trials} <= {
         frozenset({"classifier", "svc_c"}),
