@@ -609,12 +609,10 @@ def export(
     the file.
 
     A tracker gets one parent and a run for each trial that has started: parameters, curves, result, and the verdict as
-    tags. The same command again adds only what is new. `mlflow:` needs the extra `mlflow`, `tensorboard:` the extra
-    `tensorboard`.
+    tags. The same command again adds only what is new. `mlflow:` needs the extra `mlflow`, such as `--to
+    mlflow:http://localhost:5000`; `tensorboard:` needs the extra `tensorboard`.
 
     Example: hpsearch study export digits --output digits.db
-
-    Example: hpsearch study export digits --to mlflow:http://localhost:5000
     """
     if (output is None) == (to is None) or (to is not None and include_running):
         raise UsageError(

@@ -152,6 +152,7 @@ class TorchMonitor:
         self._optimizers = _checked_optimizers(optimizer)
         if not isinstance(model, nn.Module):
             raise UsageError(f"watch: model must be a torch.nn.Module (got a {type(model).__name__})")
+        _check_parameters(model)
         self._recorder = SampleRecorder(steps=steps, listener=listener)
         inner = getattr(model, "_orig_mod", None)  # a compiled model holds the model itself
         self._model = inner if isinstance(inner, nn.Module) else model
@@ -626,6 +627,20 @@ class MeasuredTrial(Protocol):
 def attach(trial: MeasuredTrial, model: Any, optimizer: Any, **options: Any) -> TorchMonitor:
     """Return a monitor whose measurements go to the worker of `trial`."""
     return TorchMonitor(model, optimizer, listener=trial.measured, **options)
+
+
+def _check_parameters(model: nn.Module) -> None:
+    """Raise UsageError for parameters that cannot be measured: complex ones, and those without a shape yet."""
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise UsageError(
+                f"watch: the model must have all its parameters (got the lazy {name}): call it on a minibatch first"
+            )
+        if parameter.is_complex():
+            raise UsageError(
+                f"watch: parameters must be real (got {name}, which is complex): watch the loss alone, with"
+                " hpsearch.watch()"
+            )
 
 
 def _checked_optimizers(optimizer: Optimizer | Sequence[Optimizer]) -> list[Optimizer]:

@@ -360,6 +360,14 @@ def test_a_trial_gets_what_its_monitor_measures() -> None:
             lambda model: (model, torch.optim.LBFGS(model.parameters())),
             "watch: LBFGS computes several gradients in a step",
         ),
+        (
+            lambda _: (lazy := nn.LazyLinear(4), torch.optim.SGD(lazy.parameters())),
+            "watch: the model must have all its parameters (got the lazy weight): call it on a minibatch first",
+        ),
+        (
+            lambda _: (model := nn.Linear(2, 2, dtype=torch.cfloat), torch.optim.SGD(model.parameters())),
+            "watch: parameters must be real (got weight, which is complex)",
+        ),
     ],
 )
 def test_what_cannot_be_watched_is_refused(arguments: Any, message: str) -> None:
