@@ -139,7 +139,9 @@ def test_an_edited_range_is_shown_with_the_one_before(command: Command, finished
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "search.model.activation: must be a range to be edited (got choices: relu, tanh)" in ended.stderr
-    words = "learning_rate: 0.001 to 1e+06, logarithmic, from trial 12 on; 1e-07 to 1e+06, logarithmic, before"
+    words = (
+        "learning_rate: 0.001 to 1e+06, logarithmic, from trial 12 on; 1e-07 to 1e+06, logarithmic, before"
+    )
     ended = command("study", "edit", finished, "--range", "learning_rate=1e-3:", "--trials", "13")
     assert ended.stdout.startswith(f'Study "flowers": {words}\n')
     assert command("worker", "start", "--exit-when-idle", "--cohort", "2").returncode == 0
