@@ -273,6 +273,9 @@ def test_right_answers_spare_a_trial_whose_loss_explodes(
     answers = {"accuracy": 0.1 + 0.9 * share}
     huge = telemetry([sample(0), *samples((5, 10), loss=1e6, logit=1e6, **answers)])
     assert stops(huge, known, FATAL) is cause
+    wrong = samples(range(25, 30), loss=1e6, logit=1e6, accuracy=0.1)
+    longer = [sample(0), *samples(range(10, 25), loss=1e6, logit=1e6, **answers), *wrong]
+    assert stops(telemetry(longer), known, FATAL) is cause, "wrong for a few steps"
     broken = replace(huge, nonfinite=NonFinite(step=11, array="weights"))
     assert stops(broken, known, FATAL) is Cause.DIVERGED_LR
 
