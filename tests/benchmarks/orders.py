@@ -11,7 +11,7 @@ import numpy as np
 
 from hpsearch.analysis.intervals import mean_interval
 from hpsearch.data.prepare import DataPart, PreparedData
-from hpsearch.study.spec import Configuration, ModelSpec, Order, TrainingSpec
+from hpsearch.study.spec import Configuration, Loss, ModelSpec, OptimizerName, Order, TrainingSpec
 from hpsearch.telemetry import Epoch
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.loop import train_to_end
@@ -30,8 +30,7 @@ is the mean over them.
   loss             the same for the validation loss, in percent of reshuffle's mean; below 0 if "once" is better
 """
 
-SGD_RATES: Final = (0.03, 0.1, 0.3)
-ADAM_RATES: Final = (0.001, 0.01)
+RATES: Final[Mapping[OptimizerName, Sequence[float]]] = {"sgd": (0.03, 0.1, 0.3), "adam": (0.001, 0.01)}
 WEIGHTS: Final = 4
 
 
@@ -80,11 +79,11 @@ def data_of(name: str, seed: int) -> PreparedData:
 
 def score(data: PreparedData, table: Table, order: Order, seed: int) -> Score:
     """Return the score of one seed with that order."""
-    loss = "cross_entropy" if data.task == "classification" else "mse"
+    loss: Loss = "cross_entropy" if data.task == "classification" else "mse"
     model = ModelSpec(hidden=(table.hidden,), loss=loss)
     training = TrainingSpec(batch_size=table.batch, epochs=table.epochs, order=order)
     last: list[Epoch] = []
-    for optimizer, rates in (("sgd", SGD_RATES), ("adam", ADAM_RATES)):
+    for optimizer, rates in RATES.items():
         own = [
             Configuration(model=model, training=replace(training, optimizer=optimizer, learning_rate=rate))
             for rate in rates

@@ -160,6 +160,21 @@ def test_a_worker_reports_that_its_study_was_deleted(url: str) -> None:
         bench.close()
 
 
+def test_a_worker_claims_between_epochs(url: str) -> None:
+    """A row that becomes free in the middle of an epoch is filled at its end, when a trial can start."""
+    bench = Bench(url)
+    worker = bench.worker("a", rows=2)
+    worker._claim_trials()
+    (trainer,) = worker._trainers.values()
+    trainer.advance(is_interrupted=lambda: False)
+    worker._drop({trainer.numbers[0]})
+    while not trainer.is_between_epochs:
+        assert not worker._should_claim()
+        trainer.advance(is_interrupted=lambda: False)
+    assert worker._should_claim()
+    bench.close()
+
+
 def test_a_worker_restarts_trials_that_it_claims_again(url: str) -> None:
     """A worker can claim its trials again after they were handed back, for example by a restored database."""
     bench = Bench(url)
