@@ -95,7 +95,7 @@ def create_study(
     until: float | None = None,
     patience: int | None = None,
     seed: int | None = None,
-    metric: Metric | None = None,
+    metric: str | None = None,
     direction: Direction | None = None,
     objective: Objective | str | None = None,
     limits: LimitOptions | None = None,

@@ -1,5 +1,6 @@
 """Operations on a study from the browser. Each calls the use case that the command of its name calls."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -7,6 +8,7 @@ from hpsearch.errors import UsageError
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest
 from hpsearch.study.schema import MOST_INTEGER, MOST_SEEDS, STUDY, Rule, WholeNumber
+from hpsearch.study.spec import BudgetSpec
 from hpsearch.workflows import studies, trials
 
 Fields: TypeAlias = Mapping[str, str]
@@ -15,9 +17,12 @@ Fields: TypeAlias = Mapping[str, str]
 VALUE: Final = "value:"
 """The prefix of a field with the value of a searched dimension; the dimension's name follows."""
 
+LIMITS: Final = ("hours", "epochs", "until", "patience")
+"""The limits of a study, which are fields of the form of its budget."""
+
 _BY: Final = "a user of the dashboard"
 _PRIORITY: Final = WholeNumber(low=-MOST_INTEGER, high=MOST_INTEGER)
-_NUMBER: Final = WholeNumber(low=0, high=MOST_INTEGER)
+_TRIAL: Final = WholeNumber(low=0, high=MOST_INTEGER)
 _BEST: Final = WholeNumber(low=1, high=MOST_INTEGER)
 _SEEDS: Final = WholeNumber(low=2, high=MOST_SEEDS)
 
@@ -57,11 +62,20 @@ def _edit(store: Store, name: str, fields: Fields) -> str:
     """Set the fields that differ from the stored values, so that a form sent unchanged changes nothing."""
     values = _numbers(fields, {"trials": STUDY["trials"], "priority": _PRIORITY})
     study = store.studies.get(name)
-    stored = {"trials": study.spec.trials, "priority": study.priority}
-    changed = {key: value for key, value in values.items() if value != stored[key]}
-    if not changed:
+    trials = None if values["trials"] == study.spec.trials else values["trials"]
+    priority = None if values["priority"] == study.priority else values["priority"]
+    limits = _changed_limits(study.spec.budget, fields)
+    if trials is None and priority is None and not limits:
         return f'Study "{name}": has these values already'
-    return "\n".join(studies.edit(store, name, **changed).sentences)
+    edited = studies.edit(store, name, trials=trials, priority=priority, limits=limits)
+    return "\n".join(edited.sentences)
+
+
+def _changed_limits(budget: BudgetSpec, fields: Fields) -> dict[str, int | float | str]:
+    """Return the limits of a form that differ from the stored ones; an empty field is none."""
+    given = {key: _number(fields[key]) if fields[key].strip() else None for key in LIMITS if key in fields}
+    changed = {key: value for key, value in given.items() if value != getattr(budget, key)}
+    return {key: studies.NO_LIMIT if value is None else value for key, value in changed.items()}
 
 
 def _enqueue(store: Store, name: str, fields: Fields) -> str:
@@ -74,7 +88,7 @@ def _enqueue(store: Store, name: str, fields: Fields) -> str:
 
 
 def _retry(store: Store, name: str, fields: Fields) -> str:
-    number = _numbers(fields, {"number": _NUMBER})["number"]
+    number = _numbers(fields, {"number": _TRIAL})["number"]
     return trials.retry(store, name, number).sentence
 
 
@@ -90,16 +104,16 @@ _OPERATIONS: Final[Mapping[str, Callable[[Store, str, Fields], str]]] = {
 
 def _numbers(fields: Fields, rules: Mapping[str, Rule]) -> dict[str, int]:
     """Return the whole numbers of these fields. Raises UsageError with every problem."""
-    raw = {key: _whole(fields.get(key, "")) for key in rules}
+    raw = {key: _number(fields.get(key, "")) for key in rules}
     problems = [str(problem) for key, rule in rules.items() for problem in rule.problems(key, raw[key])]
     if problems:
         raise UsageError("\n".join(problems))
     return {key: int(value) for key, value in raw.items()}
 
 
-def _whole(text: str) -> int | str:
-    """Return the number that a text is, or the text itself."""
-    try:
-        return int(text.strip())
-    except ValueError:
-        return text
+def _number(text: str) -> int | float | str:
+    """Return the number that a text is, or the text itself, which the rules refuse."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text.strip())
+    return text

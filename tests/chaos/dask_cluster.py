@@ -52,7 +52,7 @@ class DaskCluster:
         """Kill the Dask worker that started first, as a power cut would; Dask starts another. Return its number."""
         victim = min(self._members(), key=psutil.Process.create_time)
         victim.kill()
-        return victim.pid
+        return int(victim.pid)
 
     def kill_scheduler(self) -> None:
         """Kill the process with the scheduler, and return when its workers have found that and ended."""
@@ -71,12 +71,12 @@ class DaskCluster:
 
 
 def _runs(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 def main(port: int, workers: int) -> None:
     """Run the cluster until stdin ends."""
-    with LocalCluster(
+    with LocalCluster(  # type: ignore[no-untyped-call] # Dask has types for clients only
         n_workers=workers,
         threads_per_worker=1,
         processes=True,

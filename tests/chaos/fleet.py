@@ -40,9 +40,7 @@ def run(
             nodes = _nodes(ground)
             tell(f"nodes in `worker list`: {', '.join(sorted(nodes))}")
             for event in range(1, kills + schedulers + 1):
-                wait_until(
-                    lambda due=event * share: ground.finished() >= due, "trials end", within_s=FINISH_S
-                )
+                _wait_for_trials(ground, event * share)
                 if event <= kills:
                     tell(f"{ground.finished()} finished: killed the Dask worker {cluster.kill_worker()}")
                 else:
@@ -58,6 +56,10 @@ def run(
         broken = [] if fleet.returncode == 0 else [f"the fleet ended with {fleet.returncode}"]
         odd = [node for node in nodes if not node.startswith("tcp://127.0.0.1:")]
     return {"the fleet ends with 0": broken, "worker list names the nodes": odd}
+
+
+def _wait_for_trials(ground: Ground, count: int) -> None:
+    wait_until(lambda: ground.finished() >= count, f"{count} trials end", within_s=FINISH_S)
 
 
 def _start(url: str, scheduler: str, workers: int) -> "subprocess.Popen[str]":

@@ -223,7 +223,7 @@ def test_a_study_of_another_client_can_become_ours(new_lab: Labs) -> None:
         a_spec(name),
         data=NO_DATA,
         search=(),
-        metric="value",
+        metric=cast(Metric, "value"),
         trials=3,
         objective=ObjectiveSpec(function="__main__:train", direction="maximize"),
     )

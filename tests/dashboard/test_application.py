@@ -365,6 +365,11 @@ def test_a_failed_trial_is_retried_from_its_page(site: Site) -> None:
             400,
             ["trials: must be a whole number from 1 to", "priority: must be a whole number", '(got "high")'],
         ),
+        (
+            {"operation": "edit", "trials": "61", "priority": "0", "hours": "0", "until": "x"},
+            400,
+            ["hours: must be a number above 0", 'until: must be a number from'],
+        ),
         ({"operation": "enqueue"}, 400, ["needs a value"]),
         (
             {"operation": "enqueue", "value_learning_rate": "-1", "value_weight_decay": "x"},

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_failed_training_is_tried_again_and_a_finished_one_on_request(
     *, again: bool, results: list[str]
 ) -> None:
     """What failed is tried again, for example after its data was restored; what has a result, only with `again`."""
-    outcomes = iter([RuntimeError("no data"), "1", "2"])
+    outcomes: Iterator[Exception | str] = iter([RuntimeError("no data"), "1", "2"])
 
     def make(notify: Callable[[str], None]) -> str:
         notify("1 of 2")

@@ -8,18 +8,22 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 
 from hpsearch.cli import main
 from hpsearch.study.spec import Configuration
 from hpsearch.training.cohort import Cohort
+from hpsearch.training.row import RowState
 
 
 def inject(fault: str, poison: int) -> None:
     """Let the trial with the number `poison` do harm."""
     join, train_all = Cohort.join, Cohort._train_all
 
-    def poisoned_join(self: Cohort, number: int, configuration: Configuration) -> None:
-        join(self, number, configuration)
+    def poisoned_join(
+        self: Cohort, number: int, configuration: Configuration, states: Sequence[RowState] = ()
+    ) -> None:
+        join(self, number, configuration, states)
         if fault == "kill" and number == poison:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -11,7 +11,7 @@ import pytest
 
 from hpsearch.objective.children import Children
 from hpsearch.objective.fork_server import _prepared
-from hpsearch.objective.messages import End, Returned, Stopped
+from hpsearch.objective.messages import EarlyEnd, End, FinalValue
 from hpsearch.study.spec import ObjectiveSpec
 from hpsearch.trials import Failure
 from hpsearch.verdicts import Cause
@@ -62,7 +62,7 @@ def children(folder: Path) -> Iterator[Children]:
     objective = ObjectiveSpec(function="copied:train", python_path=(str(folder),))
     made = Children(objective=objective, metric="value", seed=3, folder=folder)
     try:
-        assert end_of(made, 0) == Returned(value=1.0)
+        assert end_of(made, 0) == FinalValue(value=1.0)
         wait_until_ready(made)
         yield made
     finally:
@@ -84,7 +84,7 @@ def end_of(children: Children, number: int, x: float = 0.0) -> End:
     children.join(number, {"x": x})
     while True:
         for one in children.advance(is_interrupted=lambda: False):
-            if isinstance(one.message, Returned | Stopped | Failure):
+            if isinstance(one.message, FinalValue | EarlyEnd | Failure):
                 children.leave(one.number)
                 return one.message
 
@@ -96,7 +96,7 @@ def imports(folder: Path) -> int:
 
 def test_copies_import_nothing_again(children: Children, folder: Path) -> None:
     """The first trial and the server import the module; later trials start with it as it was imported."""
-    assert [end_of(children, number) for number in (1, 2)] == [Returned(value=1.0)] * 2
+    assert [end_of(children, number) for number in (1, 2)] == [FinalValue(value=1.0)] * 2
     assert imports(folder) == 2
 
 
@@ -107,14 +107,14 @@ def test_a_copy_harms_no_other(children: Children, folder: Path) -> None:
     ends: dict[int, End] = {}
     while len(ends) < 2:
         for one in children.advance(is_interrupted=lambda: False):
-            assert isinstance(one.message, Returned | Stopped | Failure)
+            assert isinstance(one.message, FinalValue | EarlyEnd | Failure)
             ends[one.number] = one.message
             children.leave(one.number)
     crashed = ends[1]
     assert isinstance(crashed, Failure)
     assert (crashed.cause, crashed.kind, crashed.signal) == (Cause.CODE_ERROR, "SIGSEGV", signal.SIGSEGV)
     assert crashed.place.startswith("copied.py:")
-    assert ends[3] == Returned(value=1.0)
+    assert ends[3] == FinalValue(value=1.0)
     hanging = children._children[2].process
     assert hanging.is_alive()
     children.kill(2)
@@ -134,7 +134,7 @@ def test_trials_go_on_without_the_server(children: Children, folder: Path) -> No
     killed = end_of(children, 1, 3.0)
     assert isinstance(killed, Failure)
     assert killed.kind == "SIGKILL"
-    assert end_of(children, 2) == Returned(value=1.0)
+    assert end_of(children, 2) == FinalValue(value=1.0)
     assert imports(folder) == 3
 
 

@@ -16,8 +16,8 @@ from hpsearch.verdicts import Cause, Finding
 from hpsearch.worker.child_trial import repeated_failure
 from hpsearch.worker.failure_rate import FALSE_ALARM_RATE, FailureRate, failure_rate, log_evidence
 from tests.benchmarks.failing_workers import first_alarm, simulate
-from tests.contract.laboratory import Lab
-from tests.worker.bench import SPEC, Bench
+from tests.contract.laboratory import Lab, a_spec
+from tests.worker.bench import Bench
 
 SEARCH: Sequence[Dimension] = (
     Range(name="lr", low=1e-4, high=1.0, log=True),
@@ -104,7 +104,7 @@ def test_a_bad_worker_is_found_soon() -> None:
 def test_a_failing_worker_takes_no_more_trials(tmp_path: Path) -> None:
     """It reports the rates in the registry and to the user, and ends its work on the study with trials left."""
     said: list[str] = []
-    bench = Bench(f"sqlite:///{tmp_path}/failing.db", replace(SPEC, trials=200))
+    bench = Bench(f"sqlite:///{tmp_path}/failing.db", a_spec("placed", trials=200))
     for name, count, state in (("ann", 15, FAILED), ("bob", 20, COMPLETE)):
         lab = Lab(store=bench.store, url=bench.url, study=bench.study, worker=name)
         lab.finish(count, state=state, value=None if state is FAILED else 0.5)
@@ -113,7 +113,7 @@ def test_a_failing_worker_takes_no_more_trials(tmp_path: Path) -> None:
     ann._check_failures()
     ann.run()
     reason = (
-        'study "iris": takes no more trials: 15 of its 15 trials failed, and 0 of as many by other workers'
+        'study "placed": takes no more trials: 15 of its 15 trials failed, and 0 of as many by other workers'
     )
     (listed,) = bench.store.workers.all()
     assert (listed.state, listed.problem, ann.ended) == ("failing", ann.problem, 0)

@@ -97,7 +97,7 @@ def study_of(store: Store, *, trials: int = 4) -> StoredStudy:
     return store.studies.create(a_spec("placed", trials=trials), fingerprint=FINGERPRINT)
 
 
-def run(fleet: Fleet, *turns: Callable[[], None]) -> None:
+def run(fleet: Fleet, *turns: Callable[[], object]) -> None:
     """Run the fleet: after each of its turns one of `turns`, and a request to stop after the last."""
     stop, left = StopRequest(), list(turns)
 

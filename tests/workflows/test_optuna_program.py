@@ -65,7 +65,7 @@ def test_a_program_whose_trials_all_fail_ends(url: str) -> None:
     """After five failures of one kind the study pauses, and the call raises why."""
 
     def broken(trial: Any) -> float:
-        return 1.0 / (trial.number * 0)
+        return 1.0 / float(trial.number * 0)
 
     study = optuna.create_study()
     with pytest.raises(

@@ -16,7 +16,7 @@ from hpsearch.dashboard.links import (
     trials_link,
 )
 from hpsearch.dashboard.live import StudyView
-from hpsearch.dashboard.operations import VALUE
+from hpsearch.dashboard.operations import LIMITS, VALUE
 from hpsearch.dashboard.pages import Page, fill, page_of, server_parts
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render
@@ -112,6 +112,7 @@ def _operations(snapshot: Snapshot) -> str:
         is_done=progress.is_done,
         trials=progress.budget,
         priority=study.priority,
+        limits=[(key, getattr(spec.budget, key)) for key in LIMITS],
         dimensions=[] if spec.configurations else list(map(_entry, spec.search)),
         can_confirm=spec.objective is None and progress.complete > 0,
     )

@@ -84,7 +84,7 @@ def test_the_axes_are_parameters_that_nearly_all_trials_have(study: Snapshot) ->
     momentum = Range(0.5, 0.99, name="momentum", when={"training.optimizer": "momentum"})
     snapshot = searching(momentum, *SPEC.search)
     half = [
-        replace(trial, params=trial.params | ({"momentum": 0.9} if trial.number % 2 else {}))
+        replace(trial, params={**trial.params, **({"momentum": 0.9} if trial.number % 2 else {})})
         for trial in study.trials
         if trial.params
     ]
