@@ -45,7 +45,6 @@ from hpsearch.report.file import check_report_path
 from hpsearch.report.request import ReportRequest
 from hpsearch.storage.records import Progress, StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.metrics import Metric
 from hpsearch.study.ranges import Bounds, checked_bounds
 from hpsearch.study.schema import MOST_INTEGER, MOST_ROUNDS, MOST_SEEDS, MOST_TRIALS, MOST_WORKERS
 from hpsearch.study.spec import (

@@ -76,7 +76,7 @@ def _runs(process: psutil.Process) -> bool:
 
 def main(port: int, workers: int) -> None:
     """Run the cluster until stdin ends."""
-    with LocalCluster(  # type: ignore[no-untyped-call] # Dask has types for clients only
+    with LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import optuna
 import pytest
@@ -21,6 +22,7 @@ from hpsearch.storage.store import Store, open_store
 from hpsearch.storage.stored_studies import FOREIGN_REMEDY
 from hpsearch.storage.transfer import Selection, Transfer
 from hpsearch.study.json_form import spec_to_json
+from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, Range, TrainingSpec
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage

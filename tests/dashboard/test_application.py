@@ -368,7 +368,7 @@ def test_a_failed_trial_is_retried_from_its_page(site: Site) -> None:
         (
             {"operation": "edit", "trials": "61", "priority": "0", "hours": "0", "until": "x"},
             400,
-            ["hours: must be a number above 0", 'until: must be a number from'],
+            ["hours: must be a number above 0", "until: must be a number from"],
         ),
         ({"operation": "enqueue"}, 400, ["needs a value"]),
         (

@@ -18,7 +18,7 @@ from hpsearch.diagnosis.verdicts import fatal_finding
 from hpsearch.study.spec import DEFAULT_FATAL, Configuration, ModelSpec, TrainingSpec
 from hpsearch.training.cohort import Cohort
 from hpsearch.training.row import Observation, shape_of
-from tests.benchmarks.engine import BATCH, HIDDEN, INPUTS, NEVER, STAGGER, STEPS_PER_EPOCH, made_up
+from tests.benchmarks.engine import BATCH, HIDDEN, INPUTS, NEVER, STEPS_PER_EPOCH, made_up
 
 ROWS = (16, 32)
 TRIAL_EPOCHS = 20
@@ -55,19 +55,19 @@ class Loop:
     times: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
 
     def start(self) -> None:
-        """Begin a round with an empty cohort."""
+        """Begin a round with a full cohort, whose rows all begin their first epoch."""
         shape = shape_of(self.facts.configuration)
         self._cohort = Cohort(shape, self.data, capacity=self.rows, seed=1)
         self._observe = _observer(self.facts, judges=self.kind == "judged")
+        for number in range(self.rows):
+            self._join(number)
         for part in PARTS:
             self.times[part].append(0.0)
 
-    def run(self, part: str, steps: range) -> None:
-        """Take `steps` with every row, and let another one join where one is due."""
+    def run(self, part: str, steps: int) -> None:
+        """Take `steps` with every row."""
         start = time.process_time()
-        for step in steps:
-            if step % STAGGER == 0 and self._cohort.free:
-                self._join(step // STAGGER)
+        for _ in range(steps):
             for observation in self._cohort._step():
                 self._observe(observation)
         self.times[part][-1] += time.process_time() - start
@@ -84,16 +84,14 @@ class Loop:
 
 
 def run_round(loops: Sequence[Loop]) -> None:
-    """Train with each of `loops`, in turn a few steps at a time, until the youngest row is two epochs old."""
+    """Train with each of `loops`, in turn a few steps at a time, until the rows are two epochs old."""
     for loop in loops:
         loop.start()
-    first = STEPS_PER_EPOCH + STAGGER * (loops[0].rows - 1)
-    spans = ((PARTS[0], 0, first), (PARTS[1], first, first + STEPS_PER_EPOCH))
     with np.errstate(all="ignore"):
-        for part, start, stop in spans:
-            for step in range(start, stop, TURN):
+        for part in PARTS:
+            for step in range(0, STEPS_PER_EPOCH, TURN):
                 for loop in loops:
-                    loop.run(part, range(step, min(step + TURN, stop)))
+                    loop.run(part, min(TURN, STEPS_PER_EPOCH - step))
 
 
 def _observer(facts: TrialFacts, *, judges: bool) -> Callable[[Observation], None]:
@@ -132,10 +130,8 @@ def lines(loops: dict[tuple[int, int], dict[str, Loop]]) -> Iterator[str]:
 
 
 def _row_steps(part: str, rows: int) -> int:
-    """Return how many steps of single rows a part takes; in the first epoch rows join one after another."""
-    first = rows * STEPS_PER_EPOCH + STAGGER * rows * (rows - 1) // 2
-    later = rows * STEPS_PER_EPOCH
-    return {PARTS[0]: first, PARTS[1]: later}.get(part, first + (TRIAL_EPOCHS - 1) * later)
+    """Return how many steps of single rows a part takes: one epoch, or all of them."""
+    return rows * STEPS_PER_EPOCH * (1 if part in PARTS else TRIAL_EPOCHS)
 
 
 def measured(repeats: int) -> str:
