@@ -61,7 +61,7 @@ The state is Optuna's `trials.state`:
   that used it last. Both are written only by a transaction that has locked the row of the version table.
 * A worker has sent heartbeats without a gap of half a lease since `steady_since`; with `has_parent`, a process of ours
   started it and watches it. Both are null if hpsearch before 0003 wrote the row. `engine`, `node`, `job` and `log` are
-  null if no engine placed the worker, or hpsearch before 0007 wrote the row; `problem` is why it takes no more work.
+  null if no engine placed the worker, or hpsearch before 0005 wrote the row; `problem` is why it takes no more work.
 * `version` of a trial grows with every write to it, except of its parameters.
 """
 
@@ -82,7 +82,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import LONGBLOB, LONGTEXT
 
-REVISION: Final = "0008"
+REVISION: Final = "0005"
 """The newest of `migrations`, which these tables match: four digits, so that revisions sort by age."""
 
 LINK_ATTRIBUTE: Final = "hpsearch:study"

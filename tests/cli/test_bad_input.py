@@ -310,7 +310,7 @@ def test_a_newer_schema_is_left_alone(command: Command, finished: str, tmp_path:
     before = shutil.copy(tmp_path / "default.db", tmp_path / "before.db")
     url = f"sqlite:///{tmp_path / 'default.db'}"
     assert refused(command("study", "show", finished)) == (
-        f"{url}: its hpsearch tables must be of version 0008 (got 0999, newer): "
+        f"{url}: its hpsearch tables must be of version 0005 (got 0999, newer): "
         f"use a newer hpsearch than {hpsearch.__version__}"
     )
     assert (tmp_path / "default.db").read_bytes() == Path(before).read_bytes()

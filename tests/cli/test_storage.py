@@ -109,7 +109,7 @@ def test_an_upgrade_says_what_it_did(command: Command, study_file: Path, tmp_pat
     assert rows["times"] == f"Optuna before 3.2 {OFF_BY_A_ZONE}"
     assert command("study", "create", str(study_file), "--storage", url).returncode == 0
     assert command("storage", "upgrade", "--storage", url).stdout == (
-        "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0008, nothing to do\n"
+        "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0005, nothing to do\n"
     )
 
 
@@ -119,7 +119,7 @@ def test_an_upgrade_waits_for_the_workers(command: Command, study_file: Path, tm
     with open_store("sqlite:///default.db") as store:
         store.workers.register(WorkerIdentity(name="ann", host="here", process_id=1, version="0.1.0"))
     assert command("storage", "upgrade").stdout == (
-        "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0008, nothing to do\n"
+        "Tables of Optuna: version v3.2.0.a, nothing to do\nTables of hpsearch: version 0005, nothing to do\n"
     )
     with closing(sqlite3.connect("default.db")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v3.0.0.d'")

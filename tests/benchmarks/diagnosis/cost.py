@@ -34,8 +34,7 @@ CONFIGURATION = Configuration(
 
 HEAD = """\
 One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD, batch 100, float32) and one
-number K of rows in one cohort, which joined one after another, {stagger} steps apart, as in a search: looks are at
-other steps for other rows. "Bare" is the whole training loop, validation included, in which no row is ever looked at;
+number K of rows in one cohort, all of one age. "Bare" is the whole training loop, validation included, in which no row is ever looked at;
 "telemetry" looks as the product does, "judge" asks diagnosis at every observation too, as a worker. They take turns,
 {turn} steps at a time, in {repeats} rounds, in processor time on one thread; each cell is the cost in percent of bare,
 "min / median": from the least times, and the median of the rounds' own ratios. "20 epochs" is a trial of 20 epochs: one
@@ -146,7 +145,7 @@ def measured(repeats: int) -> str:
         for _ in range(repeats):
             for kinds in loops.values():
                 run_round(list(kinds.values()))
-    return HEAD.format(stagger=STAGGER, turn=TURN, repeats=repeats) + "\n" + "\n".join(lines(loops)) + "\n"
+    return HEAD.format(turn=TURN, repeats=repeats) + "\n" + "\n".join(lines(loops)) + "\n"
 
 
 def main() -> None:

@@ -23,8 +23,20 @@ CREATE TABLE hpsearch_attempts (
 	kept INTEGER, 
 	PRIMARY KEY (study_key, number, attempt)
 );
-INSERT INTO "hpsearch_attempts" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',6,1,'ann','out of memory',1,1,1.79600061731101870539e+09,1.7960006172680089473e+09,'crashed',NULL);
-INSERT INTO "hpsearch_attempts" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',5,1,'ann','stopped',0,0,1.79600061747500896452e+09,1.7960006172680089473e+09,'handed_back',NULL);
+INSERT INTO "hpsearch_attempts" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',6,1,'ann','out of memory',1,1,1.7960032099630191326e+09,1796003209.95799,'crashed',NULL);
+INSERT INTO "hpsearch_attempts" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',5,1,'ann','stopped',0,0,1.79600320998398065562e+09,1796003209.95799,'handed_back',NULL);
+CREATE TABLE hpsearch_blobs (
+	digest VARCHAR(64) NOT NULL, 
+	payload BLOB NOT NULL, 
+	PRIMARY KEY (digest)
+);
+CREATE TABLE hpsearch_data (
+	study_key VARCHAR(36) NOT NULL, 
+	file VARCHAR(255) NOT NULL, 
+	part INTEGER NOT NULL, 
+	digest VARCHAR(64) NOT NULL, 
+	PRIMARY KEY (study_key, file, part)
+);
 CREATE TABLE hpsearch_evaluations (
 	study_key VARCHAR(36) NOT NULL, 
 	number INTEGER NOT NULL, 
@@ -36,9 +48,22 @@ CREATE TABLE hpsearch_evaluations (
 	score DOUBLE, 
 	PRIMARY KEY (study_key, number, part, seed)
 );
-INSERT INTO "hpsearch_evaluations" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',0,'validation',1,0.25,0.5,1.79600061769001483917e+09,NULL);
-INSERT INTO "hpsearch_evaluations" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',0,'validation',2,0.25,NULL,1.79600061769001483917e+09,-0.25);
-INSERT INTO "hpsearch_evaluations" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',1,'test',1,0.25,0.5,1.79600061769001483917e+09,NULL);
+INSERT INTO "hpsearch_evaluations" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',0,'validation',1,0.25,0.5,1.79600321001101732257e+09,NULL);
+INSERT INTO "hpsearch_evaluations" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',0,'validation',2,0.25,NULL,1.79600321001101732257e+09,-0.25);
+INSERT INTO "hpsearch_evaluations" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',1,'test',1,0.25,0.5,1.79600321001101732257e+09,NULL);
+CREATE TABLE hpsearch_notifications (
+	study_key VARCHAR(36) NOT NULL, 
+	event VARCHAR(32) NOT NULL, 
+	subject VARCHAR(64) NOT NULL, 
+	claimed_until DOUBLE NOT NULL, 
+	sent DOUBLE, 
+	PRIMARY KEY (study_key, event, subject)
+);
+CREATE TABLE hpsearch_notify (
+	study_key VARCHAR(36) NOT NULL, 
+	urls TEXT NOT NULL, 
+	PRIMARY KEY (study_key)
+);
 CREATE TABLE hpsearch_series (
 	study_key VARCHAR(36) NOT NULL, 
 	number INTEGER NOT NULL, 
@@ -46,11 +71,11 @@ CREATE TABLE hpsearch_series (
 	payload BLOB NOT NULL, 
 	PRIMARY KEY (study_key, number)
 );
-INSERT INTO "hpsearch_series" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',0,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
-INSERT INTO "hpsearch_series" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',1,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
-INSERT INTO "hpsearch_series" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',2,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
-INSERT INTO "hpsearch_series" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',3,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
-INSERT INTO "hpsearch_series" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',4,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
+INSERT INTO "hpsearch_series" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',0,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
+INSERT INTO "hpsearch_series" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',1,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
+INSERT INTO "hpsearch_series" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',2,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
+INSERT INTO "hpsearch_series" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',3,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
+INSERT INTO "hpsearch_series" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',4,1,X'789CAB56CA4BCC4D2D56B25288562A294ACCCCCBCC4B8FCFC92F2E568AD55150CA49CD4B2FC9004A1AD572313034D8833000A9FF0F49');
 CREATE TABLE hpsearch_studies (
 	study_key VARCHAR(36) NOT NULL, 
 	study_id INTEGER NOT NULL, 
@@ -68,10 +93,11 @@ CREATE TABLE hpsearch_studies (
 	settled_failed INTEGER NOT NULL, 
 	parent VARCHAR(36), 
 	unsealing TEXT, 
+	edits TEXT, 
 	PRIMARY KEY (study_key)
 );
-INSERT INTO "hpsearch_studies" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',1,'golden','{"configurations": [], "data": {"columns": null, "drop": null, "examples": null, "fault": null, "folds": 0, "group": null, "header": "auto", "scale": "unit", "sealed": "test", "source": "digits", "stratify": false, "target": null, "target_scale": "auto", "task": "auto", "test_fraction": 0.0, "time": null, "types": "auto", "validation_fraction": 0.2}, "metric": "validation_accuracy", "model": {"activation": "relu", "batch_norm": false, "batch_norm_affine": true, "batch_norm_epsilon": 1e-05, "dropout": 0.0, "dropout_layers": "all", "dropout_position": "after_activation", "dropout_scaling": "training", "hidden": [64], "initializer": {"name": "he", "scale": null}, "loss": "auto", "output": "auto", "skip_connections": false}, "name": "golden", "pruning": {"audit": 0.0, "diagnosis": true, "expected": [], "fatal": ["log_zero", "diverged_lr", "exploding", "dead_relu_total", "dead_relu_partial", "born_dead", "neg_plateau", "lr_too_low"], "percentile": 25.0, "rank": "median", "reduction_factor": 4, "startup_trials": 5, "warmup_epochs": 1}, "sampler": {"name": "tpe", "points": 10, "startup_trials": 10}, "search": [{"high": 1.0, "integer": false, "log": true, "low": 1e-06, "name": "learning_rate", "step": null}, {"high": 0.5, "integer": false, "log": false, "low": 0.0, "name": "model.dropout", "step": 0.125}, {"high": 256, "integer": true, "log": true, "low": 16, "name": "training.batch_size", "step": null}, {"choices": ["relu", "tanh", "elu"], "name": "model.activation"}], "seed": 7, "training": {"batch_size": 100, "class_weight": "none", "epochs": 20, "keep": "last", "learning_rate": 0.1, "momentum": 0.9, "optimizer": "sgd", "precision": "float32", "reduction": "mean", "weight_decay": 0.0}, "trials": 40}','0123456789abcdef',40,3,1.7960006163379802704e+09,NULL,'0.2.0',-1,0,0,0,NULL,'{"number": 1, "command": "hpsearch study test golden", "opened": 1796000617.8050013, "seeds": null}');
-INSERT INTO "hpsearch_studies" VALUES('00b4b51c-303e-4016-a8ec-c0f4f41fc609',2,'later','{"configurations": [], "data": {"columns": null, "drop": null, "examples": null, "fault": null, "folds": 0, "group": null, "header": "auto", "scale": "unit", "sealed": "test", "source": "digits", "stratify": false, "target": null, "target_scale": "auto", "task": "auto", "test_fraction": 0.0, "time": null, "types": "auto", "validation_fraction": 0.2}, "metric": "validation_accuracy", "model": {"activation": "relu", "batch_norm": false, "batch_norm_affine": true, "batch_norm_epsilon": 1e-05, "dropout": 0.0, "dropout_layers": "all", "dropout_position": "after_activation", "dropout_scaling": "training", "hidden": [64], "initializer": {"name": "he", "scale": null}, "loss": "auto", "output": "auto", "skip_connections": false}, "name": "later", "pruning": {"audit": 0.0, "diagnosis": true, "expected": [], "fatal": ["log_zero", "diverged_lr", "exploding", "dead_relu_total", "dead_relu_partial", "born_dead", "neg_plateau", "lr_too_low"], "percentile": 25.0, "rank": "median", "reduction_factor": 4, "startup_trials": 5, "warmup_epochs": 1}, "sampler": {"name": "tpe", "points": 10, "startup_trials": 10}, "search": [{"high": 1.0, "integer": false, "log": true, "low": 1e-06, "name": "learning_rate", "step": null}, {"high": 0.5, "integer": false, "log": false, "low": 0.0, "name": "model.dropout", "step": 0.125}, {"high": 256, "integer": true, "log": true, "low": 16, "name": "training.batch_size", "step": null}, {"choices": ["relu", "tanh", "elu"], "name": "model.activation"}], "seed": 0, "training": {"batch_size": 100, "class_weight": "none", "epochs": 20, "keep": "last", "learning_rate": 0.1, "momentum": 0.9, "optimizer": "sgd", "precision": "float32", "reduction": "mean", "weight_decay": 0.0}, "trials": 5}','0123456789abcdef',5,0,1.79600061765300035481e+09,NULL,'0.2.0',-1,0,0,0,'8d0fb86d-a19f-42a7-a21b-df34762a72e6',NULL);
+INSERT INTO "hpsearch_studies" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',1,'golden','{"configurations": [], "data": {"columns": null, "drop": null, "examples": null, "fault": null, "folds": 0, "group": null, "header": "auto", "scale": "unit", "sealed": "test", "source": "digits", "stratify": false, "target": null, "target_scale": "auto", "task": "auto", "test_fraction": 0.0, "time": null, "types": "auto", "validation_fraction": 0.2}, "metric": "validation_accuracy", "model": {"activation": "relu", "batch_norm": false, "batch_norm_affine": true, "batch_norm_epsilon": 1e-05, "dropout": 0.0, "dropout_layers": "all", "dropout_position": "after_activation", "dropout_scaling": "training", "hidden": [64], "initializer": {"name": "he", "scale": null}, "loss": "auto", "output": "auto", "skip_connections": false}, "name": "golden", "pruning": {"audit": 0.0, "diagnosis": true, "expected": [], "fatal": ["log_zero", "diverged_lr", "exploding", "dead_relu_total", "dead_relu_partial", "born_dead", "neg_plateau", "lr_too_low"], "percentile": 25.0, "rank": "median", "reduction_factor": 4, "startup_trials": 5, "warmup_epochs": 1}, "sampler": {"name": "tpe", "points": 10, "startup_trials": 10}, "search": [{"high": 1.0, "integer": false, "log": true, "low": 1e-06, "name": "learning_rate", "step": null}, {"high": 0.5, "integer": false, "log": false, "low": 0.0, "name": "model.dropout", "step": 0.125}, {"high": 256, "integer": true, "log": true, "low": 16, "name": "training.batch_size", "step": null}, {"choices": ["relu", "tanh", "elu"], "name": "model.activation"}], "seed": 7, "training": {"batch_size": 100, "class_weight": "none", "epochs": 20, "keep": "last", "learning_rate": 0.1, "momentum": 0.9, "optimizer": "sgd", "order": "reshuffle", "precision": "float32", "reduction": "mean", "weight_decay": 0.0}, "trials": 40}','0123456789abcdef',40,3,1.79600320983898043632e+09,NULL,'0.2.0',-1,0,0,0,NULL,'{"number": 1, "command": "hpsearch study test golden", "opened": 1796003210.0180178, "seeds": null}',NULL);
+INSERT INTO "hpsearch_studies" VALUES('4ca0b40e-974b-4012-95e0-e1ab7c07ac1c',2,'later','{"configurations": [], "data": {"columns": null, "drop": null, "examples": null, "fault": null, "folds": 0, "group": null, "header": "auto", "scale": "unit", "sealed": "test", "source": "digits", "stratify": false, "target": null, "target_scale": "auto", "task": "auto", "test_fraction": 0.0, "time": null, "types": "auto", "validation_fraction": 0.2}, "metric": "validation_accuracy", "model": {"activation": "relu", "batch_norm": false, "batch_norm_affine": true, "batch_norm_epsilon": 1e-05, "dropout": 0.0, "dropout_layers": "all", "dropout_position": "after_activation", "dropout_scaling": "training", "hidden": [64], "initializer": {"name": "he", "scale": null}, "loss": "auto", "output": "auto", "skip_connections": false}, "name": "later", "pruning": {"audit": 0.0, "diagnosis": true, "expected": [], "fatal": ["log_zero", "diverged_lr", "exploding", "dead_relu_total", "dead_relu_partial", "born_dead", "neg_plateau", "lr_too_low"], "percentile": 25.0, "rank": "median", "reduction_factor": 4, "startup_trials": 5, "warmup_epochs": 1}, "sampler": {"name": "tpe", "points": 10, "startup_trials": 10}, "search": [{"high": 1.0, "integer": false, "log": true, "low": 1e-06, "name": "learning_rate", "step": null}, {"high": 0.5, "integer": false, "log": false, "low": 0.0, "name": "model.dropout", "step": 0.125}, {"high": 256, "integer": true, "log": true, "low": 16, "name": "training.batch_size", "step": null}, {"choices": ["relu", "tanh", "elu"], "name": "model.activation"}], "seed": 0, "training": {"batch_size": 100, "class_weight": "none", "epochs": 20, "keep": "last", "learning_rate": 0.1, "momentum": 0.9, "optimizer": "sgd", "order": "reshuffle", "precision": "float32", "reduction": "mean", "weight_decay": 0.0}, "trials": 5}','0123456789abcdef',5,0,1.7960032099970161915e+09,NULL,'0.2.0',-1,0,0,0,'b881b820-a0b3-48de-ae2d-d85f54c2d728',NULL,NULL);
 CREATE TABLE hpsearch_trials (
 	study_key VARCHAR(36) NOT NULL, 
 	number INTEGER NOT NULL, 
@@ -89,14 +115,14 @@ CREATE TABLE hpsearch_trials (
 	finding TEXT, 
 	PRIMARY KEY (study_key, number)
 );
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',0,1,1,0,2396228019014638241,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',1,2,1,0,2396228019014638241,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',2,3,1,0,2396228019014638241,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',3,4,1,0,3857392273719051121,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',4,5,1,0,642640379724151125,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',5,6,1,0,-1,NULL,NULL,0,0,-1,2,NULL,NULL);
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',6,7,1,1,-1,NULL,NULL,0,0,-1,3,NULL,NULL);
-INSERT INTO "hpsearch_trials" VALUES('8d0fb86d-a19f-42a7-a21b-df34762a72e6',7,8,1,0,4489094207636401170,'ann',1.17960006172680091857e+10,0,0,-1,1,NULL,NULL);
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',0,1,1,0,905431920585173629,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',1,2,1,0,905431920585173629,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',2,3,1,0,905431920585173629,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',3,4,1,0,4011118455582963538,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',4,5,1,0,854421720773727353,'ann',NULL,2,20,1,2,'healthy','{"cause": "healthy", "confidence": 0.75, "first_step": 3, "evidence": {"loss": 0.5}, "remedy": "nothing to do", "suggested": {}}');
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',5,6,1,0,-1,NULL,NULL,0,0,-1,2,NULL,NULL);
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',6,7,1,1,-1,NULL,NULL,0,0,-1,3,NULL,NULL);
+INSERT INTO "hpsearch_trials" VALUES('b881b820-a0b3-48de-ae2d-d85f54c2d728',7,8,1,0,4531378837632523225,'ann',1.17960032099579906466e+10,0,0,-1,1,NULL,NULL);
 CREATE TABLE hpsearch_workers (
 	worker VARCHAR(190) NOT NULL, 
 	host VARCHAR(255) NOT NULL, 
@@ -107,9 +133,14 @@ CREATE TABLE hpsearch_workers (
 	should_stop BOOLEAN NOT NULL, 
 	steady_since DOUBLE, 
 	has_parent BOOLEAN, 
+	engine VARCHAR(32), 
+	node VARCHAR(255), 
+	job VARCHAR(190), 
+	log VARCHAR(1024), 
+	problem VARCHAR(1024), 
 	PRIMARY KEY (worker)
 );
-INSERT INTO "hpsearch_workers" VALUES('ann','laboratory',7,'0.1.0',1.79600061792598223687e+09,1.79600061792598223687e+09,0,1.79600061792598223687e+09,0);
+INSERT INTO "hpsearch_workers" VALUES('ann','laboratory',7,'0.1.0',1.79600321003298473354e+09,1.79600321003298473354e+09,0,1.79600321003298473354e+09,0,NULL,NULL,NULL,NULL,NULL);
 CREATE TABLE studies (
 	study_id INTEGER NOT NULL, 
 	study_name VARCHAR(512) NOT NULL, 
@@ -150,10 +181,10 @@ CREATE TABLE study_user_attributes (
 	UNIQUE (study_id, "key"), 
 	FOREIGN KEY(study_id) REFERENCES studies (study_id)
 );
-INSERT INTO "study_user_attributes" VALUES(1,1,'hpsearch:study','"8d0fb86d-a19f-42a7-a21b-df34762a72e6"');
+INSERT INTO "study_user_attributes" VALUES(1,1,'hpsearch:study','"b881b820-a0b3-48de-ae2d-d85f54c2d728"');
 INSERT INTO "study_user_attributes" VALUES(2,1,'hpsearch:fingerprint','"0123456789abcdef"');
 INSERT INTO "study_user_attributes" VALUES(3,1,'hpsearch:version','"0.2.0"');
-INSERT INTO "study_user_attributes" VALUES(4,2,'hpsearch:study','"00b4b51c-303e-4016-a8ec-c0f4f41fc609"');
+INSERT INTO "study_user_attributes" VALUES(4,2,'hpsearch:study','"4ca0b40e-974b-4012-95e0-e1ab7c07ac1c"');
 INSERT INTO "study_user_attributes" VALUES(5,2,'hpsearch:fingerprint','"0123456789abcdef"');
 INSERT INTO "study_user_attributes" VALUES(6,2,'hpsearch:version','"0.2.0"');
 CREATE TABLE trial_heartbeats (
@@ -285,14 +316,14 @@ CREATE TABLE trials (
 	PRIMARY KEY (trial_id), 
 	FOREIGN KEY(study_id) REFERENCES studies (study_id)
 );
-INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2026-11-30 01:03:36.590001','2026-11-30 01:03:36.902009');
-INSERT INTO "trials" VALUES(2,1,1,'COMPLETE','2026-11-30 01:03:36.590001','2026-11-30 01:03:36.902009');
-INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2026-11-30 01:03:36.590001','2026-11-30 01:03:36.902009');
-INSERT INTO "trials" VALUES(4,3,1,'PRUNED','2026-11-30 01:03:37.056987','2026-11-30 01:03:37.130010');
-INSERT INTO "trials" VALUES(5,4,1,'FAIL','2026-11-30 01:03:37.178008','2026-11-30 01:03:37.221983');
+INSERT INTO "trials" VALUES(1,0,1,'COMPLETE','2026-11-30 01:46:49.878006','2026-11-30 01:46:49.914015');
+INSERT INTO "trials" VALUES(2,1,1,'COMPLETE','2026-11-30 01:46:49.878006','2026-11-30 01:46:49.914015');
+INSERT INTO "trials" VALUES(3,2,1,'COMPLETE','2026-11-30 01:46:49.878006','2026-11-30 01:46:49.914015');
+INSERT INTO "trials" VALUES(4,3,1,'PRUNED','2026-11-30 01:46:49.928016','2026-11-30 01:46:49.937994');
+INSERT INTO "trials" VALUES(5,4,1,'FAIL','2026-11-30 01:46:49.946001','2026-11-30 01:46:49.950989');
 INSERT INTO "trials" VALUES(6,5,1,'WAITING',NULL,NULL);
 INSERT INTO "trials" VALUES(7,6,1,'WAITING',NULL,NULL);
-INSERT INTO "trials" VALUES(8,7,1,'RUNNING','2026-11-30 01:03:37.268009',NULL);
+INSERT INTO "trials" VALUES(8,7,1,'RUNNING','2026-11-30 01:46:49.957990',NULL);
 INSERT INTO "trials" VALUES(9,8,1,'WAITING',NULL,NULL);
 CREATE TABLE version_info (
 	version_info_id INTEGER NOT NULL, 
@@ -306,4 +337,5 @@ CREATE UNIQUE INDEX ix_studies_study_name ON studies (study_name);
 CREATE INDEX ix_trials_study_id ON trials (study_id);
 CREATE INDEX hpsearch_leases_of_study ON hpsearch_trials (study_key, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX hpsearch_leases_of_worker ON hpsearch_trials (worker, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX hpsearch_parts_of_blob ON hpsearch_data (digest);
 COMMIT;
