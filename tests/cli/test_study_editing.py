@@ -95,8 +95,8 @@ def test_a_budget_below_what_is_finished_takes_nothing_back(command: Command, fi
         (
             (),
             (
-                "study edit: needs a value to set (got none): add --trials N, --priority N, --range NAME=LOW:HIGH, or a "
-                "limit such as --hours N"
+                "study edit: needs a value to set (got none): add --trials N, --priority N, "
+                "--range NAME=LOW:HIGH, or a limit such as --hours N"
             ),
         ),
         (("--trials", "0"), "must be at least 1 (got 0)"),

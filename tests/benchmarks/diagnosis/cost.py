@@ -34,11 +34,11 @@ CONFIGURATION = Configuration(
 
 HEAD = """\
 One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, plain SGD, batch 100, float32) and one
-number K of rows in one cohort, all of one age. "Bare" is the whole training loop, validation included, in which no row is ever looked at;
-"telemetry" looks as the product does, "judge" asks diagnosis at every observation too, as a worker. They take turns,
-{turn} steps at a time, in {repeats} rounds, in processor time on one thread; each cell is the cost in percent of bare,
-"min / median": from the least times, and the median of the rounds' own ratios. "20 epochs" is a trial of 20 epochs: one
-first epoch and 19 later ones.
+number K of rows in one cohort, all of one age. "Bare" is the whole training loop, validation included, in which no row
+is ever looked at; "telemetry" looks as the product does, "judge" asks diagnosis at every observation too, as a worker.
+They take turns, {turn} steps at a time, in {repeats} rounds, in processor time on one thread; each cell is the cost in
+percent of bare, "min / median": from the least times, and the median of the rounds' own ratios. "20 epochs" is a trial
+of 20 epochs: one first epoch and 19 later ones.
 """
 
 
