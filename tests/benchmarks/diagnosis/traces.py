@@ -34,7 +34,7 @@ FEW: Final = 4096
 
 NEWER: Final = {
     "TrialFacts": {"scale", "metric", "program", "acts"},
-    "TrainingSpec": {"class_weight", "keep"},
+    "TrainingSpec": {"class_weight", "keep", "order"},
     "DataFacts": {
         "input_is_constant",
         "features",
