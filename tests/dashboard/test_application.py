@@ -22,7 +22,7 @@ from hpsearch.dashboard.operations import VALUE
 from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
 from hpsearch.report.page import render
-from hpsearch.storage.records import TrialOutcome, Update
+from hpsearch.storage.records import Placement, TrialOutcome, Update, WorkerIdentity
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from hpsearch.workflows.snapshot import take_snapshot
@@ -142,11 +142,19 @@ def test_a_trial_can_be_replayed_on_its_page(site: Site) -> None:
 
 
 def test_workers_are_listed(site: Site) -> None:
-    """The page of workers shows the study of each worker."""
+    """The page of workers shows the study of each worker, and where an engine runs it."""
     page = fetch(site.site, "/workers").text
     assert "worker-0" in page
     assert "laboratory" in page
     assert "6 trials of" in page or "3 trials of" in page
+    assert '<th scope="col">engine</th>' not in page
+    placement = Placement(engine="dask", node="tcp://10.0.0.5:8786", job="hpsearch-1", log="/tmp/<w>.log")
+    identity = WorkerIdentity(name="far", host="n5", process_id=1, version="0.2.0", placement=placement)
+    site.store.workers.register(identity)
+    page = fetch(site.site, "/workers").text
+    assert '<th scope="col">engine</th>' in page
+    for words in ("dask", "tcp://10.0.0.5:8786", "hpsearch-1", "/tmp/&lt;w&gt;.log"):
+        assert f"<td>{words}</td>" in page
 
 
 def test_unknown_studies_and_trials_are_reported(site: Site) -> None:

@@ -1,7 +1,7 @@
 """The workers: their trials, and the lost workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, final
 
 from hpsearch.analysis.formats import format_time
@@ -25,15 +25,23 @@ class _Row:
 
 
 def workers_page(workers: Sequence[WorkerRecord]) -> Page:
-    """Return the list of workers, those that started first at the top."""
+    """Return the list of workers, those that started first at the top.
+
+    Where an engine runs them, and why they take no more work, is shown if it is known of any.
+    """
     alive = sum(not worker.is_lost for worker in workers)
     lost = len(workers) - alive
     lead = f"{format_count(alive, 'worker')} at work, {lost or 'none'} lost.".capitalize() if workers else ""
-    body = fill("workers.html", lead=lead, heads=_HEADS, workers=[_row(worker) for worker in workers])
+    known = [{**asdict(worker.identity.placement), "problem": worker.problem} for worker in workers]
+    shown = [name for name in ("engine", "node", "job", "log", "problem") if any(one[name] for one in known)]
+    rows = [
+        _row(worker, [one[name] or "" for name in shown]) for worker, one in zip(workers, known, strict=True)
+    ]
+    body = fill("workers.html", lead=lead, heads=(*_HEADS, *shown), workers=rows)
     return page_of("hpsearch workers", body)
 
 
-def _row(worker: WorkerRecord) -> _Row:
+def _row(worker: WorkerRecord, more: Sequence[str]) -> _Row:
     identity = worker.identity
     running = [
         (format_count(count, "trial"), study_link(name), name) for name, count in worker.running.items()
@@ -44,5 +52,6 @@ def _row(worker: WorkerRecord) -> _Row:
         format_time(worker.started),
         format_time(worker.seen),
         identity.version,
+        *more,
     ]
     return _Row(name=identity.name, state=worker.state, running=running, cells=cells)
