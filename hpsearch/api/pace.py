@@ -46,7 +46,8 @@ class Pace:
         of_limit = [(one.limit - (one.used or 0)) * 3600 for one in progress.limits if one.name == "hours"]
         if done <= 0:
             return min(of_limit, default=None)
-        return min((now_s - self.began_s) * max(0, progress.budget - progress.finished) / done, *of_limit)
+        of_budget = (now_s - self.began_s) * max(0, progress.budget - progress.finished) / done
+        return min([of_budget, *of_limit])
 
 
 def count_words(progress: Progress) -> str:

@@ -23,7 +23,7 @@ from hpsearch.storage.engine import Transactions
 from hpsearch.storage.records import EditedRange, Foreign, Place, StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import is_number, moment, plain_json, shown_value, text_cell, whole
-from hpsearch.study.json_form import checked_spec, minor_version
+from hpsearch.study.json_form import checked_spec, minor_version, range_from_json
 from hpsearch.study.messages import did_you_mean
 from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import BudgetSpec, Choices, DataSpec, Dimension, Range, SamplerSpec, StudySpec
@@ -206,8 +206,8 @@ def _edits_of(stored: object) -> tuple[EditedRange, ...]:
     try:
         return tuple(
             EditedRange(
-                before=Range(**edit["before"]),
-                after=Range(**edit["after"]),
+                before=range_from_json(edit["before"]),
+                after=range_from_json(edit["after"]),
                 trials=whole(edit["trials"], "edits.trials"),
                 made=moment(edit["made"], "edits.made"),
             )

@@ -187,6 +187,12 @@ def _objective(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str,
     return record(ObjectiveSpec, {**own, "python_path": tuple(raw["python_path"])})
 
 
+def range_from_json(raw: Mapping[str, Any]) -> Range:
+    """Return the range whose fields `raw` has. Raises ValueError and TypeError for what is none."""
+    made: Range = _record(Range, {**raw, "when": _conditions(raw)})
+    return made
+
+
 def _conditions(dimension: Mapping[str, Any]) -> Conditions:
     return tuple((name, tuple(values)) for name, values in dimension.get("when", ()))
 
