@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 STUDY = """
 name = "exact"
-seeds = 8
+seeds = 5
 data.source = "iris"
-training = { epochs = 60, batch_size = 4 }
+training = { epochs = 30, batch_size = 4 }
 
 [[configurations]]
 name = "ReLU"
@@ -43,4 +43,4 @@ def test_two_workers_and_an_interruption_change_nothing(
     assert interrupted.results("exact") == alone.results("exact")
     rows = interrupted.json("study", "configurations", "exact")
     assert rows == alone.json("study", "configurations", "exact")
-    assert [row["ended"] for row in rows] == [8, 8, 8]
+    assert [row["ended"] for row in rows] == [5, 5, 5]
