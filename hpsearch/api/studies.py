@@ -148,8 +148,9 @@ def create_study(
     once the metric of a complete trial has reached `until`, or after `patience` finished trials in a row without a
     better one. `Study.edit` changes each.
 
-    `notify` are URLs of apprise, such as `mailto://` or `slack://`, that get a message when the study has a new best
-    trial, finishes, fails, or pauses after failures. They are stored apart from the study, and no copy contains them.
+    `notify` are URLs of apprise, such as `mailto://` or `slack://`, that get a notification when the study has a new
+    best trial, finishes, fails, or pauses after failures. They are stored apart from the study, and no copy contains
+    them.
 
     >>> study = hpsearch.create_study("digits", name="good-enough", until=0.98, hours=2, storage="sqlite:///lab.db")
 
@@ -866,7 +867,7 @@ class Study:
         ['lesson']
 
         With `to`, `mlflow:URI` or `tensorboard:DIR`, the tracker gets one parent and a run for each trial that has
-        started: parameters, curves, result, and the verdict as tags. Again, it adds only what is new.
+        started: parameters, curves, result, and the verdict as tags. Another call adds only what is new.
 
         >>> study.export(to="tensorboard:runs").added == len(study.trials)
         True

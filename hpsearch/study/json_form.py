@@ -49,7 +49,7 @@ def spec_to_json(spec: StudySpec) -> str:
     for key in ("notify", *(("objective",) if spec.objective is None else _NETWORK_ONLY)):
         del raw[key]
     for dimension in raw["search"]:
-        if not dimension["when"]:  # which older versions do not know
+        if not dimension["when"]:  # which older versions refuse
             del dimension["when"]
     # Versions without limits read a study that has none.
     for key in ("budget", "limits"):
