@@ -158,9 +158,9 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
             "model": record(ModelSpec, {**model, **network}),
             "training": record(TrainingSpec, raw["training"]),
             "search": tuple(
-                record(Choices, {**one, "choices": tuple(one["choices"]), "when": _conditions(one)})
+                record(Choices, {**one, "choices": tuple(one["choices"]), "when": stored_conditions(one)})
                 if "choices" in one
-                else record(Range, {**one, "when": _conditions(one)})
+                else record(Range, {**one, "when": stored_conditions(one)})
                 for one in raw["search"]
             ),
             "sampler": record(SamplerSpec, raw["sampler"]),
@@ -187,7 +187,8 @@ def _objective(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str,
     return record(ObjectiveSpec, {**own, "python_path": tuple(raw["python_path"])})
 
 
-def _conditions(dimension: Mapping[str, Any]) -> Conditions:
+def stored_conditions(dimension: Mapping[str, Any]) -> Conditions:
+    """Return the conditions of a dimension as JSON stores it; older versions stored none."""
     return tuple((name, tuple(values)) for name, values in dimension.get("when", ()))
 
 
