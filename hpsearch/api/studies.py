@@ -780,7 +780,7 @@ class Study:
         limits = limits_given(hours=hours, epochs=epochs, until=until, patience=patience) or {}
         if trials is None and priority is None and not limits and not ranges:
             raise UsageError(
-                "edit: needs a value to set (got none): add trials=, priority=, ranges= or a limit, as hours="
+                "edit: needs a value to set (got none): add trials=, priority=, ranges=, or a limit such as hours="
             )
         name, bounds = self._current().name, checked_bounds(ranges or {})
         self._edited(
@@ -878,7 +878,9 @@ class Study:
         """
         if to is not None:
             if path is not None:
-                raise UsageError(f"export: takes a path or to=, not both (got {path} and {to})")
+                raise UsageError(
+                    f"export: takes a path or to=, not both (got {path} and {to}): leave one out"
+                )
             target = text("export", to)
             return tracking.export_to_tracker(self._store, self._current().name, target, notify=log)
         file = file_path("export", path)

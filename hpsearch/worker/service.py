@@ -161,7 +161,7 @@ class _Service:
     """One worker's way from study to study.
 
     `refused` are studies that cannot run here, for example without their data; `failing` those whose trials fail here
-    far more often than elsewhere, which it leaves to others, and waits for their end; `notified` those whose stop was
+    far more often than elsewhere, which it leaves to other workers until they end; `notified` those whose stop was
     reported; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked
     on last, with everything in memory for it. `named` is the only study that it serves, which it follows under other
     names. `waits_for` are, by study, the reported trials of other Optuna clients.
