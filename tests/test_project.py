@@ -35,6 +35,7 @@ TOOLS = (
     "import-linter",
     "ipykernel",
     "kubernetes-validate",
+    "mlflow-skinny",
     "mypy",
     "nbclient",
     "nbformat",
@@ -48,10 +49,12 @@ TOOLS = (
     "pytest-xdist",
     "ruff",
     "submitit",
+    "tensorboardX",
 )
 
 # Modules that are called differently from the distribution they come from.
 DISTRIBUTIONS = {
+    "mlflow": "mlflow-skinny",
     "optuna_dashboard": "optuna-dashboard",
     "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
