@@ -148,8 +148,9 @@ def create_study(
     once the metric of a complete trial has reached `until`, or after `patience` finished trials in a row without a
     better one. `Study.edit` changes each.
 
-    `notify` are URLs of apprise, such as `mailto://` or `slack://`, that get a message when the study has a new best
-    trial, finishes, fails, or pauses after failures. They are stored apart from the study, and no copy contains them.
+    `notify` are URLs of apprise, such as `mailto://` or `slack://`, that get a notification when the study has a new
+    best trial, finishes, fails, or pauses after failures. They are stored apart from the study, and no copy contains
+    them.
 
     >>> study = hpsearch.create_study("digits", name="good-enough", until=0.98, hours=2, storage="sqlite:///lab.db")
 
@@ -779,7 +780,7 @@ class Study:
         limits = limits_given(hours=hours, epochs=epochs, until=until, patience=patience) or {}
         if trials is None and priority is None and not limits and not ranges:
             raise UsageError(
-                "edit: needs a value to set (got none): add trials=, priority=, ranges= or a limit, as hours="
+                "edit: needs a value to set (got none): add trials=, priority=, ranges=, or a limit such as hours="
             )
         name, bounds = self._current().name, checked_bounds(ranges or {})
         self._edited(
@@ -866,7 +867,7 @@ class Study:
         ['lesson']
 
         With `to`, `mlflow:URI` or `tensorboard:DIR`, the tracker gets one parent and a run for each trial that has
-        started: parameters, curves, result, and the verdict as tags. Again, it adds only what is new.
+        started: parameters, curves, result, and the verdict as tags. Another call adds only what is new.
 
         >>> study.export(to="tensorboard:runs").added == len(study.trials)
         True
@@ -877,7 +878,9 @@ class Study:
         """
         if to is not None:
             if path is not None:
-                raise UsageError(f"export: takes a path or to=, not both (got {path} and {to})")
+                raise UsageError(
+                    f"export: takes a path or to=, not both (got {path} and {to}): leave one out"
+                )
             target = text("export", to)
             return tracking.export_to_tracker(self._store, self._current().name, target, notify=log)
         file = file_path("export", path)

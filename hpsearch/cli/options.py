@@ -1,6 +1,5 @@
 """Groups of commands, options and arguments that several commands share, and the completion of studies' names."""
 
-import contextlib
 import os
 import re
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, final
 import typer
 from typer.core import TyperGroup
 
-from hpsearch.study.schema import MOST_INTEGER, MOST_TRIALS
+from hpsearch.study.schema import MOST_INTEGER, MOST_TRIALS, number_in
 from hpsearch.workflows.default_storage import DEFAULT_STORAGE, STORAGE_VARIABLES
 
 if TYPE_CHECKING:
@@ -114,18 +113,8 @@ Rows: TypeAlias = Annotated[
 ]
 
 
-def number_or_none(text: str) -> object:
-    """Return the number that a text is, or the text, such as `none`: the rules of study files check it."""
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
-
-
 def _limit_option(name: str, what: str) -> Any:
-    return typer.Option(
-        f"--{name}", metavar="N|none", help=f"{what}; none removes it.", parser=number_or_none
-    )
+    return typer.Option(f"--{name}", metavar="N|none", help=f"{what}; none removes it.", parser=number_in)
 
 
 Hours: TypeAlias = Annotated[Any, _limit_option("hours", "Limit: hours in which trials train")]

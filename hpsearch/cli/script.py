@@ -40,7 +40,7 @@ def run(
 
 def _run_program(script: Path, arguments: list[str], url: str) -> None:
     from hpsearch.cli.progress import until_stopped
-    from hpsearch.storage.optuna.programs import Optimization, adopted
+    from hpsearch.storage.optuna.programs import Optimization, redirect_optuna
     from hpsearch.workflows.optuna_program import optimize
 
     def optimize_here(call: Optimization) -> None:
@@ -52,7 +52,7 @@ def _run_program(script: Path, arguments: list[str], url: str) -> None:
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     sys.argv = [str(script), *arguments]
     sys.path[0:0] = [str(script.absolute().parent)]
-    with adopted(url, script.stem, optimize=optimize_here, decline=write_message):
+    with redirect_optuna(url, script.stem, optimize=optimize_here, decline=write_message):
         try:
             runpy.run_path(str(script), run_name="__main__")
         except HpsearchError:

@@ -155,7 +155,7 @@ def fleet(
     The engine places the workers, and the database gives them trials. With --min and --max their number follows the
     unfinished trials. Ctrl-C drains all of them.
 
-    Example: hpsearch worker fleet digits --on dask --scheduler tcp://10.0.0.5:8786 --count 64
+    Example: hpsearch worker fleet digits --on slurm --count 64
     """
     from hpsearch.cli.progress import until_stopped
     from hpsearch.errors import HpsearchError

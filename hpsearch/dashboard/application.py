@@ -30,9 +30,9 @@ from hpsearch.dashboard.trainings import (
     Key,
     QueueFullError,
     TrainingQueue,
-    confirmed,
+    confirm_best,
     replay_key,
-    replayed_page,
+    replay_page,
 )
 from hpsearch.errors import (
     ForeignStudyError,
@@ -92,8 +92,8 @@ class Routes:
                 "/": self._home,
                 links.STUDIES: self._studies,
                 f"{links.STUDIES}<study:name>": self._study,
-                "/reports/": self._former,
-                "/reports/<study:name>": self._former,
+                "/reports/": self._redirect,
+                "/reports/<study:name>": self._redirect,
                 links.COMPARE: self._comparison,
                 "/confirmations/<study:name>": self._confirmation,
                 "/trials/<study:name>/<digits:number>": self._trial,
@@ -141,8 +141,8 @@ class Routes:
     def _home(self, request: Request) -> Response:
         return redirect(links.STUDIES, HTTPStatus.SEE_OTHER)
 
-    def _former(self, request: Request, name: str | None = None) -> Response:
-        """Redirect from an address of version 0.2."""
+    def _redirect(self, request: Request, name: str | None = None) -> Response:
+        """Redirect from an address of earlier versions."""
         address = links.STUDIES if name is None else links.study_link(name)
         return redirect(address, HTTPStatus.PERMANENT_REDIRECT)
 
@@ -196,7 +196,7 @@ class Routes:
         """Queue the confirmation of a study's best trials, and return the path of its progress."""
         best, seeds = confirmation_size(fields)
         study, store = self._live.store.studies.get(name), self._live.store
-        make = partial(confirmed, store, name, best=best, seeds=seeds)
+        make = partial(confirm_best, store, name, best=best, seeds=seeds)
         if not self._trainings.submit(_confirmation_key(study), make, again=True):
             raise QueueFullError(_QUEUE_FULL)
         return links.confirmation_link(name)
@@ -223,7 +223,7 @@ class Routes:
         stored = read_trial(self._live.store, name, _number(number))
         trial_number = stored.trial.number
         if not is_read(request):
-            if self._trainings.submit(replay_key(stored), lambda _: replayed_page(stored)):
+            if self._trainings.submit(replay_key(stored), lambda _: replay_page(stored)):
                 return redirect(links.replay_link(name, trial_number), HTTPStatus.SEE_OTHER)
             raise QueueFullError(_QUEUE_FULL)
         replay = self._trainings.get(replay_key(stored))

@@ -1,13 +1,12 @@
 """Operations on a study from the browser. Each calls the use case that the command of its name calls."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from hpsearch.errors import UsageError
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import nearest
-from hpsearch.study.schema import MOST_INTEGER, MOST_SEEDS, STUDY, Rule, WholeNumber
+from hpsearch.study.schema import MOST_INTEGER, MOST_SEEDS, STUDY, Rule, WholeNumber, number_in
 from hpsearch.study.spec import BudgetSpec
 from hpsearch.workflows import studies, trials
 
@@ -73,7 +72,7 @@ def _edit(store: Store, name: str, fields: Fields) -> str:
 
 def _changed_limits(budget: BudgetSpec, fields: Fields) -> dict[str, int | float | str]:
     """Return the limits of a form that differ from the stored ones; an empty field is none."""
-    given = {key: _number(fields[key]) if fields[key].strip() else None for key in LIMITS if key in fields}
+    given = {key: number_in(fields[key]) if fields[key].strip() else None for key in LIMITS if key in fields}
     changed = {key: value for key, value in given.items() if value != getattr(budget, key)}
     return {key: studies.NO_LIMIT if value is None else value for key, value in changed.items()}
 
@@ -104,16 +103,8 @@ _OPERATIONS: Final[Mapping[str, Callable[[Store, str, Fields], str]]] = {
 
 def _numbers(fields: Fields, rules: Mapping[str, Rule]) -> dict[str, int]:
     """Return the whole numbers of these fields. Raises UsageError with every problem."""
-    raw = {key: _number(fields.get(key, "")) for key in rules}
+    raw = {key: number_in(fields.get(key, "")) for key in rules}
     problems = [str(problem) for key, rule in rules.items() for problem in rule.problems(key, raw[key])]
     if problems:
         raise UsageError("\n".join(problems))
     return {key: int(value) for key, value in raw.items()}
-
-
-def _number(text: str) -> int | float | str:
-    """Return the number that a text is, or the text itself, which the rules refuse."""
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text.strip())
-    return text

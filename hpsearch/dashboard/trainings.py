@@ -51,15 +51,15 @@ def replay_key(stored: StoredTrial) -> Key:
     return "replay", stored.study.key, stored.trial.number
 
 
-def replayed_page(stored: StoredTrial) -> str:
-    """Return the page of a trial that was trained again. Raises HpsearchError if that is impossible."""
+def replay_page(stored: StoredTrial) -> str:
+    """Train a trial again, and return its page. Raises HpsearchError if that is impossible."""
     navigation = replay_navigation(stored.study, stored.trial.number)
     return render_replay(
         replay_trial(stored, ReplayRequest()), taken=datetime.now(UTC), navigation=navigation
     )
 
 
-def confirmed(store: Store, name: str, notify: Notify, *, best: int, seeds: int) -> str:
+def confirm_best(store: Store, name: str, notify: Notify, *, best: int, seeds: int) -> str:
     """Train the best configurations of a study with fresh seeds; return the study's name. Raises HpsearchError."""
     confirm(store, name, best=best, seeds=seeds, listener=Listener(notify=notify))
     return name

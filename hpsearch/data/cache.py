@@ -46,7 +46,7 @@ class CachedItem:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachedUrl:
-    """The item that a URL gave last, and `validators` by which its server tells a changed content."""
+    """The item that a URL gave last, and the `validators` of its server, which change with the content."""
 
     digest: str
     name: str

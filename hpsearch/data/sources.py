@@ -119,9 +119,8 @@ def load(
     `source` is a built-in name, the path or URL of a file that ends in one of PATH_SUFFIXES, or the path of a folder of
     IDX files; a leading `~` is HOME. A built-in name wins over a file of that name. `target` names the target column of
     a table, and `reading` decides about its header and columns; its `split_column` is no input, and may be an array of
-    an `.npz` archive. `environment` holds the process's environment variables, of which
-    HPSEARCH_DATA, HPSEARCH_MNIST, HOME, XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that
-    cannot be used.
+    an `.npz` archive. `environment` holds the process's environment variables, of which HPSEARCH_DATA, HPSEARCH_MNIST,
+    HOME, XDG_CACHE_HOME and SCIKIT_LEARN_DATA are read. Raises DataError for data that cannot be used.
     """
     try:
         if source not in BUILTIN_SOURCES:

@@ -229,7 +229,7 @@ def is_near_chance(run: Sequence[Sample], facts: TrialFacts) -> bool:
 
 
 def _answers_early(run: Sequence[Sample], facts: TrialFacts) -> bool:
-    """Return True if training answers exceed chance before a network can know its examples by heart: within ten passes.
+    """Return True if training answers exceed chance before a network can memorize its examples: within ten passes.
 
     By more than 3.3 standard errors of as many different examples, and an eighth of the gap between the majority's
     share and 1: on the tuning families networks closed at most 0.098 of it with shuffled labels, and 0.13 to 0.43 with

@@ -44,8 +44,8 @@ POLL_S: Final = 0.05
 _OUTPUT_BYTES: Final = 2**16
 """Bytes of output that are kept of each trial."""
 
-_CAN_COPY: Final = Path("/proc/self/task").is_dir()
-"""True on Linux: only there can a process check that copies of it are safe."""
+_CAN_FORK: Final = Path("/proc/self/task").is_dir()
+"""True on Linux: only there can a process check that its forks are safe."""
 
 _SPAWN: Final = multiprocessing.get_context("spawn")
 
@@ -138,7 +138,7 @@ class Children:
     """Trains trials of one study, each in a process of its own.
 
     `folder` holds the trials' checkpoints. With `function`, processes are forks of this one, in which the function
-    exists. Otherwise they are new ones that import it, until one process has imported it that can be copied.
+    exists. Otherwise they are new ones that import it, and forks of a server once that has imported it.
     """
 
     objective: ObjectiveSpec
@@ -164,7 +164,7 @@ class Children:
     def join(
         self, number: int, params: Mapping[str, ParameterValue], *, fresh_seed: int | None = None
     ) -> None:
-        """Start the process of trial `number`, if it is trained again with `fresh_seed` as its seed."""
+        """Start the process of trial `number`; with `fresh_seed`, its seed and its folder of checkpoints are others."""
         folder = str(number) if fresh_seed is None else f"{number}-seed-{fresh_seed}"
         order = Order(
             number=number,
@@ -175,7 +175,7 @@ class Children:
             metric=self.metric,
             checkpoint_dir=str(self.folder / folder),
         )
-        self._children[number] = self._copied(order) or _start(order, self.function)
+        self._children[number] = self._forked(order) or _start(order, self.function)
 
     def advance(self, *, is_interrupted: Callable[[], bool]) -> Sequence[ChildObservation]:
         """Return the new messages of the trials, after waiting a short time for one; none once it is interrupted.
@@ -231,9 +231,9 @@ class Children:
             self._server.close()
             self._server = None
 
-    def _copied(self, order: Order) -> _Child | None:
-        """Return the trial in a copy of the server, which the first trial starts; None if it cannot be copied yet."""
-        if self.function is not None or not _CAN_COPY:
+    def _forked(self, order: Order) -> _Child | None:
+        """Return the trial in a fork of the server, which the first trial starts; None if it cannot fork (yet)."""
+        if self.function is not None or not _CAN_FORK:
             return None
         if self._server is None:
             self._server = ForkServer(order.function, order.python_path)

@@ -1,7 +1,7 @@
-"""A process that has imported a training function, and is copied for each trial, so that no trial imports it again.
+"""A process that has imported a training function, and forks for each trial, so that no trial imports it again.
 
-An import of PyTorch takes seconds. A copy (fork) shares nothing with other copies that a trial could change: a crash,
-a leak or a hang of one harms no other. A function that cannot be copied safely is left to new processes: one whose
+An import of PyTorch takes seconds. A fork shares nothing with other forks that a trial could change: a crash, a leak or
+a hang of one harms no other. Trials of a function whose process cannot fork safely run in new processes: one whose
 import starts threads, opens files or connections, initializes CUDA, or fails.
 """
 
@@ -29,7 +29,7 @@ POLL_S: Final = 0.05
 """Seconds between two looks for ends of trials."""
 
 START_S: Final = 5.0
-"""The longest wait for a copy, which takes milliseconds; a process starts in its place."""
+"""The longest wait for a fork, which takes milliseconds; after it, a new process starts in its place."""
 
 _NUMBER: Final = struct.Struct("<q")
 _REQUEST: Final = b"1"
@@ -38,7 +38,7 @@ _FIT, _UNFIT = b"1", b"0"
 
 @final
 class ForkServer:
-    """The worker's side: it starts the process, and asks it for copies once it is ready."""
+    """The worker's side: it starts the process, and requests forks once it is ready."""
 
     def __init__(self, function: str, python_path: Sequence[str]) -> None:
         """Start to import `function` in the background."""
@@ -55,14 +55,14 @@ class ForkServer:
 
     @property
     def is_ready(self) -> bool:
-        """True if the function is imported and its process can be copied."""
+        """True if the function is imported and its process can fork."""
         if not self._answer:
             with contextlib.suppress(BlockingIOError, OSError):
                 self._answer = self._socket.recv(1) or _UNFIT
         return self._answer == _FIT and self._process.is_alive()
 
     def fork(self, connection: Connection, output: Connection) -> "ForkedProcess":
-        """Return a copy, which trains the trial whose order comes through `connection`.
+        """Return a fork, which trains the trial whose order comes through `connection`.
 
         Raises OSError if there is none.
         """
@@ -78,7 +78,7 @@ class ForkServer:
         return ForkedProcess(ours)
 
     def close(self) -> None:
-        """End the process, and with it all copies."""
+        """End the process, and with it all forks."""
         self._socket.close()
         self._process.kill()
         self._process.join()
@@ -86,13 +86,13 @@ class ForkServer:
 
 @final
 class ForkedProcess:
-    """A copy of the server, with the interface of a process. The server sends its id, and its exit code at its end."""
+    """A fork of the server, with the interface of a process. The server sends its id, and its exit code at its end."""
 
     def __init__(self, descriptor: int) -> None:
         self._numbers = Connection(descriptor, writable=False)
         if not self._numbers.poll(START_S):
             self._numbers.close()
-            raise OSError("the server makes no copy")
+            raise OSError("the server makes no fork")
         try:
             self.pid = self._number()
         except EOFError as error:
@@ -111,7 +111,7 @@ class ForkedProcess:
         if self._exit_code is None and self._numbers.poll():
             try:
                 self._exit_code = self._number()
-            except EOFError:  # the server ended, and the system ends its copies
+            except EOFError:  # the server ended, and the system ends its forks
                 self._exit_code = -9
         return self._exit_code
 
@@ -136,7 +136,7 @@ class ForkedProcess:
 
 
 def serve(requests: socket.socket, function: str, python_path: Sequence[str], parent: int) -> None:
-    """Import the function, and copy this process for each request until the worker ends: the target of a process."""
+    """Import the function, and fork for each request until the worker ends: the target of a process."""
     os.setsid()
     end_with_parent(parent)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -147,18 +147,18 @@ def serve(requests: socket.socket, function: str, python_path: Sequence[str], pa
     with contextlib.suppress(BrokenPipeError):
         requests.send(_UNFIT if prepared is None else _FIT)
     if prepared is not None:
-        _copy(requests, *prepared)
+        _fork_on_request(requests, *prepared)
 
 
-def _copy(requests: socket.socket, train: Objective, seed_anew: Callable[[], None]) -> None:
-    """Copy this process for each request, and send the exit codes of copies."""
-    copies: dict[BaseProcess, Connection] = {}
+def _fork_on_request(requests: socket.socket, train: Objective, seed_anew: Callable[[], None]) -> None:
+    """Fork for each request, and send the exit codes of the forks."""
+    forks: dict[BaseProcess, Connection] = {}
     while True:
-        ready = wait([requests, *(one.sentinel for one in copies)], POLL_S if copies else None)
-        for process in [one for one in copies if not one.is_alive()]:
+        ready = wait([requests, *(one.sentinel for one in forks)], POLL_S if forks else None)
+        for process in [one for one in forks if not one.is_alive()]:
             with contextlib.suppress(OSError):
-                copies[process].send_bytes(_NUMBER.pack(process.exitcode or 0))
-            copies.pop(process).close()
+                forks[process].send_bytes(_NUMBER.pack(process.exitcode or 0))
+            forks.pop(process).close()
             process.close()
         if requests not in ready:
             continue
@@ -168,7 +168,7 @@ def _copy(requests: socket.socket, train: Objective, seed_anew: Callable[[], Non
         for one in descriptors:
             os.set_inheritable(one, False)  # noqa: FBT003 # it has no other form
         connection, output, numbers = (Connection(one) for one in descriptors)
-        not_theirs = [requests, numbers, *copies.values()]
+        not_theirs = [requests, numbers, *forks.values()]
         process = multiprocessing.get_context("fork").Process(
             target=_train,
             args=(connection, output, train),
@@ -178,7 +178,7 @@ def _copy(requests: socket.socket, train: Objective, seed_anew: Callable[[], Non
         numbers.send_bytes(_NUMBER.pack(process.pid or 0))
         connection.close()
         output.close()
-        copies[process] = numbers
+        forks[process] = numbers
 
 
 def _train(
@@ -189,7 +189,7 @@ def _train(
     seed_anew: Callable[[], None],
     not_ours: Sequence[socket.socket | Connection],
 ) -> None:
-    """Train one trial in a copy, without the connections of the server and of other copies."""
+    """Train one trial in a fork, without the connections of the server and of other forks."""
     for one in not_ours:
         one.close()
     seed_anew()
@@ -197,9 +197,9 @@ def _train(
 
 
 def _prepared(function: str, python_path: Sequence[str]) -> tuple[Objective, Callable[[], None]] | None:
-    """Return the function and what gives a copy its random numbers; None if the process cannot be copied."""
+    """Return the function, and a function that seeds a fork's random numbers; None if the process cannot fork."""
     with contextlib.suppress(ImportError):
-        import_module("scipy.linalg")  # its BLAS has threads of its own, which survive copies as NumPy's do
+        import_module("scipy.linalg")  # its BLAS has threads of its own, which survive forks as NumPy's do
     threads, files = _threads(), _open_files()
     unused, numpy_unused = random.getstate(), _numpy_state()
     try:
@@ -212,7 +212,7 @@ def _prepared(function: str, python_path: Sequence[str]) -> tuple[Objective, Cal
 
     def seed_anew() -> None:
         """Keep random numbers that the import has seeded or used; give others fresh seeds, as new processes have."""
-        if state != unused:  # Python itself seeds copies anew
+        if state != unused:  # Python itself seeds forks anew
             random.setstate(state)
         if _numpy_state() == numpy_unused:
             np.random.seed()  # noqa: NPY002 # users draw from this stream

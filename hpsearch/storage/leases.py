@@ -366,7 +366,7 @@ def _end_leases(connection: Connection, locked: LockedStudy, rows: Sequence[Any]
 
 
 def _history(locked: LockedStudy, rows: Sequence[Any], endings: Mapping[int, Ending]) -> list[dict[str, Any]]:
-    """Return the rows of attempts that end, those whose lease has expired at that time: nobody trained since."""
+    """Return the rows of attempts that end, an expired one at the end of its lease: no worker has trained it since."""
     return [
         {
             "study_key": locked.study.key,

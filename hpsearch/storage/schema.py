@@ -49,9 +49,9 @@ The state is Optuna's `trials.state`:
   it is null if hpsearch before 0004 wrote the row. `unsealing` is null until the study's sealed test part is opened,
   and then never changes.
 * `parent` is the key of the study that this one follows up; that study may be deleted.
-* `edits` of a study are its earlier ranges, oldest first: a JSON list of tables with `made`, the time of the edit,
-  `trials`, the number of the first trial without parameters at that time, and `search`, the earlier ranges of the
-  edited parameters. It is null if no range was edited.
+* `edits` of a study are those of its ranges, oldest first: a JSON list of tables with `before` and `after`, the range
+  before and after the edit, `trials`, the number of the first trial after all that had parameters at that time, and
+  `made`, the time of the edit. It is null if no range was edited.
 * `hpsearch_notify` holds the URLs to which a study's notifications go. They may contain passwords, so they are apart
   from the specification, and no copy or export of a study contains them.
 * A row of `hpsearch_notifications` is one notification, which exactly one process may send: the one that inserted it or

@@ -23,7 +23,7 @@ from hpsearch.storage.engine import Transactions
 from hpsearch.storage.records import EditedRange, Foreign, Place, StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import is_number, moment, plain_json, shown_value, text_cell, whole
-from hpsearch.study.json_form import checked_spec, minor_version, range_from_json
+from hpsearch.study.json_form import checked_spec, minor_version, stored_conditions
 from hpsearch.study.messages import did_you_mean
 from hpsearch.study.metrics import Metric
 from hpsearch.study.spec import BudgetSpec, Choices, DataSpec, Dimension, Range, SamplerSpec, StudySpec
@@ -199,6 +199,10 @@ def _stored(row: Row[Any]) -> StoredStudy:
     )
 
 
+def _range_of(raw: Mapping[str, Any]) -> Range:
+    return Range(**{**raw, "when": stored_conditions(raw)})
+
+
 def _edits_of(stored: object) -> tuple[EditedRange, ...]:
     """Return the edits of a study's ranges. Raises ValueError for a value that hpsearch did not write."""
     if stored is None:
@@ -206,8 +210,8 @@ def _edits_of(stored: object) -> tuple[EditedRange, ...]:
     try:
         return tuple(
             EditedRange(
-                before=range_from_json(edit["before"]),
-                after=range_from_json(edit["after"]),
+                before=_range_of(edit["before"]),
+                after=_range_of(edit["after"]),
                 trials=whole(edit["trials"], "edits.trials"),
                 made=moment(edit["made"], "edits.made"),
             )

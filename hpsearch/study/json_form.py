@@ -49,7 +49,7 @@ def spec_to_json(spec: StudySpec) -> str:
     for key in ("notify", *(("objective",) if spec.objective is None else _NETWORK_ONLY)):
         del raw[key]
     for dimension in raw["search"]:
-        if not dimension["when"]:  # which older versions do not know
+        if not dimension["when"]:  # which older versions refuse
             del dimension["when"]
     # Versions without limits read a study that has none.
     for key in ("budget", "limits"):
@@ -158,9 +158,9 @@ def _spec(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str, Any]
             "model": record(ModelSpec, {**model, **network}),
             "training": record(TrainingSpec, raw["training"]),
             "search": tuple(
-                record(Choices, {**one, "choices": tuple(one["choices"]), "when": _conditions(one)})
+                record(Choices, {**one, "choices": tuple(one["choices"]), "when": stored_conditions(one)})
                 if "choices" in one
-                else record(Range, {**one, "when": _conditions(one)})
+                else record(Range, {**one, "when": stored_conditions(one)})
                 for one in raw["search"]
             ),
             "sampler": record(SamplerSpec, raw["sampler"]),
@@ -187,13 +187,8 @@ def _objective(raw: Mapping[str, Any], record: Callable[[type[Any], Mapping[str,
     return record(ObjectiveSpec, {**own, "python_path": tuple(raw["python_path"])})
 
 
-def range_from_json(raw: Mapping[str, Any]) -> Range:
-    """Return the range whose fields `raw` has. Raises ValueError and TypeError for what is none."""
-    made: Range = _record(Range, {**raw, "when": _conditions(raw)})
-    return made
-
-
-def _conditions(dimension: Mapping[str, Any]) -> Conditions:
+def stored_conditions(dimension: Mapping[str, Any]) -> Conditions:
+    """Return the conditions of a dimension as JSON stores it; older versions stored none."""
     return tuple((name, tuple(values)) for name, values in dimension.get("when", ()))
 
 

@@ -1,4 +1,4 @@
-"""Studies of a training function: the tables [objective] and [limits], and a search with any names."""
+"""Studies of a training function: the table [objective], and a search with any names."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

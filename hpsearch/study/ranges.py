@@ -68,8 +68,8 @@ def checked_bounds(ranges: Mapping[str, object]) -> dict[str, Bounds]:
 def edited_ranges(spec: StudySpec, bounds: Mapping[str, Bounds]) -> dict[str, Range]:
     """Return name -> range with new `bounds`, for those that change. Raises UsageError with every problem.
 
-    The kind of a range, its scale and its step stay: Optuna stores them with every trial, and refuses a study that has
-    a parameter of two kinds.
+    The kind of a range, its scale and its step stay, because Optuna stores them with every trial, and refuses a study
+    that has a parameter of two kinds. Its condition stays too.
     """
     if spec.sampler.name in _FIXED_POINTS:
         raise UsageError(
@@ -125,7 +125,7 @@ def _problems(spec: StudySpec, name: str, found: Dimension | None, ends: Bounds)
 def _with_bounds(spec: StudySpec, found: Range, ends: Bounds) -> Range:
     new = dimension(found.name, parameter_rule(spec, found.name), _raw(found, ends))
     assert isinstance(new, Range)
-    return replace(new, integer=found.integer)
+    return replace(new, integer=found.integer, when=found.when)
 
 
 def _raw(found: Range, ends: Bounds) -> dict[str, Any]:

@@ -7,6 +7,7 @@ The keys are the fields of the records in `spec`, and the words of a choice are 
 written twice.
 """
 
+import contextlib
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ def violation(where: str, rule: str, raw: object, remedy: str = "") -> list[Prob
 def is_number(raw: object) -> TypeGuard[float]:
     """Return True for integers and floats; true and false are no numbers."""
     return isinstance(raw, int | float) and not isinstance(raw, bool)
+
+
+def number_in(text: str) -> int | float | str:
+    """Return the number that a text is, or the text itself, such as `none`, which the rules check."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 @final

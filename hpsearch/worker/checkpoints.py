@@ -63,7 +63,7 @@ _WHOLE: Final = frozenset({"step", "examples", "batch_examples"})
 @final
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Checkpoint:
-    """A trial in training: the state of each of its trainings, none for a new one, and what its worker knows of it.
+    """A trial in training: the state of each of its trainings, none for a new one, and its worker's records of it.
 
     `values` are the study's metric by epoch; `audited` is the finding that would have stopped an audited trial. `begun`
     is the number of epochs begun; `kept` maps attempts at the trial to how many of theirs are among them.
@@ -138,8 +138,8 @@ class Checkpoints:
     def due(self, numbers: Iterable[int]) -> list[int]:
         """Return those of the trials that should have a checkpoint now, the one with the oldest first."""
         now_s = time.monotonic()
-        is_dear = self._every_s and self._spent_s > COST_SHARE * (now_s - self._began_s)
-        if self._is_off or is_dear:
+        is_costly = self._every_s and self._spent_s > COST_SHARE * (now_s - self._began_s)
+        if self._is_off or is_costly:
             return []
         found = [n for n in numbers if now_s - self._saved_at.get(n, now_s) >= self._every_s]
         return sorted(found, key=lambda n: self._saved_at[n])
@@ -165,7 +165,7 @@ class Checkpoints:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 self._files.add(number)
                 header = json.loads(found[_HEADER].tobytes())
-                if reason := _misfit(header, self._fits(number, configuration)):
+                if reason := _difference(header, self._dependencies(number, configuration)):
                     self._notify(f"trial {number}: its checkpoint has {reason}: it begins again")
                     return None
                 return _checkpoint(header, found)
@@ -197,7 +197,7 @@ class Checkpoints:
     def _write(self, number: int, configuration: Configuration, checkpoint: Checkpoint) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         header = {
-            "fits": self._fits(number, configuration),
+            "fits": self._dependencies(number, configuration),
             "values": checkpoint.values,
             "audited": None if checkpoint.audited is None else pack_finding(checkpoint.audited),
             "begun": checkpoint.begun,
@@ -219,8 +219,8 @@ class Checkpoints:
             unfinished.unlink(missing_ok=True)
             raise
 
-    def _fits(self, number: int, configuration: Configuration) -> Mapping[str, Any]:
-        """Return all that the numbers of a trial depend on, by what it is called in messages."""
+    def _dependencies(self, number: int, configuration: Configuration) -> Mapping[str, Any]:
+        """Return all that the numbers of a trial depend on, by its name in messages."""
         if self._software is None:
             self._software = software()
         described = {
@@ -236,7 +236,7 @@ class Checkpoints:
         return plain
 
 
-def _misfit(header: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+def _difference(header: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """Return in words what differs from a trial `here`, None if nothing does."""
     stored = header["fits"]
     return next((f"another {name}" for name in here if stored.get(name) != here[name]), None)

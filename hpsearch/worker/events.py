@@ -1,7 +1,7 @@
-"""Events of a study: what its database says has happened, for programs, by lines of JSON or a callback.
+"""Events of a study for programs, as lines of JSON or calls of a function.
 
-A watcher compares the database with what it saw last, so its stream has every event of the study once, from all
-workers, in the order of the database; a process that is killed takes none with it.
+A watcher compares the present state of the database with the one that it read before. So its stream has every event of
+the study once, from all workers, also of those that were killed, in the order of the database.
 """
 
 import json
@@ -39,7 +39,7 @@ class Event:
     """One event of a study. `time` is in UTC; fields without a meaning for the event are None.
 
     `trial`, `state`, `value`, `verdict` and `worker` describe a trial or a worker; `value` is None unless it is finite.
-    `reason` says why a study is paused or failed. `finished` and `budget` are the counts of trials at that time.
+    `reason` is why a study is paused or failed. `finished` and `budget` are the counts of trials at that time.
 
     >>> def note(event: hpsearch.Event) -> None:
     ...     print(event.event, event.trial)
@@ -70,7 +70,7 @@ Emit: TypeAlias = Callable[[Event], None]
 class StudyWatcher:
     """Finds the events of one study since the last look. Trials that had ended before the first look are none.
 
-    `lost` returns the names of workers that the caller knows to be dead before the registry does.
+    `lost` returns the names of workers that have died by what the caller sees; the registry notices that later.
     """
 
     def __init__(self, store: Store, lost: Callable[[], Collection[str]] = tuple) -> None:
@@ -94,7 +94,12 @@ class StudyWatcher:
         started = [_of_study("study_started", progress)] if is_first and _is_open(progress) else []
         workers = list(self._worker_events(study))
         trials = [event for trial in ended for event in self._trial_events(study, trial, progress)]
-        return [*started, *workers, *([] if is_first else trials), *self._state_events(progress, is_first)]
+        return [
+            *started,
+            *workers,
+            *([] if is_first else trials),
+            *self._state_events(progress, is_first=is_first),
+        ]
 
     def _trial_events(self, study: StoredStudy, trial: Trial, progress: Progress) -> Iterator[Event]:
         event = Event(
@@ -132,7 +137,7 @@ class StudyWatcher:
             self._gone.add(name)
             yield _of_worker("worker_lost" if name in lost else "worker_left", study, name)
 
-    def _state_events(self, progress: Progress, is_first: bool) -> Iterator[Event]:  # noqa: FBT001
+    def _state_events(self, progress: Progress, *, is_first: bool) -> Iterator[Event]:
         state = state_event(progress)
         if state is not None and state != self._state and not is_first:
             yield _of_study(state, progress)
@@ -140,7 +145,7 @@ class StudyWatcher:
 
 
 def state_event(progress: Progress) -> EventName | None:
-    """Return the event that a study's present state is the result of; None while it takes trials."""
+    """Return the event that led to a study's present state; None while it takes trials."""
     if progress.is_done:
         return "study_finished"
     if progress.stopped is None:

@@ -4,7 +4,7 @@ The imports of a worker take longer than many searches, and reading MNIST takes 
 shares the memory of the data with the other workers of the host, because no process writes to it.
 
 A fork has only the thread that forked, so only a program of ours whose other threads are known may fork: the command
-line, on Linux. Its workers keep nothing of theirs:
+line, on Linux. A worker uses nothing that these threads may hold:
 
 * connections to a database are closed before the fork (`fork_safety`), and OpenBLAS ends its threads before it;
 * signals are blocked until the handlers of the parent, and its wake-up socket, are replaced;

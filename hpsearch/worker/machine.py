@@ -1,4 +1,4 @@
-"""The machine's resources: cores, caches, a name."""
+"""The machine's resources, the name of a worker on it, and the place where an engine runs this process."""
 
 import os
 import secrets
@@ -48,18 +48,18 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
-PLACEMENT_VARIABLES = {field.name: f"HPSEARCH_{field.name.upper()}" for field in fields(Placement)}
+_PLACEMENT_VARIABLES = {field.name: f"HPSEARCH_{field.name.upper()}" for field in fields(Placement)}
 """Field of a placement -> the environment variable in which an engine's script passes it to a worker."""
 
 
 def placement_of(environment: Mapping[str, str]) -> Placement:
     """Return where an engine placed this process, as HPSEARCH_ENGINE, _NODE, _JOB and _LOG name it."""
     return Placement(
-        **{name: environment.get(variable) or None for name, variable in PLACEMENT_VARIABLES.items()}
+        **{name: environment.get(variable) or None for name, variable in _PLACEMENT_VARIABLES.items()}
     )
 
 
 def placement_environment(placement: Placement) -> dict[str, str]:
     """Return the variables from which `placement_of` reads the placement again."""
-    named = ((variable, getattr(placement, name)) for name, variable in PLACEMENT_VARIABLES.items())
+    named = ((variable, getattr(placement, name)) for name, variable in _PLACEMENT_VARIABLES.items())
     return {variable: value for variable, value in named if value is not None}

@@ -34,7 +34,7 @@ NOTIFY_EVERY_S: Final = 5.0
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notification:
-    """One notification: its kind, what tells it from others of its kind, and its text."""
+    """One notification: its kind, its subject, which differs from those of others of its kind, and its text."""
 
     event: str
     subject: str
@@ -78,12 +78,12 @@ def shown_notify_url(url: str) -> str:
 
 
 def check_urls(urls: Sequence[str]) -> None:
-    """Raise HpsearchError if apprise is not installed, and UsageError with every URL that it does not know."""
+    """Raise HpsearchError if apprise is not installed, and UsageError with every URL that it does not support."""
     if not urls:
         return
     library = _apprise()
     wrong = [
-        f"notify.urls[{i}]: must be a URL that apprise knows (got {shown_notify_url(url)}):"
+        f"notify.urls[{i}]: must be a URL that apprise supports (got {shown_notify_url(url)}):"
         " see https://github.com/caronc/apprise/wiki"
         for i, url in enumerate(urls)
         if library.Apprise.instantiate(url) is None
@@ -141,7 +141,7 @@ class Notifier:
         if (one.event, subject) in self._done:
             return False
         try:
-            _apprise()  # so that one who can send it claims it
+            _apprise()  # a process without apprise must not claim it
         except HpsearchError as error:
             return self._note_once(f"{error}")
         claim = self.store.notifications.claim(study, one.event, subject)
@@ -176,9 +176,9 @@ class _Watched:
 class Observer:
     """Watches studies in a thread: `emit` gets their events, and their notifications are sent.
 
-    `living` and `lost` return the names of workers that the caller knows to be alive or dead. At the end it looks once
-    more, and waits for notifications that another process is sending: if that one is killed, they are sent here. With
-    `runs_study`, an error that ends it is a failure of the study.
+    `living` and `lost` return the names of the caller's workers that are alive, and of those that have died. At the end
+    it looks once more, and waits for notifications that another process is sending: if that one is killed, they are
+    sent here. With `runs_study`, an error that ends it is a failure of the study.
     """
 
     store: Store

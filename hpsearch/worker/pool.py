@@ -216,14 +216,8 @@ class Pool:
         return fork.Fork(lambda: work(options), environment=environment, errors=errors)
 
     def _spawn(self, name: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        # -P: do not import from the current folder, which is the user's.
-        command = [sys.executable, "-P", "-m", "hpsearch", "worker", "start"]
-        command += ["--study", self.study.spec.name]
-        command += ["--exit-when-idle", "--name", name, "--parent", str(os.getpid())]
-        if self.options.rows is not None:
-            command += ["--cohort", str(self.options.rows)]
         return subprocess.Popen(  # noqa: S603 # our own interpreter, our own program
-            command,
+            worker_command(name, study=self.study.spec.name, rows=self.options.rows),
             env=worker_environment(self.options.environment, self.options.url),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -260,11 +254,7 @@ class Pool:
 
     def _return_trials(self, process: _Process, code: int) -> None:
         """Return a crashed worker's trials to the budget immediately, without waiting for its leases."""
-        why = (
-            f"the worker was killed by signal {-code}"
-            if code < 0
-            else f"the worker ended with exit code {code}"
-        )
+        why = exit_words(code)
         numbers = self._release(process.name, why, crashed=True)
         self.crashed.append(process.name)
         words = process.error_output().splitlines()
@@ -378,6 +368,22 @@ def _errors_file() -> IO[bytes]:
         return tempfile.TemporaryFile()
     except OSError:
         return Path(os.devnull).open("r+b")
+
+
+def worker_command(name: str, *, study: str | None, rows: int | None) -> list[str]:
+    """Return the command of a worker that ends with this process, and with its `study` unless it serves all (None)."""
+    # -P: do not import from the current folder, which is the user's.
+    command = [sys.executable, "-P", "-m", "hpsearch", "worker", "start"]
+    command += ["--name", name, "--parent", str(os.getpid())]
+    command += [] if study is None else ["--study", study, "--exit-when-idle"]
+    return command + ([] if rows is None else ["--cohort", str(rows)])
+
+
+def exit_words(code: int) -> str:
+    """Return how a worker with that exit code ended; a negative one is the number of a signal."""
+    return (
+        f"the worker was killed by signal {-code}" if code < 0 else f"the worker ended with exit code {code}"
+    )
 
 
 def worker_environment(environment: Mapping[str, str], url: str) -> dict[str, str]:

@@ -104,11 +104,9 @@ def prepare_study(
 ) -> PreparedStudy:
     """Read the data of `spec`, or take `arrays` that a program passed in its place, and return both.
 
-    `files` is a folder with the files of its source, which are read in place of those that it names.
-
-    Batch sizes that are larger than the training part are lowered, with a note, unless `fits_batches` is False.
-    Raises DataError if the data cannot be used, StudyFileError if the study does not fit its data, and HpsearchError if
-    it has an objective.
+    `files` is a folder with the files of its source, which are read in place of those that it names. Batch sizes that
+    are larger than the training part are lowered, with a note, unless `fits_batches` is False. Raises DataError if the
+    data cannot be used, StudyFileError if the study does not fit its data, and HpsearchError if it has an objective.
     """
     check_trains_network(spec)
     spec = with_target_scale(spec)

@@ -48,9 +48,9 @@ class ServiceOptions:
 
     `rows` is the number of trials it trains at once, chosen from the network and the machine if None. `parent` is the
     process that started it; the worker ends if the parent ends. `notify` receives messages for users, and `emit` the
-    events of the studies that it works on; a worker with a parent leaves events and notifications to that. `data` is
-    that of the only study, if this process has it in memory. Every `look_every_s` seconds an idle worker looks for
-    work, and a busy one for more urgent work.
+    events of the studies that it works on; a worker with a parent leaves events and notifications to that, unless an
+    engine placed it. `data` is that of the only study, if this process has it in memory. Every `look_every_s` seconds
+    an idle worker looks for work, and a busy one for more urgent work.
     """
 
     url: str
@@ -96,7 +96,7 @@ def work(options: ServiceOptions) -> int:
                     f"{store.url_shown} was created just now and is empty: create a study there, or check the URL"
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
-            if options.parent is None:
+            if options.parent is None or identity.placement.engine is not None:
                 observer = Observer(
                     store=store, stop=stop, emit=options.emit, note=notify, living=lambda: [name]
                 )
@@ -161,7 +161,7 @@ class _Service:
     """One worker's way from study to study.
 
     `refused` are studies that cannot run here, for example without their data; `failing` those whose trials fail here
-    far more often than elsewhere, which it leaves to others, and waits for their end; `notified` those whose stop was
+    far more often than elsewhere, which it leaves to other workers until they end; `notified` those whose stop was
     reported; `unreadable` those that this version cannot read, and why. `last` is the study that it works on, or worked
     on last, with everything in memory for it. `named` is the only study that it serves, which it follows under other
     names. `waits_for` are, by study, the reported trials of other Optuna clients.

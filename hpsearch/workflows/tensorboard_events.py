@@ -1,6 +1,6 @@
 """Studies as files of TensorBoard: a folder for each trial, with its curves, its verdict and its hyperparameters.
 
-Equal records give equal files, byte by byte, so that a file tells whether its trial has changed.
+Equal records give equal files, byte by byte, so a file changes only if its trial has changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -33,6 +33,15 @@ def test_an_edit_keeps_what_trials_have(new_lab: Labs) -> None:
     lab.close()
 
 
+def test_an_edited_range_keeps_its_condition(new_lab: Labs) -> None:
+    """The study and the record of the edit have the range with its condition."""
+    when = replace(NARROW, when=(("model.activation", ("relu",)),))
+    lab = new_lab()
+    edited = lab.store.studies.set_ranges(lab.study, {"learning_rate": when})
+    assert edited.edits[0].after == when
+    assert edited == lab.store.studies.get(lab.study.name)
+
+
 def test_what_is_shown_spans_all_ranges(new_lab: Labs) -> None:
     """Figures get one range over all trials; new trials, and the study file in the report, the present one."""
     lab = new_lab()

@@ -274,13 +274,17 @@ def _copy(source: Path, target: Path) -> None:
 def test_the_readme_tells_times_and_files_as_they_are(folder: Path) -> None:
     """Its links lead somewhere, and its lease and its patience are those of the code."""
     text = (folder / "README.md").read_text(encoding="utf-8")
-    headings = {
-        "#" + re.sub(r"[^\w-]", "", title.lower().replace(" ", "-"))
-        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    }
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert [
-        link for link in links if link not in headings and not (folder / link.partition("#")[0]).exists()
-    ] == []
+    assert [link for link in links if not _leads_somewhere(folder, link)] == []
     assert f"leases run out after {LEASE_S:.0f} s" in text
     assert f"up to {LONGEST_OUTAGE_S / 60:.0f} minutes" in text
+
+
+def _leads_somewhere(folder: Path, link: str) -> bool:
+    """Return True if a link of the README in `folder` leads to a file, and to a heading if it names one."""
+    name, _, heading = link.partition("#")
+    path = folder / (name or "README.md")
+    if not heading or not path.is_file():
+        return path.exists()
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return heading in {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}

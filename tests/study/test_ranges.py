@@ -29,6 +29,14 @@ def test_an_empty_bound_stays() -> None:
     assert edited_ranges(SPEC, {"learning_rate": (1e-6, 1.0)}) == {}
 
 
+def test_an_edit_keeps_the_condition() -> None:
+    """A conditional range stays conditional."""
+    momentum = Range(name="momentum", low=0.5, high=0.99, when={"optimizer": "sgd"})
+    spec = replace(SPEC, search=(Choices(name="optimizer", choices=("sgd", "adam")), momentum))
+    assert edited_ranges(spec, {"momentum": (0.8, None)}) == {"momentum": replace(momentum, low=0.8)}
+    assert edited_ranges(spec, {"momentum": (0.5, None)}) == {}
+
+
 def test_all_problems_come_together() -> None:
     """Unknown names, choices, values outside the field's rule: each is named with its remedy."""
     bounds = parse_bounds(

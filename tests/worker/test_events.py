@@ -162,7 +162,7 @@ def test_unknown_urls_are_refused_without_showing_them() -> None:
     check_urls(URLS)
     with pytest.raises(UsageError) as caught:
         check_urls((*URLS, "nosuch://token"))
-    assert "notify.urls[2]: must be a URL that apprise knows (got nosuch://****)" in str(caught.value)
+    assert "notify.urls[2]: must be a URL that apprise supports (got nosuch://****)" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 

@@ -10,6 +10,7 @@ from hpsearch.storage.records import LimitStanding
 from hpsearch.study.spec import BudgetSpec, Limits, PruningSpec, TrainingSpec
 from hpsearch.trials import Fate, TrialState
 from hpsearch.verdicts import Cause
+from hpsearch.worker import loop
 from hpsearch.worker.loop import LimitWatch
 from tests.worker.bench import SPEC, Bench, numbers_of
 
@@ -22,8 +23,11 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'lab.db'}"
 
 
-def test_a_study_ends_within_an_epoch_of_its_limit_and_can_go_on(url: str, tmp_path: Path) -> None:
+def test_a_study_ends_within_an_epoch_of_its_limit_and_can_go_on(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two workers end at the limit of epochs; nothing is lost, and after an edit the numbers are as ever."""
+    monkeypatch.setattr(loop, "LIMITS_EVERY_S", 0.0)  # their epochs take milliseconds
     spec = replace(PLAIN, training=TrainingSpec(epochs=40, batch_size=32), budget=BudgetSpec(epochs=100))
     bench = Bench(url, spec)
     workers = [bench.worker(name, rows=2) for name in ("ann", "ben")]

@@ -1,5 +1,6 @@
 """The service: a worker's choice of study, its switches, and its messages about them."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,9 +14,9 @@ import hpsearch
 from hpsearch.errors import FingerprintError, StudyNotFoundError, VersionError
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.store import Store, open_store
-from hpsearch.study.spec import DataSpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
+from hpsearch.study.spec import DataSpec, NotifySpec, PruningSpec, Range, SamplerSpec, StudySpec, TrainingSpec
 from hpsearch.worker import service
-from hpsearch.worker.preparation import PreparedStudy, prepare_study
+from hpsearch.worker.preparation import PreparedStudy, prepare_stored, prepare_study
 from hpsearch.worker.service import ServiceOptions
 from hpsearch.worker.shutdown import do_nothing
 
@@ -92,11 +93,11 @@ def test_data_in_memory_is_not_read_again(bench: Bench, monkeypatch: pytest.Monk
     another = prepare_study(replace(SPEC, seed=8)).data
     read: list[str] = []
 
-    def prepare(spec: StudySpec) -> PreparedStudy:
-        read.append(spec.name)
-        return prepare_study(spec)
+    def prepare(store: Store, study: StoredStudy) -> PreparedStudy:
+        read.append(study.spec.name)
+        return prepare_stored(store, study)
 
-    monkeypatch.setattr(service, "prepare_study", prepare)
+    monkeypatch.setattr(service, "prepare_stored", prepare)
     for study, data in ((own, prepare_study(SPEC).data), (other, another)):
         options = ServiceOptions(
             url=bench.url, notify=do_nothing, study=study.spec.name, exit_when_idle=True, data=data
@@ -104,6 +105,24 @@ def test_data_in_memory_is_not_read_again(bench: Bench, monkeypatch: pytest.Monk
         assert service.work(options) == 0
         assert bench.finished(study) == 6
     assert read == ["other"]
+
+
+@pytest.mark.parametrize("engine", ["slurm", None])
+def test_workers_of_fleets_send_notifications(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, engine: str | None
+) -> None:
+    """The process that started a worker sends them, unless it is a job of an engine, which watches no study."""
+    if engine is not None:
+        monkeypatch.setenv("HPSEARCH_ENGINE", engine)
+    spec = replace(SPEC, trials=1, notify=NotifySpec(urls=("json://127.0.0.1:9",)))
+    prepared = prepare_study(spec)
+    bench.store.studies.create(prepared.spec, fingerprint=prepared.data.fingerprint)
+    lines: list[str] = []
+    options = ServiceOptions(
+        url=bench.url, notify=lines.append, study="iris", exit_when_idle=True, parent=os.getppid()
+    )
+    service.work(options)
+    assert any("did not take the notification" in line for line in lines) is (engine is not None)
 
 
 def test_studies_are_served_by_priority_and_age(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from hpsearch.errors import HpsearchError
-from hpsearch.storage.optuna.programs import adopted
+from hpsearch.storage.optuna.programs import redirect_optuna
 from hpsearch.storage.store import open_store
 from hpsearch.trials import TrialState
 from hpsearch.workflows.optuna_program import optimize
@@ -18,7 +18,7 @@ from hpsearch.workflows.optuna_program import optimize
 def url(tmp_path: Path) -> Iterator[str]:
     """Run the test as a program under `hpsearch run`, and provide the URL of its database."""
     where = f"sqlite:///{tmp_path}/lab.db"
-    with adopted(where, "program", optimize=lambda call: void(optimize(call)), decline=pytest.fail):
+    with redirect_optuna(where, "program", optimize=lambda call: void(optimize(call)), decline=pytest.fail):
         yield where
 
 

@@ -1,6 +1,6 @@
 "use strict";
 // Puts the server's newer version of this page in the place of the present one. Figures, the filter, open details, the
-// scroll position and what is being entered are kept. Sends the forms of operations, and shows what they did.
+// scroll position and unsent entries are kept. Sends the forms of operations, and shows the server's sentences.
 (() => {
   const status = document.querySelector("nav[data-version] [role=status]");
   const INTERVAL_MS = 3000;
@@ -25,8 +25,8 @@
       const before = changed.get(nameOfEntry(one));
       if (before !== undefined) Object.assign(one, { value: before.value, checked: before.checked });
     }
-    const said = newer.querySelector("output");
-    if (said !== null) said.textContent = main.querySelector("output")?.textContent ?? "";
+    const output = newer.querySelector("output");
+    if (output !== null) output.textContent = main.querySelector("output")?.textContent ?? "";
   };
 
   const replace = (page) => {
@@ -93,7 +93,7 @@
     try {
       await send(event.target, event.submitter);
     } catch {
-      main.querySelector("output").textContent = "The server does not respond: nothing is known to have changed.";
+      main.querySelector("output").textContent = "The server does not respond: whether anything has changed is unknown.";
     }
   });
 

@@ -1,7 +1,7 @@
 """Optuna programs that run unchanged on our database and with our workers.
 
-While `adopted` is active, `optuna.create_study` stores studies here unless the program names another storage, and
-`Study.optimize` hands its trials to a function of ours if it can run them with the same meaning.
+While `redirect_optuna` is active, `optuna.create_study` stores studies here unless the program names another storage,
+and `Study.optimize` hands its trials to a function of ours if it can run them with the same meaning.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class Optimization:
 
 
 @contextmanager
-def adopted(
+def redirect_optuna(
     url: str, name: str, *, optimize: Callable[[Optimization], None], decline: Callable[[str], None]
 ) -> Iterator[None]:
     """Store the studies that an Optuna program in this process makes at `url`, and train their trials by `optimize`.

@@ -1,1 +1,1 @@
-"""Workers on an engine: the engine places them, the database gives them trials, and the fleet keeps their number."""
+"""Workers on an engine, which runs each as a job on a node. The database gives them trials, the fleet replaces them."""

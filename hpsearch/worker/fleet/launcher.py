@@ -1,9 +1,8 @@
-"""What a fleet asks of an engine; and one worker process, started and watched where the engine placed it."""
+"""The interface of an engine to the fleet, and one worker process on a node, which the engine's job starts."""
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.storage.records import Placement
 from hpsearch.training.cohort import never
 from hpsearch.worker.machine import placement_environment, worker_name
-from hpsearch.worker.pool import worker_environment
+from hpsearch.worker.pool import worker_command, worker_environment
 from hpsearch.worker.shutdown import INTERRUPTED
 
 POLL_S: Final = 0.2
@@ -43,11 +42,7 @@ class WorkerOrder:
 
     def command(self, name: str) -> list[str]:
         """Return the command of a worker that ends with the process that starts it."""
-        # -P: do not import from the current folder.
-        command = [sys.executable, "-P", "-m", "hpsearch", "worker", "start"]
-        command += ["--name", name, "--parent", str(os.getpid())]
-        command += [] if self.study is None else ["--study", self.study, "--exit-when-idle"]
-        command += [] if self.rows is None else ["--cohort", str(self.rows)]
+        command = worker_command(name, study=self.study, rows=self.rows)
         return command + ([] if self.lease_s is None else ["--lease", str(self.lease_s)])
 
 

@@ -59,7 +59,7 @@ class SlurmTask:
             job=environment.job_id,
             log=str(environment.paths.stderr),
         )
-        # SLURM sends the signal to all processes of a job. It is ours to pass on: the worker inherits the mask.
+        # SLURM sends the signal to all processes of a job. The worker inherits the mask, so only this one handles it.
         kept = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         try:
             self._process = WorkerProcess(self._order, placement)
@@ -110,7 +110,7 @@ class SlurmLauncher:
         return [job.job_id for job in jobs]
 
     def ended(self) -> Sequence[Ended]:
-        """Return the jobs that ended for good; one that is queued again has not."""
+        """Return the jobs that ended; one that is queued again has not."""
         ended = [_ended(job) for job in self._jobs.values() if job.done()]
         for one in ended:
             del self._jobs[one.job]

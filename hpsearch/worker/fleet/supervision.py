@@ -1,7 +1,7 @@
 """The fleet: keeps as many workers on an engine as the backlog needs, and replaces those that fail or are lost.
 
 The backlog is computed from the database, because an engine sees jobs and not trials. Nothing here touches a trial,
-except that a worker which was seen to crash has its trials handed back at once.
+except that the trials of a worker that failed are handed back at once.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from hpsearch.storage.records import Opening, StoredStudy, WorkerRecord
 from hpsearch.storage.store import Store
 from hpsearch.study.messages import format_count
 from hpsearch.worker.fleet.launcher import Ended, EngineUnavailableError, Exit, Launcher
-from hpsearch.worker.pool import MOST_CRASHES_WITHOUT_PROGRESS, WorkersFailedError
+from hpsearch.worker.pool import MOST_CRASHES_WITHOUT_PROGRESS, WorkersFailedError, exit_words
 from hpsearch.worker.retry import LONGEST_OUTAGE_S, Reconnect
 from hpsearch.worker.shutdown import StopRequest
 
@@ -192,18 +192,15 @@ class Fleet:
 
     def _release(self, left: Exit) -> int:
         """Hand back the trials of a failed worker in all studies; return their number."""
-        why = (
-            f"the worker was killed by signal {-left.code}"
-            if left.code < 0
-            else f"the worker ended with exit code {left.code}"
-        )
         count = 0
         with contextlib.suppress(HpsearchError):  # then its leases expire
             held = next((w.running for w in self.store.workers.all() if w.identity.name == left.worker), {})
             for name in held:
                 study = self.store.studies.get(name)
                 count += len(
-                    self.store.queue.release(study, worker=left.worker, numbers=None, why=why, crashed=True)
+                    self.store.queue.release(
+                        study, worker=left.worker, numbers=None, why=exit_words(left.code), crashed=True
+                    )
                 )
         return count
 

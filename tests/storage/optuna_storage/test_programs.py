@@ -9,7 +9,7 @@ import pytest
 from optuna.samplers import TPESampler
 from optuna.study import create_study
 
-from hpsearch.storage.optuna.programs import Optimization, adopted
+from hpsearch.storage.optuna.programs import Optimization, redirect_optuna
 from hpsearch.storage.optuna.storage import OptunaStorage
 
 
@@ -17,7 +17,9 @@ from hpsearch.storage.optuna.storage import OptunaStorage
 def calls(tmp_path: Path) -> Iterator[list[Any]]:
     """Adopt programs in this process, and collect their calls, and the sentences on those that are left to Optuna."""
     found: list[Any] = []
-    with adopted(f"sqlite:///{tmp_path}/lab.db", "train", optimize=found.append, decline=found.append):
+    with redirect_optuna(
+        f"sqlite:///{tmp_path}/lab.db", "train", optimize=found.append, decline=found.append
+    ):
         yield found
 
 
