@@ -9,8 +9,14 @@ from typing import Any, Final, TypeAlias, final
 
 from hpsearch.verdicts import Cause, Finding, known_cause
 
-ParameterValue: TypeAlias = float | int | str | bool
-"""The types of a searched parameter. A list (such as the widths of layers) is passed as its JSON text."""
+MaybeNone: TypeAlias = Any
+"""None, in a type whose users need not handle it: "the Any trick" of typeshed's CONTRIBUTING.md."""
+
+ParameterValue: TypeAlias = float | int | str | bool | MaybeNone
+"""The types of a parameter: None too, if it is a choice of a training function.
+
+A list (such as the widths of layers) is passed as its JSON text. A parameter that a trial lacks is not in its `params`.
+"""
 
 
 @final

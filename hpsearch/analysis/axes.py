@@ -52,7 +52,7 @@ class Axis:
         """
         if self.kind == "category":
             return self._place_choice(value, number)
-        if isinstance(value, str):
+        if not isinstance(value, int | float):
             return None
         return min(max(float(value), self.low), self.high)
 
@@ -60,7 +60,7 @@ class Axis:
         """Return True if `value` is inside the search space."""
         if self.kind == "category":
             return value in self.choices
-        return not isinstance(value, str) and self.low <= value <= self.high
+        return isinstance(value, int | float) and self.low <= value <= self.high
 
     def _place_choice(self, value: ParameterValue, number: int) -> float | None:
         if value not in self.choices:
@@ -70,8 +70,8 @@ class Axis:
 
 def coordinate(trial: Trial, axis: Axis) -> float | None:
     """Return a trial's position on the axis; None if it has no value, or a value without a place."""
-    value = trial.params.get(axis.title)
-    return None if value is None else axis.place(value, trial.number)
+    has_value = axis.title in trial.params
+    return axis.place(trial.params[axis.title], trial.number) if has_value else None
 
 
 def axis_of(dimension: Dimension, *, stride: float = FIRST_STRIDE) -> Axis:

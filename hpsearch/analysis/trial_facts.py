@@ -18,7 +18,7 @@ def given_in_advance(trial: Trial) -> dict[str, ParameterValue]:
     given = trial.system_attributes.get(FIXED)
     if not isinstance(given, dict):
         return {}
-    return {name: value for name, value in given.items() if isinstance(value, float | int | str)}
+    return {name: value for name, value in given.items() if isinstance(value, float | int | str | None)}
 
 
 def parameter_facts(trial: Trial) -> Iterator[tuple[str, str]]:

@@ -55,7 +55,7 @@ from hpsearch.study.spec import (
     StudySpec,
     full_name,
 )
-from hpsearch.trials import Trial
+from hpsearch.trials import ParameterValue, Trial
 from hpsearch.worker.capacity import objective_job
 from hpsearch.worker.events import Event
 from hpsearch.worker.preparation import is_study_file
@@ -473,7 +473,7 @@ class Study:
 
     @property
     @public
-    def best_params(self) -> dict[str, float | int | str | bool]:
+    def best_params(self) -> dict[str, ParameterValue]:
         """The parameters of the best trial.
 
         >>> sorted(study.best_params)

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO, final
+from typing import Any, Final, TextIO, final
 
 import typer
 
@@ -77,7 +77,10 @@ def write_json(value: Any) -> None:
 
 
 def write_csv(objects: Sequence[Mapping[str, Any]], *, fields: Sequence[str] = ()) -> None:
-    """Write the objects to stdout as CSV. None and missing fields are empty; lists and tables are JSON."""
+    """Write the objects to stdout as CSV. Nulls and missing fields are empty; lists and tables are JSON.
+
+    A parameter with the value None is the word None, since an empty one is a parameter that the trial lacks.
+    """
     flat = [_flat(item) for item in objects]
     keys = list(dict.fromkeys(key for item in objects for key in item)) or list(fields)
     names = dict.fromkeys(name for item in flat for name in item) or keys
@@ -288,11 +291,17 @@ def _fitted(text: str, stream: TextIO) -> str:
     return folded(shown, terminal_width(stream)) if stream.isatty() else shown
 
 
+_OF_PARAMETERS: Final = ("params.", "given.")
+"""The prefixes of a trial's parameters in CSV."""
+
+
 def _flat(item: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in item.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
+        elif value is None and prefix in _OF_PARAMETERS and f"{key}_reason" not in item:
+            flat[f"{prefix}{key}"] = "None"
         else:
             flat[f"{prefix}{key}"] = _cell(value)
     return flat

@@ -72,6 +72,16 @@ def load_function(name: str, python_path: Sequence[str]) -> Objective:
     return function
 
 
+def import_late_modules() -> None:
+    """Import what PyTorch imports with its first optimizer, which takes seconds, so that forks of this process have it.
+
+    Do nothing if this process has not imported PyTorch. A failure is left to the trial that needs the module.
+    """
+    if "torch" in sys.modules:
+        with contextlib.suppress(Exception):
+            import_module("torch._dynamo")
+
+
 def _end_of(order: Order, channel: "_PipeChannel", function: Objective | None) -> End:
     """Return the end of the trial: its value, or why it has none."""
     try:

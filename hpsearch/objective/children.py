@@ -16,7 +16,7 @@ from typing import Final, final
 
 import numpy as np
 
-from hpsearch.objective.child import run_trial
+from hpsearch.objective.child import import_late_modules, run_trial
 from hpsearch.objective.failures import of_exit, output_end
 from hpsearch.objective.fork_server import ForkedProcess, ForkServer
 from hpsearch.objective.messages import (
@@ -314,6 +314,8 @@ class Children:
 
 def _start(order: Order, function: Objective | None) -> _Child:
     context = _SPAWN if function is None else multiprocessing.get_context("fork")
+    if function is not None:
+        import_late_modules()
     ours, theirs = context.Pipe()
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(

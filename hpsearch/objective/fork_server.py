@@ -22,7 +22,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from hpsearch.objective.child import end_with_parent, load_function, run_trial
+from hpsearch.objective.child import end_with_parent, import_late_modules, load_function, run_trial
 from hpsearch.objective.trial import Objective
 
 POLL_S: Final = 0.05
@@ -206,6 +206,7 @@ def _prepared(function: str, python_path: Sequence[str]) -> tuple[Objective, Cal
         train = load_function(function, python_path)
     except BaseException:  # noqa: BLE001 # a new process reports it as the trial's failure
         return None
+    import_late_modules()
     if _threads() > threads or _open_files() - files or threading.active_count() > 1 or _uses_cuda():
         return None
     state = random.getstate()

@@ -196,9 +196,9 @@ class ObjectiveTrial:
         return int(self._suggest(Range(low, high, log=log, step=spacing, integer=True, name=name)))
 
     def suggest_categorical(self, name: str, choices: Sequence[ParameterValue]) -> ParameterValue:
-        """Return one of `choices`, numbers, texts or flags, as `suggest_float`."""
-        if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
-            raise ValueError(f"{name}: choices must be numbers, texts or flags (got {choices!r:.80})")
+        """Return one of `choices`, numbers, texts, flags or None, as `suggest_float`."""
+        if not choices or not all(isinstance(choice, bool | int | float | str | None) for choice in choices):
+            raise ValueError(f"{name}: choices must be numbers, texts, flags or None (got {choices!r:.80})")
         return self._suggest(Choices(choices, name=name))
 
     def _suggest(self, dimension: Dimension) -> ParameterValue:

@@ -96,7 +96,7 @@ def _range(dimension: Range) -> FloatDistribution | IntDistribution:
 
 def _points(distribution: BaseDistribution, count: int) -> list[ParameterValue]:
     if isinstance(distribution, CategoricalDistribution):
-        return [choice for choice in distribution.choices if choice is not None]
+        return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     if distribution.log:

@@ -72,8 +72,8 @@ def parameter(stored: float, distribution: str) -> Any:
 
 
 def as_value(choice: Any) -> ParameterValue:
-    """Return another client's choice in the form of our records: as JSON text if it is no number, flag or text."""
-    return choice if isinstance(choice, float | int | str) else json.dumps(choice)
+    """Return another client's choice in the form of our records: as JSON text if Optuna allows no such choice."""
+    return choice if isinstance(choice, float | int | str | None) else json.dumps(choice)
 
 
 @lru_cache(maxsize=1024)

@@ -452,13 +452,13 @@ def _requested_values(fixed: object) -> tuple[dict[str, ParameterValue], str | N
     """
     if not isinstance(fixed, dict):
         return {}, f"fixed_params: must be a JSON object (got {shown_value(fixed)}): all is sampled"
-    asked = {name: value for name, value in fixed.items() if isinstance(value, float | int | str)}
+    asked = {name: value for name, value in fixed.items() if isinstance(value, float | int | str | None)}
     others = [f"{name} = {shown_value(value)}" for name, value in fixed.items() if name not in asked]
     if not others:
         return asked, None
     return (
         asked,
-        f"fixed_params: must hold numbers, texts and flags (got {', '.join(others)}): these are sampled",
+        f"fixed_params: must hold numbers, texts, flags and null (got {', '.join(others)}): these are sampled",
     )
 
 

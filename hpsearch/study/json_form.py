@@ -330,20 +330,19 @@ def _damage_problems(spec: StudySpec) -> Iterator[Problem]:
             if value is not None or f"{name}.{key}" not in _OPTIONAL:
                 yield from rule.problems(f"{name}.{key}", _raw(value))
     for dimension in spec.search:
-        yield from _dimension_problems(
-            dimension, is_field=spec.objective is not None or _is_field(dimension.name)
-        )
+        yield from _dimension_problems(dimension, has_objective=spec.objective is not None)
     yield from condition_problems(spec.search, [dimension.name for dimension in spec.search])
     for exact in spec.configurations:
         yield from _exact_problems(exact)
 
 
-def _dimension_problems(dimension: Dimension, *, is_field: bool) -> Iterator[Problem]:
+def _dimension_problems(dimension: Dimension, *, has_objective: bool) -> Iterator[Problem]:
     where = f"search.{dimension.name}"
-    if not is_field:
+    if not (has_objective or _is_field(dimension.name)):
         yield Problem(where=where, message="must be a field of [model] or [training]")
     elif isinstance(dimension, Choices):
-        if not dimension.choices or not all(isinstance(c, int | float | str) for c in dimension.choices):
+        allowed = int | float | str | None if has_objective else int | float | str
+        if not dimension.choices or not all(isinstance(c, allowed) for c in dimension.choices):
             yield Problem(where=where, message="must have choices, each a number, a text or a flag")
     elif not _is_range(dimension):
         shown = f"low {dimension.low!r:.40}, high {dimension.high!r:.40}, step {dimension.step!r:.40}"

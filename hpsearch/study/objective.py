@@ -35,6 +35,7 @@ from hpsearch.study.spec import (
     StudySpec,
     full_name,
 )
+from hpsearch.trials import ParameterValue
 
 _Document: TypeAlias = Mapping[str, Any]
 
@@ -69,15 +70,15 @@ class FunctionName:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scalar:
-    """A choice of a training function's parameter: a number, a text or a flag."""
+    """A choice of a training function's parameter: a number, a text, a flag, or in a program None."""
 
     def problems(self, where: str, raw: object) -> list[Problem]:
         """Return the problems of `raw`."""
-        if isinstance(raw, bool | str) or (is_number(raw) and abs(raw) < _LARGEST):
+        if isinstance(raw, bool | str | None) or (is_number(raw) and abs(raw) < _LARGEST):
             return []
         return violation(where, "must be a number, a text, or true or false", raw)
 
-    def value(self, raw: bool | float | str) -> bool | float | str:  # noqa: FBT001 - the value itself
+    def value(self, raw: ParameterValue) -> ParameterValue:
         """Return `raw`."""
         return raw
 

@@ -425,7 +425,7 @@ _SETTING: Final = "setting"
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     """Return key path -> raw value of `KEY=VALUE` texts.
 
-    Short names become key paths of the study file. A value is TOML, or text if it is not valid TOML. Raises UsageError
+    Short names become key paths of the study file. A value is TOML, `None`, or text if it is neither. Raises UsageError
     for a text without a key, for a key that is set twice, and for the search, which has no values.
     """
     settings: dict[str, Any] = {}
@@ -485,6 +485,8 @@ def with_settings(document: Mapping[str, Any], settings: Mapping[str, Any]) -> d
 
 
 def _setting_value(text: str) -> Any:
+    if text == "None":  # TOML has no null
+        return None
     try:
         read = tomllib.loads(f"{_SETTING} = {text}")
     except (ValueError, RecursionError):

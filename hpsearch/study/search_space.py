@@ -81,7 +81,7 @@ def _when_problems(where: str, raw: object) -> list[Problem]:
     return [
         problem
         for name, value in entries(raw)
-        if value == [] or not isinstance(value, bool | int | float | str | list | dict)
+        if value == [] or not isinstance(value, bool | int | float | str | list | dict | None)
         for problem in violation(f"{where}.{key_path(name)}", "must be a value, or a list of values", value)
     ]
 

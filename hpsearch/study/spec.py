@@ -309,6 +309,8 @@ class Choices:
     ('relu', 'tanh')
     >>> hpsearch.Choices([[32], [64, 64]]).choices
     ('[32]', '[64, 64]')
+
+    None is a choice too, for a training function: `Choices([None, 5, 10])`.
     """
 
     choices: tuple[ParameterValue, ...]
@@ -336,7 +338,7 @@ def conditions_of(when: When) -> Conditions:
 
 
 def _parameter(value: Choice) -> ParameterValue:
-    return value if isinstance(value, str | int | float) else _json_text(value)
+    return value if isinstance(value, str | int | float | None) else _json_text(value)
 
 
 def _json_text(value: Sequence[int] | Mapping[str, float]) -> str:

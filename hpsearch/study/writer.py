@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 from hpsearch.study.objective import objective_document
 from hpsearch.study.spec import (
@@ -28,7 +28,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def specification_text(spec: StudySpec) -> str:
-    """Return `spec` as TOML, with every key."""
+    """Return `spec` as TOML, with every key. A choice that is None becomes the text "None", and a comment says so."""
     top = [f"{key} = {_value(getattr(spec, key))}" for key in ("name", "trials", "seed", "metric")]
     if spec.objective is not None:
         return _objective_text(spec, "\n".join(top), objective_document(spec.objective))
@@ -56,11 +56,18 @@ def _objective_text(spec: StudySpec, top: str, tables: Mapping[str, Mapping[str,
         top,
         *(_section(name, [(key, _value(one)) for key, one in t.items()]) for name, t in tables.items()),
         *_limits(spec),
-        _search(spec),
+        f"{_NO_NULL}{_search(spec)}" if _has_none(spec) else _search(spec),
         _section("sampler", _pairs(spec.sampler)),
         _section("pruning", _pairs(spec.pruning)),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+_NO_NULL: Final = '# TOML has no null: "None" below is the None of Python, which no study file can search.\n'
+
+
+def _has_none(spec: StudySpec) -> bool:
+    return any(None in dimension.choices for dimension in spec.search if isinstance(dimension, Choices))
 
 
 def value_text(name: str, value: Any) -> str:
@@ -126,7 +133,7 @@ def _bound(dimension: Range, bound: float) -> str:
 
 def _choice(name: str, choice: Any) -> str:
     is_json = name in _WRITTEN_AS_JSON and str(choice).startswith(("[", "{"))
-    return _value(json.loads(choice) if is_json else choice)
+    return _value(json.loads(choice) if is_json else "None" if choice is None else choice)
 
 
 def _value(value: Any) -> str:

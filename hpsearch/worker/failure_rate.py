@@ -127,12 +127,14 @@ def _nearest_pairs(
 
 def _point(params: Mapping[str, ParameterValue], search: Sequence[Dimension]) -> list[float]:
     """Return a configuration as coordinates: two choices differ by 1 at least, the ends of a range by 1."""
-    return [_coordinate(params.get(dimension.name), dimension) for dimension in search]
+    return [_coordinate(params, dimension) for dimension in search]
 
 
-def _coordinate(value: ParameterValue | None, dimension: Dimension) -> float:
+def _coordinate(params: Mapping[str, ParameterValue], dimension: Dimension) -> float:
+    value = params.get(dimension.name)
     if not isinstance(dimension, Range):
-        return float(dimension.choices.index(value)) if value in dimension.choices else -1.0
+        is_known = dimension.name in params and value in dimension.choices
+        return float(dimension.choices.index(value)) if is_known else -1.0
     if not isinstance(value, int | float) or dimension.high <= dimension.low:
         return 0.0
     scale = math.log if dimension.log else float

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hpsearch.errors import HpsearchError
 from hpsearch.installation import install_command
-from hpsearch.trials import ParameterValue, TrialState
+from hpsearch.trials import TrialState
 from hpsearch.workflows.report import file_name_part
 from hpsearch.workflows.tracking import RESULT, TrackedStudy, TrackedTrial, Written
 
@@ -137,25 +137,27 @@ def _columns(trials: Sequence[TrackedTrial]) -> Iterator[Any]:
     """Yield the hyperparameters with their types; with the values that they have unless these are numbers."""
     from tensorboardX.proto.api_pb2 import DataType, HParamInfo
 
-    seen: dict[str, dict[ParameterValue, None]] = {}
+    seen: dict[str, dict[float | str, None]] = {}
     for trial in trials:
         for name, value in _hyperparameters(trial).items():
             seen.setdefault(name, {})[value] = None
     for name, values in seen.items():
         if all(isinstance(value, bool) for value in values):
-            kind, discrete = "DATA_TYPE_BOOL", sorted(values)
+            kind, discrete = "DATA_TYPE_BOOL", sorted(values, key=str)
         elif all(isinstance(value, int | float) for value in values):
             kind, discrete = "DATA_TYPE_FLOAT64", []
         else:
-            kind, discrete = "DATA_TYPE_STRING", sorted(map(str, values))
+            kind, discrete = "DATA_TYPE_STRING", sorted(values, key=str)
         info = HParamInfo(name=name, type=DataType.Value(kind))
         if discrete:
             info.domain_discrete.extend(discrete)
         yield info
 
 
-def _hyperparameters(trial: TrackedTrial) -> Mapping[str, ParameterValue]:
-    return {**trial.params, **{name: trial.tags[name] for name in _OF_VERDICT if name in trial.tags}}
+def _hyperparameters(trial: TrackedTrial) -> Mapping[str, float | str]:
+    """Return the parameters of a trial and its verdict. TensorBoard has no null, so None is a text."""
+    params = {name: "None" if value is None else value for name, value in trial.params.items()}
+    return {**params, **{name: trial.tags[name] for name in _OF_VERDICT if name in trial.tags}}
 
 
 def _start(trial: TrackedTrial) -> Any:

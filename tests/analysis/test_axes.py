@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.analysis.axes import SECOND_STRIDE, axis_of, count_ticks, learning_rate_of, ticks_between
+from hpsearch.analysis.axes import (
+    SECOND_STRIDE,
+    axis_of,
+    coordinate,
+    count_ticks,
+    learning_rate_of,
+    ticks_between,
+)
 from hpsearch.study.spec import DEFAULT_SEARCH, Choices, Range
+from hpsearch.trials import Trial, TrialState
 
 RATE = Range(name="learning_rate", low=1e-6, high=1.0, log=True)
 ACTIVATION = Choices(name="model.activation", choices=("relu", "elu", "tanh"))
@@ -58,7 +66,21 @@ def test_a_value_outside_is_drawn_at_the_edge(value: float) -> None:
 def test_an_axis_has_no_place_for_other_types() -> None:
     """Text on a range, and a choice that is not offered, have no place."""
     assert axis_of(RATE).place("fast", 0) is None
+    assert axis_of(RATE).place(None, 0) is None
+    assert not axis_of(RATE).holds(None)
     assert axis_of(ACTIVATION).place("gelu", 0) is None
+
+
+def test_none_has_a_place_among_choices() -> None:
+    """A trial with the choice None is drawn there, labelled None, and one without the parameter nowhere."""
+    axis = axis_of(Choices([5, None], name="depth"))
+    assert [tick.text for tick in axis.ticks] == ["5", "None"]
+    found = [
+        coordinate(Trial(number=0, state=TrialState.COMPLETE, params=p), axis) for p in ({"depth": None}, {})
+    ]
+    assert found == [axis.place(None, 0), None]
+    assert found[0] is not None
+    assert round(found[0]) == 1
 
 
 @given(st.floats(1e-12, 1e12), st.floats(1.001, 1e20), st.booleans())

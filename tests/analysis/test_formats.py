@@ -34,6 +34,7 @@ from hpsearch.trials import ParameterValue
         (3.21e6, "3.2e+06"),
         (True, "true"),
         ("relu", "relu"),
+        (None, "None"),
         ("[64, 32]", "[64, 32]"),
     ],
 )

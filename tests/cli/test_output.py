@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hpsearch.api.terminal_text import cell_len
-from hpsearch.cli.output import write_line, write_message, write_table
+from hpsearch.cli.output import write_csv, write_line, write_message, write_table
 from tests.cli.terminal import Terminal
 
 HEADS = ("trial", "val acc", "learning_rate", "weight_decay", "fate", "verdict", "epochs")
@@ -68,6 +68,17 @@ def test_an_empty_table_has_its_heads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 HOSTILE = "a\x1b[31mRED\x1b]0;own\x07\u202e\x9b2J"
+
+
+def test_a_parameter_that_is_none_is_not_empty_in_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other nulls, numbers that are not finite and parameters that a trial lacks are."""
+    params = [{"depth": None, "rate": None, "rate_reason": "nan"}, {"rate": 1.0}]
+    write_csv([{"value": None, "params": each} for each in params])
+    assert capsys.readouterr().out.splitlines() == [
+        "value,params.depth,params.rate,params.rate_reason",
+        ",None,,nan",
+        ",,1.0,",
+    ]
 
 
 def test_nothing_that_is_shown_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ def test_they_come_first_and_count(new_lab: Labs) -> None:
     lab.finish(1)
     asked: list[dict[str, ParameterValue]] = [
         {"learning_rate": 0.01, "model.activation": "tanh"},
-        {"training.batch_size": 32},
+        {"training.batch_size": 32, "max_depth": None},
     ]
     assert lab.store.queue.enqueue(lab.study, asked) == [1, 2]
     assert lab.store.queue.enqueue(lab.study, []) == []

@@ -100,7 +100,11 @@ def test_suggested_parameters_and_notes_are_seen_by_optuna(
 ) -> None:
     """A write may repeat them; reports may have gaps; the study is shown with them, but does not search them."""
     claim = claimed(store, study)
-    suggested = ((Range(0.0, 1.0, name="rate"), 0.5), (Choices(["a", "b"], name="kind"), "b"))
+    suggested = (
+        (Range(0.0, 1.0, name="rate"), 0.5),
+        (Choices(["a", "b"], name="kind"), "b"),
+        (Choices([5, None], name="depth"), None),
+    )
     first = Update(claim=claim, reports={3: 0.5}, epochs=4, steps=0, suggested=suggested[:1])
     last = Update(
         claim=claim,
@@ -114,7 +118,7 @@ def test_suggested_parameters_and_notes_are_seen_by_optuna(
     for update in (first, last):
         assert store.trials.record(study, [update]) == frozenset()
     (trial,) = store.trials.all(study)
-    assert trial.params == {"width": 16, "rate": 0.5, "kind": "b"}
+    assert trial.params == {"width": 16, "rate": 0.5, "kind": "b", "depth": None}
     assert trial.curve == {3: 0.5, 9: 0.75}
     with read_by_optuna(study, url) as loaded:
         (read,) = loaded.trials
@@ -122,7 +126,8 @@ def test_suggested_parameters_and_notes_are_seen_by_optuna(
     assert read.distributions["rate"] == optuna.distributions.FloatDistribution(0.0, 1.0)
     assert read.user_attrs["note"] == [1, 2]
     shown = store.trials.shown_study(study).spec.search
-    assert [dimension.name for dimension in shown] == ["width", "rate", "kind"]
+    assert [dimension.name for dimension in shown] == ["width", "rate", "kind", "depth"]
+    assert shown[-1] == Choices([5, None], name="depth")
     assert store.studies.get(study.name).spec.search == study.spec.search
 
 

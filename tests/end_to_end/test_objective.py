@@ -1,9 +1,13 @@
 """A training function that fails in every way, with two workers of which one is killed: the budget is exact."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from hpsearch.storage.store import open_store
 from hpsearch.trials import TrialState
@@ -141,3 +145,113 @@ def test_an_optuna_program_runs_unchanged(
     }
     reported = folder.run("report", "classifiers")
     assert reported.returncode == 0, reported.stderr
+
+
+PYTORCH = """
+import optuna
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import torch.optim as optim
+import torch.utils.data
+from optuna.trial import TrialState
+from sklearn.datasets import load_digits
+
+DEVICE = torch.device("cpu")
+BATCHSIZE = 128
+CLASSES = 10
+EPOCHS = 3
+
+
+def define_model(trial):
+    n_layers = trial.suggest_int("n_layers", 1, 3)
+    layers = []
+    in_features = 8 * 8
+    for i in range(n_layers):
+        out_features = trial.suggest_int("n_units_l{}".format(i), 4, 128)
+        layers.append(nn.Linear(in_features, out_features))
+        layers.append(nn.ReLU())
+        p = trial.suggest_float("dropout_l{}".format(i), 0.2, 0.5)
+        layers.append(nn.Dropout(p))
+        in_features = out_features
+    layers.append(nn.Linear(in_features, CLASSES))
+    layers.append(nn.LogSoftmax(dim=1))
+    return nn.Sequential(*layers)
+
+
+def get_digits():
+    digits = load_digits()
+    dataset = torch.utils.data.TensorDataset(torch.tensor(digits.data / 16.0).float(), torch.tensor(digits.target))
+    train, valid = torch.utils.data.random_split(dataset, [0.7, 0.3])
+    return (torch.utils.data.DataLoader(part, batch_size=BATCHSIZE, shuffle=True) for part in (train, valid))
+
+
+def objective(trial):
+    model = define_model(trial).to(DEVICE)
+    optimizer_name = trial.suggest_categorical("optimizer", ["Adam", "RMSprop", "SGD"])
+    lr = trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+    optimizer = getattr(optim, optimizer_name)(model.parameters(), lr=lr)
+    clip = trial.suggest_categorical("clip", [None, 1.0])
+    train_loader, valid_loader = get_digits()
+
+    for epoch in range(EPOCHS):
+        model.train()
+        for data, target in train_loader:
+            optimizer.zero_grad()
+            loss = F.nll_loss(model(data), target)
+            loss.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+
+        model.eval()
+        correct = 0
+        with torch.no_grad():
+            for data, target in valid_loader:
+                correct += (model(data).argmax(dim=1) == target).sum().item()
+        accuracy = correct / len(valid_loader.dataset)
+
+        trial.report(accuracy, epoch)
+        if trial.should_prune():
+            raise optuna.exceptions.TrialPruned()
+
+    return accuracy
+
+
+if __name__ == "__main__":
+    study = optuna.create_study(direction="maximize")
+    study.enqueue_trial({"n_layers": 1, "n_units_l0": 32, "optimizer": "Adam", "lr": 0.01, "clip": None})
+    study.optimize(objective, n_trials=2, timeout=600)
+
+    pruned_trials = study.get_trials(deepcopy=False, states=[TrialState.PRUNED])
+    complete_trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    print("Study statistics: ")
+    print("  Number of finished trials: ", len(study.trials))
+    print("  Number of pruned trials: ", len(pruned_trials))
+    print("  Number of complete trials: ", len(complete_trials))
+    print("Best trial:")
+    trial = study.best_trial
+    print("  Value: ", trial.value)
+    for key, value in trial.params.items():
+        print("    {}: {}".format(key, value))
+"""
+"""In the style of `pytorch/pytorch_simple.py` of optuna-examples, on scikit-learn's digits."""
+
+
+@pytest.mark.skipif(
+    find_spec("torch") is None and os.environ.get("HPSEARCH_REQUIRE_TORCH") != "1",
+    reason="the program needs torch",
+)
+def test_a_pytorch_program_runs_unchanged(make_folder: Callable[[Mapping[str, str]], "Folder"]) -> None:
+    """It has an exact budget, what it enqueues and reports is stored, and None among choices stays None."""
+    folder = make_folder({"simple.py": PYTORCH})
+    ran = folder.run("run", "simple.py")
+    assert ran.returncode == 0, ran.stderr
+    assert "Number of finished trials:  2" in ran.stdout
+    shown = folder.json("study", "show", "simple")
+    assert (shown["finished"], shown["trials"], shown["state"]) == (2, 2, "finished")
+    first, *_ = folder.json("study", "trials", "simple")
+    dropout = first["params"].pop("dropout_l0")
+    assert first["params"] == {"n_layers": 1, "n_units_l0": 32, "optimizer": "Adam", "lr": 0.01, "clip": None}
+    assert 0.2 <= dropout <= 0.5
+    assert (first["state"], first["epochs"], first["value"] > 0.5) == ("complete", 3, True)

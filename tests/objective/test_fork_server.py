@@ -5,10 +5,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from hpsearch.objective.child import import_late_modules
 from hpsearch.objective.children import Children
 from hpsearch.objective.fork_server import _prepared
 from hpsearch.objective.messages import EarlyEnd, End, FinalValue
@@ -160,3 +162,20 @@ def test_a_module_that_cannot_be_copied_is_refused(
             module.event.set()
         if hasattr(module, "opened"):
             module.opened.close()
+
+
+@pytest.mark.parametrize("source", ["", "raise RuntimeError"])
+def test_what_pytorch_imports_late_is_imported_before_copies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str
+) -> None:
+    """Only if the program has imported PyTorch; an import that fails is left to the trial."""
+    monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    import_late_modules()
+    assert "torch" not in sys.modules
+    package = ModuleType("torch")
+    package.__path__ = [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "torch", package)
+    (tmp_path / "_dynamo.py").write_text(source)
+    import_late_modules()
+    assert (sys.modules.pop("torch._dynamo", None) is not None) == (source == "")

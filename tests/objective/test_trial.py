@@ -133,12 +133,14 @@ def test_a_trial_asks_for_parameters_that_it_has_not() -> None:
     assert trial.suggest_float("rate", 1e-5, 1, log=True) == 1e-5
     assert trial.suggest_int("depth", 1, 9, step=2) == 1
     assert trial.suggest_categorical("kind", ["a", "b"]) == "b"
+    assert trial.suggest_categorical("leaves", [10, None]) is None
     assert [one.dimension for one in channel.asked] == [
         Range(1e-5, 1.0, log=True, name="rate"),
         Range(1, 9, step=2.0, integer=True, name="depth"),
         Choices(["a", "b"], name="kind"),
+        Choices([10, None], name="leaves"),
     ]
-    assert trial.params == {"width": 32, "rate": 1e-5, "depth": 1, "kind": "b"}
+    assert trial.params == {"width": 32, "rate": 1e-5, "depth": 1, "kind": "b", "leaves": None}
 
 
 @pytest.mark.parametrize(

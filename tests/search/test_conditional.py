@@ -58,6 +58,23 @@ def test_a_sampler_learns_from_trials_without_them(
         assert abs(float(np.median(late)) - 0.6) < 0.08
 
 
+@pytest.mark.parametrize("sampler", ["random", "qmc", "grid", "tpe"])
+def test_none_is_a_value_like_others(spec_of: Callable[..., StudySpec], sampler: SamplerName) -> None:
+    """It is sampled and learned from, and a condition may need it."""
+    depth = Choices([None, 5], name="depth")
+    spec = spec_of(sampler, search=(depth, Range(0.0, 1.0, name="leaf", when={"depth": None})), trials=20)
+    searcher, values = Searcher(spec), []
+    for number in range(20):
+        params = searcher.suggest(number).params
+        values.append(params["depth"])
+        assert ("leaf" in params) == (params["depth"] is None)
+        value = 1.0 if params["depth"] is None else 0.0
+        ended = Trial(number=number, state=TrialState.COMPLETE, params=params, value=value, worker="ann")
+        searcher.learn([ended])
+    assert set(values) == {None, 5}
+    assert sampler != "tpe" or values.count(None) > 12
+
+
 def test_given_values_are_used_where_they_apply(spec_of: Callable[..., StudySpec]) -> None:
     """An enqueued value of a conditional parameter is used if its condition holds, and left out otherwise."""
     searcher = Searcher(spec_of("random", search=SPACE))

@@ -72,6 +72,24 @@ def test_a_stored_study_is_read_back() -> None:
     assert parse_study(specification_text(spec), source="again.toml") == spec
 
 
+def test_none_is_a_choice_of_a_function_only() -> None:
+    """It is stored and read back, and TOML, which has no null, shows it as a text with a comment."""
+    spec = parse_study(FILE, source="mine.toml")
+    depth = Choices([None, 5], name="depth")
+    spec = replace(spec, search=(depth, Range(0.0, 1.0, name="leaf", when={"depth": None})))
+    assert checked_spec(spec_to_json(spec)) == spec
+    assert spec_problems(spec_to_json(spec)) == []
+    text = specification_text(spec)
+    assert '# TOML has no null: "None" below' in text
+    assert parse_study(text, source="again.toml").search[0] == Choices(["None", 5], name="depth")
+    network = StudySpec(name="a", data=DataSpec(source="iris"), metric="validation_loss")
+    wrong = replace(network, search=(Choices([None, 5], name="training.batch_size"),))
+    with pytest.raises(ValueError, match="must have choices, each a number, a text or a flag"):
+        checked_spec(spec_to_json(wrong))
+    (problem, *_) = spec_problems(spec_to_json(wrong))
+    assert "must be a whole number" in str(problem)
+
+
 def test_the_stored_form_of_other_studies_has_no_new_key() -> None:
     """A study without an objective is stored as before, so that older versions can read it."""
     spec = StudySpec(name="a", data=DataSpec(source="iris"))

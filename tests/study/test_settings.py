@@ -32,6 +32,8 @@ FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training
         ("model.batch_norm=true", "model.batch_norm", True),
         ("data.source=a=b.csv", "data.source", "a=b.csv"),
         ("seed=7", "seed", 7),
+        ("max_depth=None", "max_depth", None),
+        ('max_depth="None"', "max_depth", "None"),
         ("data.target=", "data.target", ""),
         ("name=1\nseed = 2", "name", "1\nseed = 2"),
         ("model.hidden=[3", "model.hidden", "[3"),
@@ -39,7 +41,7 @@ FILE = 'name = "x"\nmodel = { hidden = [8] }\n[data]\nsource = "iris"\n[training
     ],
 )
 def test_a_setting_is_a_key_and_toml_or_text(text: str, key: str, value: Any) -> None:
-    """A value that is not TOML is text; short names mean their key, and no value adds keys."""
+    """A value that is neither TOML nor None is text; short names mean their key, and no value adds keys."""
     assert parse_settings([text]) == {key: value}
 
 

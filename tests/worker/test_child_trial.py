@@ -21,6 +21,7 @@ from hpsearch.verdicts import AUDITED_AT, DIAGNOSED, Cause
 from hpsearch.worker.child_trial import ChildTrial, children_of, repeated_failure
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.shutdown import StopRequest
+from hpsearch.workflows.trials import enqueue
 
 SPEC = StudySpec(
     name="parabola",
@@ -318,7 +319,7 @@ def test_a_verdict_stops_a_trial_only_if_the_study_lets_it(store: Store, pruning
 def optunas(trial: ObjectiveTrial) -> float:
     """Train as an objective written for Optuna, with a parameter that only some trials have."""
     x = trial.suggest_float("x", -4.0, 4.0)
-    kind = trial.suggest_categorical("kind", ["plain", "shifted"])
+    kind = trial.suggest_categorical("kind", [None, "shifted"])
     shift = trial.suggest_int("shift", 1, 3) if kind == "shifted" else 0
     for step in range(3):
         trial.report(x**2 + shift, step)
@@ -332,13 +333,15 @@ def test_an_objective_of_optuna_runs_unchanged(store: Store) -> None:
     spec = replace(SPEC, search=(), sampler=SamplerSpec(name="tpe", startup_trials=4), pruning=PruningSpec())
     study = stored(store, spec)
     with store:
+        assert enqueue(store, "parabola", ["kind=None", "x=0.5"]).params == {"kind": None, "x": 0.5}
         work(store, study, optunas)
         trials = store.trials.all(study)
         shown = store.trials.shown_study(study).spec.search
     assert all(set(trial.params) - {"shift"} == {"x", "kind"} for trial in trials)
     assert all(("shift" in trial.params) == (trial.params["kind"] == "shifted") for trial in trials)
-    assert {trial.params["kind"] for trial in trials} == {"plain", "shifted"}
+    assert {trial.params["kind"] for trial in trials} == {None, "shifted"}
     assert len({trial.params["x"] for trial in trials}) == len(trials)
+    assert trials[0].params == {"kind": None, "x": 0.5}
     assert {dimension.name for dimension in shown} == {"x", "kind", "shift"}
     read = optuna.load_study(study_name="parabola", storage=f"sqlite:///{store.folder}/objective.db")
     assert read.best_trial.distributions["x"] == optuna.distributions.FloatDistribution(-4.0, 4.0)

@@ -67,6 +67,16 @@ def test_configurations_are_compared_with_like_ones() -> None:
     assert (found.pairs, found.only_own, found.is_too_high) == (15, 0, False)
 
 
+def test_none_is_compared_with_none() -> None:
+    """A trial whose choice is None is unlike one without the parameter, as unlike as any two choices."""
+    search = [Choices([5, None], name="depth")]
+    own = [replace(trial, params={"depth": None}) for trial in trials_of("ann", [FAILED], start=0)]
+    absent = [replace(trial, params={}) for trial in trials_of("bob", [COMPLETE], start=1)]
+    like = [replace(trial, params={"depth": None}) for trial in trials_of("bob", [FAILED], start=2)]
+    found = failure_rate([*own, *absent, *like], "ann", search)
+    assert (found.pairs, found.only_own, found.others_failed) == (1, 0, 1)
+
+
 def test_a_worker_waits_until_others_have_finished_trials() -> None:
     """Five failures without a counterpart are undecided while others train, and decided if nobody else does."""
     own = trials_of("ann", [FAILED] * 5, start=0)

@@ -129,6 +129,20 @@ def test_tensorboard_knows_the_columns_of_the_study() -> None:
     assert [info.name.tag for info in experiment.metric_infos] == ["value", "validation_loss"]
 
 
+def test_tensorboard_shows_none_as_a_text() -> None:
+    """It has no null: the trials and the column have the text, and numbers among the choices stay numbers."""
+    trials = [replace(ENDED, number=n, params={"depth": depth}) for n, depth in enumerate((None, 5))]
+    write_events(study(*trials), "runs")
+    starts = [
+        hyperparameters(trial_file(n))["_hparams_/session_start_info"].session_start_info for n in (0, 1)
+    ]
+    assert starts[0].hparams["depth"].string_value == "None"
+    assert starts[1].hparams["depth"].number_value == 5
+    (file,) = Path("runs").glob("*/*tfevents*")
+    column = hyperparameters(file)["_hparams_/experiment"].experiment.hparam_infos[0]
+    assert list(column.domain_discrete) == [5, "None"]
+
+
 def test_tensorboard_gets_only_what_is_new() -> None:
     """Again writes no file; a trial that went on changes its own file, which begins as before."""
     assert write_events(study(RUNNING), "runs") == (1, 0)

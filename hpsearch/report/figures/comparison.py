@@ -124,10 +124,12 @@ def _typical(snapshot: Snapshot) -> tuple[Chosen, ...]:
 
 def _parameter_row(name: str, chosen: Sequence[Chosen]) -> ComparedRow:
     """Return a parameter's row. Values are written in full if they differ but their short forms are equal."""
-    values = [one.trial.params.get(name) for one in chosen]
-    short = ["" if value is None else format_parameter(value) for value in values]
-    written = short if len(set(short)) == len(set(values)) else ["" if v is None else str(v) for v in values]
-    return _row(name, written)
+    params = [one.trial.params for one in chosen]
+    different = {(name in each, each.get(name)) for each in params}
+    short = [format_parameter(each[name]) if name in each else "" for each in params]
+    if len(set(short)) == len(different):
+        return _row(name, short)
+    return _row(name, [str(each[name]) if name in each else "" for each in params])
 
 
 def _row(name: str, cells: Sequence[str]) -> ComparedRow:

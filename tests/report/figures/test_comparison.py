@@ -93,6 +93,14 @@ def test_different_rows_are_marked(study: Snapshot) -> None:
     assert [head.number for head in table.heads] == [0, 1]
 
 
+def test_a_parameter_that_is_none_is_not_missing(study: Snapshot) -> None:
+    """Its cell has the word None, and that of a trial without it is empty."""
+    trials = [replace(study.trials[0], number=n, params=p) for n, p in enumerate(({"depth": None}, {}))]
+    snapshot = snapshot_of(trials)
+    rows = {row.name: row for row in compared_table(snapshot, chosen_trials(snapshot, (0, 1))).rows}
+    assert rows["depth"].cells == ("None", "")
+
+
 def test_the_caption_has_the_command_that_compares_others() -> None:
     """Without a choice, the caption has the command that makes one for this study, ready to be pasted."""
     named = replace(SPEC, name="my study")
