@@ -89,12 +89,15 @@ def rightful_writes(ground: Ground, _expected: Sequence[Result]) -> Iterator[str
 
 
 def _attempts(ground: Ground) -> Mapping[int, Sequence[tuple[int, str, int]]]:
-    """Return number -> (attempt, worker, epochs) of the lost attempts, in order."""
+    """Return number -> (attempt, worker, epochs) of the lost attempts, in order.
+
+    Epochs with which a later attempt went on from a checkpoint are that one's, and do not count here.
+    """
     found: dict[int, list[tuple[int, str, int]]] = {}
     with ground.connect() as connection:
         rows = connection.execute(text("SELECT * FROM hpsearch_attempts ORDER BY number, attempt"))
         for row in rows:
-            found.setdefault(row.number, []).append((row.attempt, row.worker, row.epochs))
+            found.setdefault(row.number, []).append((row.attempt, row.worker, row.epochs - (row.kept or 0)))
     return found
 
 
