@@ -34,6 +34,7 @@ REMEDIES = {
     Cause.WD_DOMINATES: "Lower the weight decay: it outweighs the gradient of the data.",
     Cause.OUTRANKED: "Nothing is wrong with it: others were better after as many epochs.",
     Cause.HEALTHY: "Nothing to change.",
+    Cause.EARLY_STOPPED: "Nothing is wrong with it: it did not improve any more.",
     Cause.CODE_ERROR: "Read the worker's log: this is a fault of the program.",
     Cause.WORKER_LOST: "Look at the machine: three workers vanished with this trial.",
 }
@@ -44,6 +45,13 @@ def finding(cause: Cause, *, first_step: int = 0, evidence: Mapping[str, float] 
     return Finding(
         cause=cause, confidence=0.9, first_step=first_step, evidence=evidence or {}, remedy=REMEDIES[cause]
     )
+
+
+def with_early_stop(snapshot: Snapshot) -> Snapshot:
+    """Return the study with its last complete trial ended by `trial_epochs_without_improvement`."""
+    place = max(i for i, trial in enumerate(snapshot.trials) if trial.fate is Fate.COMPLETE)
+    stopped = replace(snapshot.trials[place], finding=finding(Cause.EARLY_STOPPED))
+    return replace(snapshot, trials=(*snapshot.trials[:place], stopped, *snapshot.trials[place + 1 :]))
 
 
 def study_of(spec: StudySpec) -> StoredStudy:

@@ -14,7 +14,7 @@ from hpsearch.report.figures.learning_curves import (
 from hpsearch.report.figures.scales import NO_EPOCH
 from hpsearch.storage.records import Foreign
 from hpsearch.trials import Fate, Trial, TrialState, best_trials
-from tests.report.synthetic import CREATED, empty, snapshot_of, synthetic
+from tests.report.synthetic import CREATED, empty, snapshot_of, synthetic, with_early_stop
 
 
 def test_the_best_twenty_and_some_of_every_fate_are_drawn(study: Snapshot) -> None:
@@ -31,7 +31,7 @@ def test_the_best_twenty_and_some_of_every_fate_are_drawn(study: Snapshot) -> No
 
 def test_five_thousand_trials_have_few_curves() -> None:
     """The number of curves is bounded for any number of trials, and every fate is among them."""
-    data = learning_curves(synthetic(5000))
+    data = learning_curves(with_early_stop(synthetic(5000)))
     assert data is not None
     assert data.shown <= BEST + OTHERS_PER_FATE * len(Fate)
     assert {curve.fate for curve in data.metric.curves} >= set(Fate) - {Fate.WAITING}

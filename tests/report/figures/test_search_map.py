@@ -7,11 +7,12 @@ from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.report.figures.search_map import search_map
 from hpsearch.study.spec import Choices, Range
 from hpsearch.trials import Fate, TrialState
-from tests.report.synthetic import SPEC, empty, only_deaths, searching, snapshot_of
+from tests.report.synthetic import SPEC, empty, only_deaths, searching, snapshot_of, with_early_stop
 
 
 def test_every_trial_with_parameters_is_in_the_map(study: Snapshot) -> None:
     """Trials with NaN, without a result, running and waiting are there with their fate; none is dropped."""
+    study = with_early_stop(study)
     data = search_map(study)
     assert data is not None
     expected = {trial.number: trial.fate for trial in study.trials if trial.params}
