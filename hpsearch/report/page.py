@@ -37,7 +37,7 @@ class ServerParts:
     plotly: str
     navigation: str
     script: str
-    controls: str = ""
+    controls: Markup = Markup()
 
 
 def render(
@@ -52,7 +52,7 @@ def render(
     `drawn` is `exhibits(snapshot, request)` if the caller has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
-    body = _body(snapshot, shown, request, controls=server_parts.controls if server_parts else "")
+    body = _body(snapshot, shown, request, controls=server_parts.controls if server_parts else Markup())
     return document(_title(snapshot), body, shown, server_parts, origin=origin_text(snapshot, request))
 
 
@@ -132,7 +132,9 @@ def _title(snapshot: Snapshot) -> str:
     return f"{snapshot.study.spec.name}: hpsearch report"
 
 
-def _body(snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest, *, controls: str) -> Markup:
+def _body(
+    snapshot: Snapshot, shown: Sequence[Exhibit], request: ReportRequest, *, controls: Markup
+) -> Markup:
     """Return the report; for a study of another Optuna client, the parts that its data supports."""
     named = {one.name: one for one in shown}
     values: dict[str, Any] = {}

@@ -29,8 +29,16 @@ x = { low = -1.0, high = 1.0 }
 name = "random"
 """
 
-FUNCTION = """
+FUNCTION = '''
 import os, pathlib, signal
+
+def worker():
+    """Return the worker's process: the parent, or the parent of the process that this one is a copy of."""
+    process = os.getppid()
+    while b"worker\\0start" not in pathlib.Path(f"/proc/{process}/cmdline").read_bytes():
+        status = pathlib.Path(f"/proc/{process}/stat").read_text()
+        process = int(status.rpartition(")")[2].split()[1])
+    return process
 
 def train(trial):
     (pathlib.Path(__file__).parent / f"process-{os.getpid()}").touch()
@@ -41,7 +49,7 @@ def train(trial):
         killed = trial.checkpoint_dir / "killed"
         if not killed.exists():
             killed.touch()
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(worker(), signal.SIGKILL)
             signal.pause()
     if trial.number == 6:
         os._exit(3)
@@ -52,7 +60,7 @@ def train(trial):
     for epoch in range(3):
         trial.report(epoch, value=trial.params["x"] ** 2, epoch_number=epoch)
     return trial.params["x"] ** 2
-"""
+'''
 
 HUNG = """
 name = "hung"
