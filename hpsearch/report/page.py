@@ -4,7 +4,7 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, final
 
@@ -37,7 +37,7 @@ class ServerParts:
     plotly: str
     navigation: str
     script: str
-    controls: Markup = Markup()
+    controls: Markup = field(default_factory=Markup)
 
 
 def render(
