@@ -71,7 +71,7 @@ def edited_ranges(spec: StudySpec, bounds: Mapping[str, Bounds]) -> dict[str, Ra
     The kind of a range, its scale and its step stay, because Optuna stores them with every trial, and refuses a study
     that has a parameter of two kinds. Its condition stays too.
     """
-    if spec.sampler.name in _FIXED_POINTS:
+    if bounds and spec.sampler.name in _FIXED_POINTS:
         raise UsageError(
             f'study edit: ranges must be sampled to be edited (got sampler.name = "{spec.sampler.name}", whose points '
             "follow from them): create another study"

@@ -127,6 +127,7 @@ def test_the_blocks_of_commands_run(folder: "Folder", readme: str) -> None:
 
 def test_the_commands_in_the_text_run(folder: "Folder", readme: str) -> None:
     """Each command of the table and of the text runs, unless a block has the same command with the same options."""
+    (folder.path / "SCRIPT.py").write_text("import optuna\n")
     text = re.sub(r"^```.*?^```$", "", readme, flags=re.MULTILINE | re.DOTALL)
     commands = dict.fromkeys(re.findall(r"`((?:\w+=\S+ )?hpsearch [^`]+)`", text))
     run_before = "\n".join(scripts_of(readme))

@@ -1,6 +1,9 @@
 """A study that looks like a real one and contains every fate, made from a fixed seed without any training."""
 
+import base64
 import math
+import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -52,6 +55,13 @@ def with_early_stop(snapshot: Snapshot) -> Snapshot:
     place = max(i for i, trial in enumerate(snapshot.trials) if trial.fate is Fate.COMPLETE)
     stopped = replace(snapshot.trials[place], finding=finding(Cause.EARLY_STOPPED))
     return replace(snapshot, trials=(*snapshot.trials[:place], stopped, *snapshot.trials[place + 1 :]))
+
+
+def drawings_of(page: str) -> str:
+    """Return the drawings of a self-contained page, which has them compressed, as JSON."""
+    found = re.search(r'<script type="text/plain" id="report-data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return zlib.decompress(base64.b64decode(found[1], validate=True)).decode()
 
 
 def study_of(spec: StudySpec) -> StoredStudy:

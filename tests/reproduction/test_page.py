@@ -12,6 +12,7 @@ from hpsearch.reproduction.claims import Condition, Judgement, every_claim, judg
 from hpsearch.reproduction.laboratory import Lab
 from hpsearch.reproduction.page import Reproduction, render
 from hpsearch.reproduction.runner import run_one
+from tests.report.synthetic import drawings_of
 
 LAB = Lab(source="digits", size="small", seed=11)
 STUDIES = ("relu-learning-rates", "training-troubles")
@@ -48,7 +49,8 @@ def test_every_drawing_has_its_place_and_its_data(shown: Reproduction) -> None:
     names = [drawing.name for one in shown.outcomes.values() for p in one.pictures for drawing in p.drawings]
     places = re.findall(r'data-figure="([^"]+)"', page)
     assert sorted(places) == sorted(names)
-    assert all(f'"{name}":{{' in page for name in names)
+    drawings = drawings_of(page)
+    assert all(f'"{name}":{{' in drawings for name in names)
 
 
 def test_text_from_outside_is_shown_and_not_run(shown: Reproduction) -> None:
