@@ -4,7 +4,7 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, final
 
@@ -37,7 +37,7 @@ class ServerParts:
     plotly: str
     navigation: str
     script: str
-    controls: Markup = field(default_factory=Markup)
+    controls: str = ""
 
 
 def render(
@@ -52,7 +52,9 @@ def render(
     `drawn` is `exhibits(snapshot, request)` if the caller has it already.
     """
     shown = exhibits(snapshot, request) if drawn is None else drawn
-    body = _body(snapshot, shown, request, controls=server_parts.controls if server_parts else Markup())
+    body = _body(
+        snapshot, shown, request, controls=parts.as_markup(server_parts.controls if server_parts else "")
+    )
     return document(_title(snapshot), body, shown, server_parts, origin=origin_text(snapshot, request))
 
 

@@ -29,7 +29,7 @@ def asset(name: str) -> str:
 
 def render(template: str, **values: Any) -> Markup:
     """Return a template as HTML; texts among the values are escaped."""
-    return _as_markup(_TEMPLATES.get_template(template).render(values))
+    return as_markup(_TEMPLATES.get_template(template).render(values))
 
 
 def compile_templates(*templates: str) -> None:
@@ -57,7 +57,7 @@ def command_text(code: str) -> Markup:
 def contents(sections: str) -> Markup:
     """Return links to the sections, HTML from the macro `section`, in order."""
     found = _HEADING.findall(sections)
-    return piece("parts.html", "contents", [(name, _as_markup(title)) for name, title in found])
+    return piece("parts.html", "contents", [(name, as_markup(title)) for name, title in found])
 
 
 def with_trial_links(page: str, link: Callable[[int], str]) -> str:
@@ -74,10 +74,10 @@ def _template(name: str) -> str:
 
 def _escaped(value: object) -> Markup:
     """Escape a value with `&#x27;` for an apostrophe, as the standard library does."""
-    return value if isinstance(value, Markup) else _as_markup(html.escape(str(value), quote=True))
+    return value if isinstance(value, Markup) else as_markup(html.escape(str(value), quote=True))
 
 
-def _as_markup(made: str) -> Markup:
+def as_markup(made: str) -> Markup:
     """Mark HTML as Markup: the texts in it are escaped already."""
     return Markup(made)  # noqa: S704
 

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from importlib import resources
 from typing import Any, Final, TypeAlias, final
 
-from markupsafe import Markup
 from werkzeug.http import quote_etag
 
 from hpsearch.dashboard.links import (
@@ -50,9 +49,7 @@ def page_of(title: str, body: str, *, shown: Sequence[Exhibit] = (), stock: str 
     return Page(tag=tag, html=document(title, body, shown, server_parts(tag, stock=stock)))
 
 
-def server_parts(
-    tag: str, *, stock: str = HOME, trials: str = "", controls: Markup | None = None
-) -> ServerParts:
+def server_parts(tag: str, *, stock: str = HOME, trials: str = "", controls: str = "") -> ServerParts:
     """Return the server's parts of a page, which checks every few seconds whether its version is still `tag`.
 
     With `trials`, the prefix of the trial pages' paths, a click on a trial in a figure opens its page. `controls` is
@@ -62,7 +59,7 @@ def server_parts(
         plotly=PLOTLY,
         navigation=_navigation(_everywhere(stock), version=quote_etag(tag), trials=trials),
         script=resources.files(_PACKAGE).joinpath("templates/update.js").read_text(encoding="utf-8"),
-        controls=controls or Markup(),
+        controls=controls,
     )
 
 

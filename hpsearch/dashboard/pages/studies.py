@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from markupsafe import Markup
-
 from hpsearch.analysis.formats import format_result, format_time
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.analysis.study_state import MADE_BY_OPTUNA, state_of
@@ -20,7 +18,6 @@ from hpsearch.dashboard.links import (
 from hpsearch.dashboard.live import StudyView
 from hpsearch.dashboard.operations import LIMITS, VALUE
 from hpsearch.dashboard.pages import Page, fill, page_of, server_parts
-from hpsearch.report import parts
 from hpsearch.report.figures.catalogue import exhibits
 from hpsearch.report.page import render
 from hpsearch.report.parts import with_trial_links
@@ -77,7 +74,7 @@ def _row(listed: Listed) -> _Row:
 def study_page(view: StudyView, tag: str, *, can_operate: bool = True) -> str:
     """Return the page of a study, whose version has that tag, as HTML: its report, and the forms that operate it."""
     study = view.snapshot.study
-    controls = _operations(view.snapshot) if can_operate and study.foreign is None else None
+    controls = _operations(view.snapshot) if can_operate and study.foreign is None else ""
     drawn = view.cached("exhibits", exhibits)
     served = server_parts(
         tag, stock=stock_study_link(study.study_id), trials=trials_link(study.spec.name), controls=controls
@@ -105,11 +102,11 @@ def confirmation_page(name: str, words: str) -> Page:
     return page_of(f"{name}: confirmation", body)
 
 
-def _operations(snapshot: Snapshot) -> Markup:
+def _operations(snapshot: Snapshot) -> str:
     study, progress = snapshot.study, snapshot.progress
     spec = study.spec
-    return parts.render(
-        "hpsearch.dashboard:operations.html",
+    return fill(
+        "operations.html",
         path=operations_link(spec.name),
         is_paused=progress.is_paused,
         is_done=progress.is_done,
