@@ -173,7 +173,7 @@ class _Watched:
 
 @final
 @dataclass(kw_only=True, slots=True)
-class Observer:
+class EventWatch:
     """Watches studies in a thread: `emit` gets their events, and their notifications are sent.
 
     `living` and `lost` return the names of the caller's workers that are alive, and of those that have died. At the end

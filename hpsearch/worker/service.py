@@ -35,7 +35,7 @@ from hpsearch.worker.events import Emit
 from hpsearch.worker.heartbeat import Heartbeat
 from hpsearch.worker.loop import IDLE_WAIT_S, LEASE_S, Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, placement_of, worker_name
-from hpsearch.worker.notifier import Observer
+from hpsearch.worker.notifier import EventWatch
 from hpsearch.worker.preparation import PreparedStudy, check_version, prepare_stored
 from hpsearch.worker.retry import Reconnect
 from hpsearch.worker.shutdown import DrainWatch, StopRequest, do_nothing
@@ -97,7 +97,7 @@ def work(options: ServiceOptions) -> int:
                 )
             notify(f"started on {store.url_shown}; Ctrl-C ends it")
             if options.parent is None or identity.placement.engine is not None:
-                observer = Observer(
+                observer = EventWatch(
                     store=store, stop=stop, emit=options.emit, note=notify, living=lambda: [name]
                 )
                 with observer:

@@ -31,7 +31,7 @@ from hpsearch.worker.child_trial import children_of
 from hpsearch.worker.events import Emit
 from hpsearch.worker.loop import Worker, WorkerOptions
 from hpsearch.worker.machine import core_count, worker_name
-from hpsearch.worker.notifier import Observer
+from hpsearch.worker.notifier import EventWatch
 from hpsearch.worker.pool import Pool, PoolOptions, WorkersFailedError
 from hpsearch.worker.preparation import is_study_file, prepare_file
 from hpsearch.worker.service import ServiceOptions, run_here
@@ -232,7 +232,7 @@ def _work(
     if objective is not None and not objective.is_importable:
         return _work_here(store, study, options, stop=stop, listener=listener), study
     pool = Pool(store=store, study=study, options=_pool_options(store.studies.progress(study), job, options))
-    observer = Observer(
+    observer = EventWatch(
         store=store,
         stop=stop,
         emit=options.emit,
@@ -261,7 +261,7 @@ def _work_here(
     options_here = WorkerOptions(name=worker_name(), rows=processes, notify=notes.append)
     children = children_of(study, store.folder, options.function)
     worker = Worker(store, study, children, options=options_here, stop=stop)
-    observer = Observer(
+    observer = EventWatch(
         store=store,
         stop=stop,
         emit=options.emit,
