@@ -119,7 +119,7 @@ def test_a_verdict_of_a_newer_version_is_inconclusive(new_lab: Labs) -> None:
 
 
 @pytest.mark.parametrize(
-    "fixed", [[1, 2], "text", 3, None, {"learning_rate": [1]}, {"learning_rate": {}, "x": None}]
+    "fixed", [[1, 2], "text", 3, None, {"learning_rate": [1]}, {"learning_rate": {}, "x": [None]}]
 )
 def test_a_request_that_no_trial_can_have_is_sampled(new_lab: Labs, fixed: Any) -> None:
     """Bad `fixed_params` of another client's trial are left aside with the reason, and end no claim."""
@@ -130,6 +130,18 @@ def test_a_request_that_no_trial_can_have_is_sampled(new_lab: Labs, fixed: Any) 
     first, second = lab.claim(2)
     assert (first.fixed, second.ignored) == ({}, None)
     assert "sampled" in str(first.ignored)
+
+
+def test_a_request_for_null_is_kept_beside_one_that_no_trial_can_have(new_lab: Labs) -> None:
+    """Null is a value like a number: it may be one of the choices of a parameter."""
+    lab = new_lab()
+    stock = lab.stock()
+    stock.enqueue_trial({"learning_rate": 0.5})
+    fixed = {"learning_rate": {}, "x": None}
+    stock._storage.set_trial_system_attr(stock.trials[0]._trial_id, "fixed_params", fixed)
+    (first,) = lab.claim(1)
+    assert first.fixed == {"x": None}
+    assert "got learning_rate = {}" in str(first.ignored)
 
 
 @pytest.fixture
