@@ -1,4 +1,7 @@
-"""What telemetry and diagnosis cost, as a share of training: `python -m tests.benchmarks.diagnosis.cost`."""
+"""What telemetry and diagnosis cost, as a share of training: `python -m tests.benchmarks.diagnosis.cost`.
+
+`--inputs 64 --rows 32 --repeats 3` measures one network in half a minute of processor time; all of them take minutes.
+"""
 
 import argparse
 import statistics
@@ -133,13 +136,13 @@ def _row_steps(part: str, rows: int) -> int:
     return rows * STEPS_PER_EPOCH * (1 if part in PARTS else TRIAL_EPOCHS)
 
 
-def measured(repeats: int) -> str:
-    """Measure everything in turn and return the page."""
+def measured(repeats: int, *, inputs_of: Sequence[int] = INPUTS, rows_of: Sequence[int] = ROWS) -> str:
+    """Measure the networks with these numbers of inputs and rows in turn, and return the page."""
     loops: dict[tuple[int, int], dict[str, Loop]] = {}
-    for inputs in INPUTS:
+    for inputs in inputs_of:
         data = made_up(inputs)
         facts = TrialFacts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
-        for rows in ROWS:
+        for rows in rows_of:
             loops[inputs, rows] = {kind: Loop(data=data, facts=facts, rows=rows, kind=kind) for kind in KINDS}
     with threadpool_limits(1):
         for _ in range(repeats):
@@ -152,7 +155,11 @@ def main() -> None:
     """Read the command line and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.diagnosis.cost", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="how many rounds are measured (default 5)")
-    sys.stdout.write(measured(parser.parse_args().repeats))
+    parser.add_argument("--inputs", type=int, choices=INPUTS, action="append", help="only this network")
+    parser.add_argument("--rows", type=int, action="append", help=f"trials side by side (default {ROWS})")
+    arguments = parser.parse_args()
+    page = measured(arguments.repeats, inputs_of=arguments.inputs or INPUTS, rows_of=arguments.rows or ROWS)
+    sys.stdout.write(page)
 
 
 if __name__ == "__main__":
