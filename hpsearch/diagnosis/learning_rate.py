@@ -13,6 +13,7 @@ from hpsearch.diagnosis.progress import (
     HIGHEST_FACTOR,
     answers_well,
     better_learning_rate,
+    current_loss,
     finite_evidence,
     has_learned,
     is_ahead_of_chance,
@@ -65,6 +66,9 @@ FALLING_SHARE: Final = 0.95
 STRAIGHT_SHARE: Final = 0.6
 BENT_SHARE: Final = 0.45
 AT_CHANCE: Final = 0.95
+ABOVE_CHANCE: Final = 1.1
+"""A trial by whose validation loss luck could be good: on 120 noisy examples one at 1.0 ended above the median."""
+
 MOST_GAIN: Final = 0.995
 """Nearer to 1, rho only shows that the step could be a hundred times as long."""
 
@@ -166,10 +170,10 @@ def _is_hopeless(
     (one trial stopped at a tenth ended at a tenth of its loss). All steps together must move no layer by a tenth of
     its length: gradients change little then, and the promise bounds the fall. But wide networks learn while they
     hardly move, so the promise must be small as well; or, since noisy minibatches promise too much, twice the fall so
-    far, continued in a straight line. Small is what leaves the loss within a tenth of its first value, or of chance's
-    if it began above that: the way down to chance is no gain. No bound holds for outputs that begin on a flat part of
-    tanh or sigmoid, as the loss shows if it begins above chance's: their gradients grow by orders of magnitude once
-    they leave it.
+    far, continued in a straight line. Small is what leaves the loss within a tenth of its first value; or of chance's,
+    if training and validation are a tenth above that: the way down to chance is no gain. No bound holds for outputs
+    that begin on a flat part of tanh or sigmoid, as the loss shows if it begins above chance's: their gradients grow by
+    orders of magnitude once they leave it.
     """
     seen = telemetry.steps / facts.steps
     first = telemetry.samples[0].loss
@@ -177,7 +181,8 @@ def _is_hopeless(
         return False
     if seen < LEAST_SEEN or not travel < SHORTEST_TRAVEL:
         return False
-    small = first - (1 - PROMISED_SHARE) * min(first, facts.chance_loss)
+    is_above_chance = current_loss(telemetry) > ABOVE_CHANCE * facts.chance_loss
+    small = first - (1 - PROMISED_SHARE) * (min(first, facts.chance_loss) if is_above_chance else first)
     return 0 <= promised < small or FALL_MARGIN * fallen / seen < small
 
 

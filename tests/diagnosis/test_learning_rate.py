@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.learning_rate import (
+    ABOVE_CHANCE,
     FALL_MARGIN,
     FAR_SHARE,
     HOPELESS,
@@ -170,7 +171,7 @@ def test_a_promise_above_the_bound_must_be_refuted_by_the_fall() -> None:
 
 
 def test_the_way_down_to_chance_is_no_gain() -> None:
-    """A loss that begins above chance's must be on its way to a tenth below chance's, not below its first value."""
+    """A loss above chance's must be on its way to a tenth below that, unless validation is near it already."""
     first = 1.5 * CHANCE
     moves: dict[str, Any] = {
         "travelled": 8.0 * HARDLY_MOVES,
@@ -180,8 +181,11 @@ def test_the_way_down_to_chance_is_no_gain() -> None:
     for share, stops in ((0.9, True), (1.1, False)):
         fallen = share * LEAST_SEEN * (first - (1 - PROMISED_SHARE) * CHANCE) / FALL_MARGIN
         looks = samples(range(1, int(LEAST_SEEN * STEPS)), loss=first - fallen, **moves)
-        finding = found(lr_too_low, telemetry([sample(0, loss=first, **moves), *looks]), facts())
-        assert (finding.confidence >= SURE) is stops
+        seen = telemetry([sample(0, loss=first, **moves), *looks])
+        assert (found(lr_too_low, seen, facts()).confidence >= SURE) is stops
+        ends = [epoch(0, training=first, validation=0.99 * ABOVE_CHANCE * CHANCE, accuracy=0.1)]
+        near = replace(seen, epochs=ends)
+        assert found(lr_too_low, near, facts()).confidence < SURE
 
 
 @pytest.mark.parametrize(("output", "stops"), [("identity", True), ("tanh", False), ("sigmoid", False)])
