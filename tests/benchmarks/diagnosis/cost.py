@@ -109,7 +109,8 @@ def _observer(facts: TrialFacts, *, judges: bool) -> Callable[[Observation], Non
 
 def least(rounds: Rounds) -> float:
     """Return the sum of the least times of the turns: what other processes add to one round is not in it."""
-    return sum(map(min, zip(*rounds, strict=True)))
+    turns: list[float] = [min(same) for same in zip(*rounds, strict=True)]
+    return sum(turns)
 
 
 def cost(more: Rounds, less: Rounds, bare: Rounds) -> str:
