@@ -13,6 +13,7 @@ from hpsearch.diagnosis.progress import (
     HIGHEST_FACTOR,
     answers_well,
     better_learning_rate,
+    current_loss,
     finite_evidence,
     has_learned,
     is_ahead_of_chance,
@@ -26,7 +27,7 @@ from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Epoch, LayerSample, Sample, Telemetry
 from hpsearch.verdicts import Cause, Finding
 
-LEAST_STEPS: Final = 50
+LEAST_STEPS: Final = 25
 SAMPLES: Final = 5
 PROMISED_SHARE: Final = 0.1
 LEAST_GAIN: Final = 0.9
@@ -65,6 +66,9 @@ FALLING_SHARE: Final = 0.95
 STRAIGHT_SHARE: Final = 0.6
 BENT_SHARE: Final = 0.45
 AT_CHANCE: Final = 0.95
+ABOVE_CHANCE: Final = 1.1
+"""A trial by whose validation loss luck could be good: on 120 noisy examples one at 1.0 ended above the median."""
+
 MOST_GAIN: Final = 0.995
 """Nearer to 1, rho only shows that the step could be a hundred times as long."""
 
@@ -95,9 +99,7 @@ def lr_too_low(telemetry: Telemetry, facts: TrialFacts) -> Finding | None:
         return None
     straight = median(sample.predicted_decrease for sample in recent) * facts.steps
     higher = facts.learning_rate * _raising_factor(straight / first, travel, gain)
-    is_hopeless = _is_hopeless(
-        telemetry, facts, promised=promised / first, fallen=fallen / first, travel=travel
-    )
+    is_hopeless = _is_hopeless(telemetry, facts, promised=promised, fallen=fallen, travel=travel)
     return Finding(
         cause=Cause.LR_TOO_LOW,
         confidence=HOPELESS if is_hopeless else SLOW,
@@ -162,21 +164,26 @@ def _longest_travel(telemetry: Telemetry, facts: TrialFacts, trend: tuple[float,
 def _is_hopeless(
     telemetry: Telemetry, facts: TrialFacts, *, promised: float, fallen: float, travel: float
 ) -> bool:
-    """Return True if nothing can come of a slow trial, of which these shares of its loss are promised and have fallen.
+    """Return True if nothing can come of a slow trial, whose loss may fall by `promised` and has fallen by `fallen`.
 
     Steps may shrink for a while and then grow off a plateau, so a fifth of the trial must have passed without growth
     (one trial stopped at a tenth ended at a tenth of its loss). All steps together must move no layer by a tenth of
     its length: gradients change little then, and the promise bounds the fall. But wide networks learn while they
     hardly move, so the promise must be small as well; or, since noisy minibatches promise too much, twice the fall so
-    far, continued in a straight line. No bound holds for outputs that begin on a flat part of tanh or sigmoid, as the
-    loss shows if it begins above chance's: their gradients grow by orders of magnitude once they leave it.
+    far, continued in a straight line. Small is what leaves the loss within a tenth of its first value; or of chance's,
+    if training and validation are a tenth above that: the way down to chance is no gain. No bound holds for outputs
+    that begin on a flat part of tanh or sigmoid, as the loss shows if it begins above chance's: their gradients grow by
+    orders of magnitude once they leave it.
     """
     seen = telemetry.steps / facts.steps
-    if facts.configuration.model.output in BOUNDED and telemetry.samples[0].loss > facts.chance_loss:
+    first = telemetry.samples[0].loss
+    if facts.configuration.model.output in BOUNDED and first > facts.chance_loss:
         return False
     if seen < LEAST_SEEN or not travel < SHORTEST_TRAVEL:
         return False
-    return 0 <= promised < PROMISED_SHARE or FALL_MARGIN * fallen / seen < PROMISED_SHARE
+    is_above_chance = current_loss(telemetry) > ABOVE_CHANCE * facts.chance_loss
+    small = first - (1 - PROMISED_SHARE) * (min(first, facts.chance_loss) if is_above_chance else first)
+    return 0 <= promised < small or FALL_MARGIN * fallen / seen < small
 
 
 def _share(layer: LayerSample) -> float:

@@ -93,3 +93,16 @@ def test_what_a_double_fault_does_is_both(base: Base) -> None:
     assert configuration.training.learning_rate == pytest.approx(1e-4 * RATE)
     assert not np.array_equal(data_of(base, name, 1e-4).validation.targets, base.examples.validation.targets)
     np.testing.assert_array_equal(data_of(base, name, 1e-4).training.targets, base.examples.training.targets)
+
+
+def test_a_deep_tanh_network_with_large_weights_has_both_effects() -> None:
+    """Its first gradient explodes and its units are flat; the effect that the injection is named for comes first."""
+    base = base_called("tiny_blobs/8x4/tanh-momentum-8")
+    both = (Cause.EXPLODING_GRAD, Cause.SATURATED)
+    assert named(base, "large_weights", 16.0) - {None} == {both}
+    assert named(base, "saturating_weights", 16.0) - {None} == {both[::-1], both[1:]}
+
+
+def test_a_shallow_network_with_large_weights_has_the_effect_of_its_injection(base: Base) -> None:
+    """One hidden layer multiplies no gradients."""
+    assert named(base, "saturating_weights", 100.0) == {(Cause.SATURATED,)}

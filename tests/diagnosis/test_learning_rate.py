@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hpsearch.diagnosis.learning_rate import (
+    ABOVE_CHANCE,
     FALL_MARGIN,
     FAR_SHARE,
     HOPELESS,
@@ -169,6 +170,24 @@ def test_a_promise_above_the_bound_must_be_refuted_by_the_fall() -> None:
         assert (finding.confidence >= SURE) is stops
 
 
+def test_the_way_down_to_chance_is_no_gain() -> None:
+    """A loss above chance's must be on its way to a tenth below that, unless validation is near it already."""
+    first = 1.5 * CHANCE
+    moves: dict[str, Any] = {
+        "travelled": 8.0 * HARDLY_MOVES,
+        "update": 4.0 * HARDLY_MOVES,
+        "promise": ENOUGH * 10,
+    }
+    for share, stops in ((0.9, True), (1.1, False)):
+        fallen = share * LEAST_SEEN * (first - (1 - PROMISED_SHARE) * CHANCE) / FALL_MARGIN
+        looks = samples(range(1, int(LEAST_SEEN * STEPS)), loss=first - fallen, **moves)
+        seen = telemetry([sample(0, loss=first, **moves), *looks])
+        assert (found(lr_too_low, seen, facts()).confidence >= SURE) is stops
+        ends = [epoch(0, training=first, validation=0.99 * ABOVE_CHANCE * CHANCE, accuracy=0.1)]
+        near = replace(seen, epochs=ends)
+        assert found(lr_too_low, near, facts()).confidence < SURE
+
+
 @pytest.mark.parametrize(("output", "stops"), [("identity", True), ("tanh", False), ("sigmoid", False)])
 def test_saturated_outputs_are_not_hopeless(output: str, *, stops: bool) -> None:
     """A bounded output whose loss begins above chance's lies on a flat part, and may leave it late."""
@@ -213,9 +232,9 @@ def test_the_dead_are_not_slow() -> None:
     assert asked(lr_too_low, slow(dead=MOST_SILENT_SHARE * 1.01), facts()) is None
 
 
-@pytest.mark.parametrize(("total", "needed"), [(STEPS, LEAST_STEPS), (60, 30)])
+@pytest.mark.parametrize(("total", "needed"), [(STEPS, LEAST_STEPS), (40, 20)])
 def test_slowness_takes_time_to_see(total: int, needed: int) -> None:
-    """Fifty steps are asked for, or half of a trial that is shorter, and five samples."""
+    """25 steps are asked for, or half of a trial that is shorter, and five samples."""
     known = facts(steps=total)
     assert asked(lr_too_low, slow(promise=0.0, steps=needed), known) is not None
     assert asked(lr_too_low, slow(promise=0.0, steps=needed - 1), known) is None

@@ -22,7 +22,7 @@ from hpsearch.verdicts import Cause
 from tests.benchmarks.diagnosis.detectors import NO_ALARM
 from tests.benchmarks.diagnosis.minibatches import by_plan, judged
 from tests.benchmarks.diagnosis.runs import Run, moments
-from tests.benchmarks.diagnosis.scoring import counted, is_healthy, labels_of
+from tests.benchmarks.diagnosis.scoring import binned_error, counted, is_healthy, labels_of
 from tests.benchmarks.diagnosis.traces import CORPUS, load
 
 SHARED_WEIGHT = 50.0
@@ -98,13 +98,13 @@ def fitted(calls: Sequence[Call]) -> tuple[Curve, Right]:
 
 def left_out_error(calls: Sequence[Call]) -> float:
     """Return the expected calibration error if each family is judged by tables fitted on the others."""
-    said: dict[float, list[bool]] = {}
+    said: dict[float, list[tuple[float, bool]]] = {}
     for family in sorted({call[0] for call in calls}):
         curve, right = fitted([call for call in calls if call[0] != family])
         for _, cause, raw, is_right in (call for call in calls if call[0] == family):
             share = confidence_of(cause, raw, curve, right)
-            said.setdefault(round(20 * share) / 20, []).append(is_right)
-    return sum(abs(step - float(np.mean(ones))) * len(ones) for step, ones in said.items()) / len(calls)
+            said.setdefault(round(20 * share) / 20, []).append((share, is_right))
+    return binned_error(list(said.values()))
 
 
 def confidence_of(cause: Cause, raw: float, curve: Curve, right: Right) -> float:

@@ -1,4 +1,7 @@
-"""What telemetry and diagnosis cost, as a share of training: `python -m tests.benchmarks.diagnosis.cost`."""
+"""What telemetry and diagnosis cost, as a share of training: `python -m tests.benchmarks.diagnosis.cost`.
+
+`--inputs 64 --rows 32 --repeats 3` measures one network in half a minute of processor time; all of them take minutes.
+"""
 
 import argparse
 import statistics
@@ -6,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -25,6 +28,9 @@ TRIAL_EPOCHS = 20
 TURN = 20
 KINDS = ("bare", "telemetry", "judged")
 FATAL = frozenset(DEFAULT_FATAL)
+Rounds: TypeAlias = Sequence[Sequence[float]]
+"""Seconds by round and turn."""
+
 PARTS = ("first epoch", "later epoch")
 
 CONFIGURATION = Configuration(
@@ -37,21 +43,21 @@ One line is one network (inputs-hidden-outputs; ReLU, softmax cross-entropy, pla
 number K of rows in one cohort, all of one age. "Bare" is the whole training loop, validation included, in which no row
 is ever looked at; "telemetry" looks as the product does, "judge" asks diagnosis at every observation too, as a worker.
 They take turns, {turn} steps at a time, in {repeats} rounds, in processor time on one thread; each cell is the cost in
-percent of bare, "min / median": from the least times, and the median of the rounds' own ratios. "20 epochs" is a trial
-of 20 epochs: one first epoch and 19 later ones.
+percent of bare, "min / median": from the least time of each turn, and the median of the rounds' own ratios. "20 epochs"
+is a trial of 20 epochs: one first epoch and 19 later ones.
 """
 
 
 @final
 @dataclass(kw_only=True)
 class Loop:
-    """One way to train one network: seconds of processor time by part, one number per round."""
+    """One way to train one network: seconds of processor time by part, round and turn."""
 
     data: PreparedData
     facts: TrialFacts
     rows: int
     kind: str
-    times: dict[str, list[float]] = field(default_factory=lambda: {part: [] for part in PARTS})
+    times: dict[str, list[list[float]]] = field(default_factory=lambda: {part: [] for part in PARTS})
 
     def start(self) -> None:
         """Begin a round with a full cohort, whose rows all begin their first epoch."""
@@ -61,7 +67,7 @@ class Loop:
         for number in range(self.rows):
             self._join(number)
         for part in PARTS:
-            self.times[part].append(0.0)
+            self.times[part].append([])
 
     def run(self, part: str, steps: int) -> None:
         """Take `steps` with every row."""
@@ -69,17 +75,17 @@ class Loop:
         for _ in range(steps):
             for observation in self._cohort._step():
                 self._observe(observation)
-        self.times[part][-1] += time.process_time() - start
+        self.times[part][-1].append(time.process_time() - start)
 
     def _join(self, number: int) -> None:
         self._cohort.join(number, self.facts.configuration)
         if self.kind == "bare":
             self._cohort._rows[-1].next_sample_at = NEVER
 
-    def whole(self) -> list[float]:
-        """Return how long each round would take for all epochs of a trial."""
+    def whole(self) -> list[list[float]]:
+        """Return how long the turns of each round would take for all epochs of a trial."""
         pairs = zip(self.times[PARTS[0]], self.times[PARTS[1]], strict=True)
-        return [first + (TRIAL_EPOCHS - 1) * later for first, later in pairs]
+        return [[*first, *((TRIAL_EPOCHS - 1) * turn for turn in later)] for first, later in pairs]
 
 
 def run_round(loops: Sequence[Loop]) -> None:
@@ -101,11 +107,18 @@ def _observer(facts: TrialFacts, *, judges: bool) -> Callable[[Observation], Non
     return look
 
 
-def cost(more: Sequence[float], less: Sequence[float], bare: Sequence[float]) -> str:
+def least(rounds: Rounds) -> float:
+    """Return the sum of the least times of the turns: what other processes add to one round is not in it."""
+    turns: list[float] = [min(same) for same in zip(*rounds, strict=True)]
+    return sum(turns)
+
+
+def cost(more: Rounds, less: Rounds, bare: Rounds) -> str:
     """Return by how many percent of `bare` one series of times lies above another: of the least, and in the median."""
-    least = 100 * (min(more) - min(less)) / min(bare)
-    ratios = [100 * (one - other) / base for one, other, base in zip(more, less, bare, strict=True)]
-    return f"{least:.1f} / {statistics.median(ratios):.1f}"
+    share = 100 * (least(more) - least(less)) / least(bare)
+    sums = zip(*(map(sum, rounds) for rounds in (more, less, bare)), strict=True)
+    ratios = [100 * (one - other) / base for one, other, base in sums]
+    return f"{share:.1f} / {statistics.median(ratios):.1f}"
 
 
 def lines(loops: dict[tuple[int, int], dict[str, Loop]]) -> Iterator[str]:
@@ -120,7 +133,7 @@ def lines(loops: dict[tuple[int, int], dict[str, Loop]]) -> Iterator[str]:
                 f"{inputs}-{HIDDEN}-10",
                 str(rows),
                 part,
-                f"{1e6 * min(bare) / _row_steps(part, rows):.1f}",
+                f"{1e6 * least(bare) / _row_steps(part, rows):.1f}",
                 cost(telemetry, bare, bare),
                 cost(judged, telemetry, bare),
                 cost(judged, bare, bare),
@@ -133,13 +146,13 @@ def _row_steps(part: str, rows: int) -> int:
     return rows * STEPS_PER_EPOCH * (1 if part in PARTS else TRIAL_EPOCHS)
 
 
-def measured(repeats: int) -> str:
-    """Measure everything in turn and return the page."""
+def measured(repeats: int, *, inputs_of: Sequence[int] = INPUTS, rows_of: Sequence[int] = ROWS) -> str:
+    """Measure the networks with these numbers of inputs and rows in turn, and return the page."""
     loops: dict[tuple[int, int], dict[str, Loop]] = {}
-    for inputs in INPUTS:
+    for inputs in inputs_of:
         data = made_up(inputs)
         facts = TrialFacts(configuration=CONFIGURATION, data=facts_of(data), steps_per_epoch=STEPS_PER_EPOCH)
-        for rows in ROWS:
+        for rows in rows_of:
             loops[inputs, rows] = {kind: Loop(data=data, facts=facts, rows=rows, kind=kind) for kind in KINDS}
     with threadpool_limits(1):
         for _ in range(repeats):
@@ -152,7 +165,11 @@ def main() -> None:
     """Read the command line and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.diagnosis.cost", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="how many rounds are measured (default 5)")
-    sys.stdout.write(measured(parser.parse_args().repeats))
+    parser.add_argument("--inputs", type=int, choices=INPUTS, action="append", help="only this network")
+    parser.add_argument("--rows", type=int, action="append", help=f"trials side by side (default {ROWS})")
+    arguments = parser.parse_args()
+    page = measured(arguments.repeats, inputs_of=arguments.inputs or INPUTS, rows_of=arguments.rows or ROWS)
+    sys.stdout.write(page)
 
 
 if __name__ == "__main__":

@@ -223,26 +223,39 @@ def confusion(judged: Sequence[Judged]) -> dict[Cause, Counter[Cause]]:
 
 def reliability(judged: Sequence[Judged]) -> dict[float, Share]:
     """Return how many alarms name one of the run's causes, by their confidence in steps of a twentieth."""
-    right: dict[float, list[bool]] = {}
+    return {
+        step: Share(hits=sum(right for _, right in alarms), total=len(alarms))
+        for step, alarms in _alarms_by_step(judged).items()
+    }
+
+
+def _alarms_by_step(judged: Sequence[Judged]) -> dict[float, list[tuple[float, bool]]]:
+    """Return the confidence of each alarm, and whether it names one of the run's causes, in rising steps."""
+    steps: dict[float, list[tuple[float, bool]]] = {}
     for run, call in judged:
         if call.is_alarm and math.isfinite(call.confidence):
             step = round(20 * call.confidence) / 20
-            right.setdefault(step, []).append(counted(call.cause) in labels_of(run))
-    return {step: Share(hits=sum(right[step]), total=len(right[step])) for step in sorted(right)}
+            right = counted(call.cause) in labels_of(run)
+            steps.setdefault(step, []).append((call.confidence, right))
+    return {step: steps[step] for step in sorted(steps)}
 
 
 def calibration_error(judged: Sequence[Judged]) -> float:
     """Return the expected calibration error: the mean distance of confidence and share of right calls over alarms.
 
-    Guo et al. (2017), equation 3, with the steps of `reliability` as bins. NaN without alarms.
+    Guo et al. (2017), equation 3, with the steps of `reliability` as bins: the mean confidence of a bin counts, and
+    not its middle. NaN without alarms.
     """
-    steps = reliability(judged)
-    total = sum(share.total for share in steps.values())
-    return (
-        sum(abs(step - share.value) * share.total for step, share in steps.items()) / total
-        if total
-        else math.nan
+    return binned_error(list(_alarms_by_step(judged).values()))
+
+
+def binned_error(bins: Sequence[Sequence[tuple[float, bool]]]) -> float:
+    """Return the mean distance over calls of a bin's mean confidence and its share of right calls; NaN of nothing."""
+    total = sum(map(len, bins))
+    distances = (
+        abs(sum(confidence for confidence, _ in calls) - sum(right for _, right in calls)) for calls in bins
     )
+    return sum(distances) / total if total else math.nan
 
 
 def rate_errors(judged: Sequence[Judged]) -> list[float]:
