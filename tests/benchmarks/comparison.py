@@ -391,17 +391,17 @@ def targets(found: Iterable[Measured]) -> dict[tuple[str, int], float]:
     return best
 
 
-def difference_interval(one: float, other: float, examples: int) -> Interval:
-    """Return the interval (95 %) of the difference of two accuracies of as many examples.
+def difference_interval(one: tuple[float, int], other: tuple[float, int]) -> Interval:
+    """Return the interval (95 %) of the difference of two accuracies, each with its number of examples.
 
-    Newcombe (1998), "Interval estimation for the difference between independent proportions", method 10. The examples
-    are the same, so that the interval is wider than it need be.
+    Newcombe (1998), "Interval estimation for the difference between independent proportions", method 10. If the
+    examples are the same, the interval is wider than it need be.
     """
-    (low, high), (other_low, other_high) = (wilson_interval(share, examples) for share in (one, other))
-    difference = one - other
+    (low, high), (other_low, other_high) = wilson_interval(*one), wilson_interval(*other)
+    difference = one[0] - other[0]
     return (
-        difference - math.hypot(one - low, other_high - other),
-        difference + math.hypot(high - one, other - other_low),
+        difference - math.hypot(one[0] - low, other_high - other[0]),
+        difference + math.hypot(high - one[0], other[0] - other_low),
     )
 
 
@@ -450,7 +450,7 @@ def _equality(own: Sequence[Measured], ours: Sequence[Measured]) -> str:
         return ""
     examples = sum(each.examples for _, each in pairs)
     ours_best, best = (fmean(pair[i].best for pair in pairs) for i in (0, 1))
-    low, high = difference_interval(best, ours_best, examples)
+    low, high = difference_interval((best, examples), (ours_best, examples))
     word = "yes" if low <= 0 <= high else "no"
     return f"{word} ({100 * low:+.1f} to {100 * high:+.1f})"
 
@@ -479,28 +479,44 @@ def _by_seed(found: Sequence[Measured]) -> dict[int, Measured]:
 @final
 @dataclass(frozen=True, kw_only=True)
 class StartUp:
-    """What `study run` of two trials takes, its imports, and the size of a report."""
+    """What `study run` of two trials takes, the processor time of its imports alone, and the size of a report."""
 
     timing: Timing
-    imports_s: float
+    imports_cpu_s: float
     report_bytes: int
 
 
+IMPORTS: Final = """\
+import contextlib, importlib, sys
+for name in sys.stdin.read().split():
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
+"""
+"""A program that imports the modules that its input names."""
+
+
 def start_up(search: Search, folder: Path) -> StartUp:
-    """Measure `study run` of two trials in a new database, and the imports of its main process in a second one."""
+    """Measure `study run` of two trials in a new database, and a program that imports the same modules alone."""
     two = replace(search, trials=2)
     places = [Place(folder=folder / name, data=folder, seed=0, url=None) for name in ("plain", "traced")]
     for place in places:
         place.folder.mkdir(parents=True)
     timing = run_hpsearch(two, places[0], program_environment())
-    traced = program_environment() | {"PYTHONPROFILEIMPORTTIME": "1"}
-    run_hpsearch(two, places[1], traced)
+    run_hpsearch(two, places[1], program_environment() | {"PYTHONPROFILEIMPORTTIME": "1"})
     lines = (places[1].folder / "output.txt").read_text(encoding="utf-8").splitlines()
-    own = [
-        line.partition("import time:")[2].split("|")[0].strip() for line in lines if "import time:" in line
-    ]
+    traced = [line for line in lines if line.startswith("import time:")][1:]  # the first one is the header
+    modules = [name for line in traced if (name := line.rpartition("|")[2].strip()) != "__main__"]
+    began_s = _children_s()
+    subprocess.run(
+        [sys.executable, "-c", IMPORTS],
+        input="\n".join(modules),
+        env=program_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return StartUp(
         timing=timing,
-        imports_s=sum(int(time_us) for time_us in own if time_us.isdigit()) / 1e6,
+        imports_cpu_s=_children_s() - began_s,
         report_bytes=(places[0].folder / "report.html").stat().st_size,
     )

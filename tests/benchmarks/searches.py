@@ -38,6 +38,7 @@ from hpsearch.study.spec import (
     ModelSpec,
     PruningSpec,
     Range,
+    SamplerName,
     SamplerSpec,
     StudySpec,
     TrainingSpec,
@@ -150,14 +151,14 @@ TASKS: Final[Mapping[str, Task]] = {
 class Variant:
     """One way to search: what differs from the default.
 
-    `in_flight` is the share of the budget that trains at once, at least one trial. With `quasi_random`, that many
-    trials at the start are points of Sobol's sequence.
+    `in_flight` is the share of the budget that trains at once, at least one trial. With a
+    `start`, that sampler chooses the trials before those that learn.
     """
 
     sampler: SamplerSpec = field(default_factory=SamplerSpec)
     pruning: PruningSpec = field(default_factory=PruningSpec)
     in_flight: float = 1 / SHARE_IN_FLIGHT
-    quasi_random: int = 0
+    start: SamplerName | None = None
 
     def rows(self, trials: int) -> int:
         """Return the number of trials that train at once in a study of `trials`."""
@@ -168,7 +169,8 @@ DEFAULT: Final = "default"
 
 VARIANTS: Final[Mapping[str, Variant]] = {
     DEFAULT: Variant(),
-    "QMC start": Variant(quasi_random=10),
+    "random start": Variant(start="random"),
+    "QMC start": Variant(start="qmc"),
     "5 random trials": Variant(sampler=SamplerSpec(startup_trials=5)),
     "random": Variant(sampler=SamplerSpec(name="random")),
     "qmc": Variant(sampler=SamplerSpec(name="qmc")),
@@ -329,10 +331,12 @@ class Replay:
         self._pool = pool
         self._spec = replace(spec, sampler=variant.sampler, pruning=variant.pruning)
         self._searcher = Searcher(self._spec)
-        self._sobol = Searcher(
-            replace(spec, sampler=SamplerSpec(name="qmc"), pruning=PruningSpec(rank="none"))
+        self._start = Searcher(
+            replace(
+                spec, sampler=SamplerSpec(name=variant.start or "random"), pruning=PruningSpec(rank="none")
+            )
         )
-        self._quasi_random = variant.quasi_random
+        self._started = variant.sampler.startup_trials if variant.start else 0
         self._rows = variant.rows(spec.trials)
         self._target = target
         self._active: dict[int, Row] = {}
@@ -355,7 +359,7 @@ class Replay:
             return
         for _ in range(min(free, self._spec.trials - self._begun)):
             number, began_s = self._begun, time.process_time()
-            fixed = self._sobol.suggest(number).params if number < self._quasi_random else {}
+            fixed = self._start.suggest(number).params if number < self._started else {}
             params = self._searcher.suggest(number, fixed).params
             self.outcome.sampler_s += time.process_time() - began_s
             near = self._pool.neighbours(unit_point(searched_ranges(self._spec), params))
@@ -490,12 +494,14 @@ def table(pools: Mapping[str, Pool], variants: Sequence[str], *, seeds: int, tri
 
 
 def real(task: str, variants: Sequence[str], *, seeds: int, trials: int, target: float) -> Iterator[str]:
-    """Yield a table of real searches of a task, with the seeds of the replays."""
+    """Yield a table of real searches of a task, with the seeds of the replays; those with a `start` are left out."""
     yield f"| real searches of {task} | reached | epochs until then | epochs in all | mean best |"
     yield "| --- | --- | --- | --- | --- |"
     spec, data = prepared_task(TASKS[task])
     for title in variants:
         variant = VARIANTS[title]
+        if variant.start is not None:
+            continue
         changed = replace(spec, trials=trials, sampler=variant.sampler, pruning=variant.pruning)
         found = [
             search(replace(changed, seed=seed), data, rows=variant.rows(trials)) for seed in range(seeds)

@@ -27,7 +27,7 @@ def search(task: PeerTask) -> list[PeerTrial]:
         )
         for _ in range(task.epochs):
             try:
-                network.partial_fit(x, y, classes)
+                network.partial_fit(x, y, classes=classes)
             except ValueError as error:  # weights are not finite any more
                 raise optuna.TrialPruned from error
             yield float(network.score(validation_x, validation_y))
