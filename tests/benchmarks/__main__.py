@@ -118,14 +118,18 @@ def searches(page: Page, folder: Path, parts: Sequence[str], *, repeats: int, ra
                 continue
             # Ray Tune once, without a database: it takes longer than all others together, and has none of its own.
             with_ray = ray if seed == 0 and not has_database else None
-            found += comparison.compare(
+            for each in comparison.compare(
                 search,
                 seed=seed,
                 folder=folder,
                 chosen=comparison.programs(with_ray),
                 has_database=has_database,
                 note=failures.append,
-            )
+            ):
+                found.append(each)
+                sys.stderr.write(
+                    f"{search.title}, {each.storage}, {each.program}: {each.timing.wall_s:.1f} s\n"
+                )
     goals = comparison.targets(found)
     page.numbers["searches"] = [each.record(goals[each.search.source, each.seed]) for each in found]
     page.numbers["failures"] = failures

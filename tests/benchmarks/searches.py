@@ -169,7 +169,6 @@ DEFAULT: Final = "default"
 
 VARIANTS: Final[Mapping[str, Variant]] = {
     DEFAULT: Variant(),
-    "random start": Variant(start="random"),
     "QMC start": Variant(start="qmc"),
     "5 random trials": Variant(sampler=SamplerSpec(startup_trials=5)),
     "random": Variant(sampler=SamplerSpec(name="random")),
