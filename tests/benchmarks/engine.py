@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import sklearn
@@ -238,7 +238,7 @@ def look_shares() -> tuple[float, float]:
     return looks / STEPS_PER_EPOCH, 1 / (next_sample_step(10**6) - 10**6)
 
 
-def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> Iterator[str]:
+def lines(cases: "Cases", rate: float) -> Iterator[str]:
     """Yield the lines of the Markdown table."""
     yield "| network | K | ages differ | same age | once | first epoch | later | cost |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
@@ -258,8 +258,12 @@ def lines(cases: Mapping[tuple[int, str], Mapping[str, Case]], rate: float) -> I
         yield "| " + " | ".join(cells) + " |"
 
 
-def measured(repeats: int, numbers_of_rows: Sequence[int]) -> str:
-    """Measure everything in turn, as often as `repeats` says, and return the page."""
+Cases: TypeAlias = Mapping[tuple[int, str], Mapping[str, Case]]
+"""Everything that is measured: by the number of inputs and the rows or the peer, then by column."""
+
+
+def measured_cases(repeats: int, numbers_of_rows: Sequence[int]) -> tuple[Cases, Square]:
+    """Measure everything in turn, as often as `repeats` says."""
     square = Square()
     cases: dict[tuple[int, str], dict[str, Case]] = {}
     for inputs in INPUTS:
@@ -276,6 +280,26 @@ def measured(repeats: int, numbers_of_rows: Sequence[int]) -> str:
                 case.measure(repeat)
                 if repeat < 0:
                     case.times_us.clear()  # the first round warms up
+    return cases, square
+
+
+def records(cases: Cases, rate: float) -> Iterator[dict[str, str | int | float]]:
+    """Yield every cell of the table as a record: microseconds per row and step, and the share of the GEMM limit."""
+    for (inputs, name), kinds in cases.items():
+        for kind, case in kinds.items():
+            times = Times.of(case.times_us)
+            yield {
+                "network": f"{inputs}-{HIDDEN}-{CLASSES}",
+                "rows": name,
+                "case": kind,
+                "least_us": times.least,
+                "median_us": times.median,
+                "share": flops(inputs) / rate * 1e6 / times.least,
+            }
+
+
+def page(cases: Cases, square: Square, repeats: int) -> str:
+    """Return the page with the table."""
     rate = max(square.rates)
     head = (
         f"NumPy {np.__version__}, scikit-learn {sklearn.__version__}, one BLAS thread, {repeats} repeats."
@@ -298,7 +322,8 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="numbers K of rows")
     options = parser.parse_args()
-    sys.stdout.write(measured(options.repeats, options.rows))
+    cases, square = measured_cases(options.repeats, options.rows)
+    sys.stdout.write(page(cases, square, options.repeats))
 
 
 if __name__ == "__main__":
