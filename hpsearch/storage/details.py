@@ -28,14 +28,23 @@ def stored_parameters(spec: StudySpec, params: Mapping[str, ParameterValue]) -> 
 
     Raises ValueError for a name that is not searched and for a value outside its dimension.
     """
+    return all_stored_parameters(spec, {0: params})[0]
+
+
+def all_stored_parameters(
+    spec: StudySpec, params: Mapping[int, Mapping[str, ParameterValue]]
+) -> dict[int, list[StoredParameter]]:
+    """Return the results of `stored_parameters` for many trials, by any number: a specification is slow to look up."""
     dimensions = _stored_dimensions(spec)
-    rows = []
-    for name, value in params.items():
-        if name not in dimensions:
-            raise ValueError(f"{name}: not a searched parameter (got {value!r})")
-        distribution, text = dimensions[name]
-        rows.append((name, float(distribution.to_internal_repr(value)), text))
-    return rows
+    stored: dict[int, list[StoredParameter]] = {}
+    for key, values in params.items():
+        rows = stored[key] = []
+        for name, value in values.items():
+            if name not in dimensions:
+                raise ValueError(f"{name}: not a searched parameter (got {value!r})")
+            distribution, text = dimensions[name]
+            rows.append((name, float(distribution.to_internal_repr(value)), text))
+    return stored
 
 
 def stored_parameter(dimension: Dimension, value: ParameterValue) -> StoredParameter:

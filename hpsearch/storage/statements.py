@@ -271,8 +271,11 @@ class Together:
         self._rows: dict[_Part, list[Mapping[str, Any]]] = {}
 
     def add(self, part: _Part, rows: Rows) -> None:
-        """Add rows. Of those with an equal key the last one wins."""
-        there = self._rows.setdefault(part, [])
+        """Add rows, whose keys differ. Of those with the key of an earlier call's row the last one wins."""
+        there = self._rows.get(part)
+        if there is None:
+            self._rows[part] = list(rows)
+            return
         there.extend(rows)
         if part.key:
             latest = {tuple(row[name] for name in part.key): row for row in there}

@@ -36,12 +36,12 @@ from hpsearch.storage.details import (
     IDS_MAX,
     SPREAD_ATTRIBUTE,
     Reading,
+    all_stored_parameters,
     all_values_of,
     params_of,
     reports_of,
     spreads_of,
     stored_parameter,
-    stored_parameters,
     system_attributes_of,
     values_of,
     write_attributes,
@@ -525,6 +525,8 @@ class _Fence:
     lost: frozenset[int]
 
 
+_OUR_COLUMNS: Final = tuple(column.key for column in _ours.columns)
+
 _FENCED: Final = DriverStatement(
     select(
         _ours,
@@ -554,7 +556,7 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[ClaimedT
     ours = [row for row in _FENCED.named(connection, at) if row.token == tokens[row.number]]
     held = {
         row.number: _Held(
-            row={column.key: getattr(row, column.key) for column in _ours.columns},
+            row=dict(zip(_OUR_COLUMNS, row, strict=False)),
             has_params=bool(row.has_params),
             now_s=row.now_s,
         )
@@ -569,8 +571,8 @@ def _write_assignments(
     rows: Target, study: StoredStudy, assignments: Sequence[tuple[_Held, Assignment]]
 ) -> None:
     """Write the parameters of trials that have none, and the sampler's attributes of them."""
-    params = {held.trial_id: stored_parameters(study.spec, chosen.params) for held, chosen in assignments}
-    write_params(rows, params)
+    params = {held.trial_id: chosen.params for held, chosen in assignments}
+    write_params(rows, all_stored_parameters(study.spec, params))
     attributes = {held.trial_id: chosen.system_attributes for held, chosen in assignments}
     write_attributes(rows, optuna_schema.trial_system_attributes, attributes)
 
