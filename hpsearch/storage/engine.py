@@ -363,7 +363,9 @@ def _begin_server(connection: Connection) -> None:
 
 
 def locks(connection: Connection, study_id: int) -> bool:
-    """Return True if the transaction began by locking the row of that study, if there is one."""
+    """Return True if this transaction, which writes, began by locking the row of that study, or the whole database."""
+    if connection.dialect.name == "sqlite":
+        return True
     is_postgresql = connection.dialect.name == "postgresql"
     return is_postgresql and connection.get_execution_options().get(_LOCKS) == study_id
 
