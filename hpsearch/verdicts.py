@@ -1,9 +1,9 @@
 """Verdicts: the causes that end or impair trials, findings with their evidence and remedy."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 
 @final
@@ -66,9 +66,27 @@ def known_cause(name: object) -> Cause:
 _CAUSES: Mapping[object, Cause] = {cause.value: cause for cause in Cause}
 
 
+class _Deferred:
+    """A frozen record that may be loaded when one of its fields is first used: `_load` returns it."""
+
+    __slots__ = ("_load",)
+
+    if not TYPE_CHECKING:  # a type checker should report fields that do not exist
+
+        def __getattr__(self, name: str) -> Any:
+            """Load the record: its fields have no values yet."""
+            names = [each.name for each in fields(self)]
+            if name not in names:
+                raise AttributeError(f"{type(self).__name__} has no attribute {name}")
+            loaded = self._load()
+            for each in names:
+                object.__setattr__(self, each, getattr(loaded, each))
+            return getattr(loaded, name)
+
+
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(_Deferred):
     """One finding of diagnosis in a trial.
 
     `confidence` is in 0..1; `first_step` is the optimizer step (0 is the first) at which it began; `evidence` maps the
@@ -82,6 +100,13 @@ class Finding:
     evidence: Mapping[str, float]
     remedy: str
     suggested: Mapping[str, float | int | str | bool] = field(default_factory=dict)  # `trials.ParameterValue`
+
+    @classmethod
+    def deferred(cls, load: Callable[[], "Finding"]) -> "Finding":
+        """Return the finding that `load` returns, which is called when a field is first used and must not fail."""
+        finding = object.__new__(cls)
+        object.__setattr__(finding, "_load", load)
+        return finding
 
 
 @final

@@ -4,7 +4,7 @@ Optuna stores a parameter as one float, plus the distribution that interprets it
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
@@ -28,14 +28,23 @@ def stored_parameters(spec: StudySpec, params: Mapping[str, ParameterValue]) -> 
 
     Raises ValueError for a name that is not searched and for a value outside its dimension.
     """
+    return all_stored_parameters(spec, {0: params})[0]
+
+
+def all_stored_parameters(
+    spec: StudySpec, params: Mapping[int, Mapping[str, ParameterValue]]
+) -> dict[int, list[StoredParameter]]:
+    """Return the results of `stored_parameters` for many trials, by any number: a specification is slow to look up."""
     dimensions = _stored_dimensions(spec)
-    rows = []
-    for name, value in params.items():
-        if name not in dimensions:
-            raise ValueError(f"{name}: not a searched parameter (got {value!r})")
-        distribution, text = dimensions[name]
-        rows.append((name, float(distribution.to_internal_repr(value)), text))
-    return rows
+    stored: dict[int, list[StoredParameter]] = {}
+    for key, values in params.items():
+        rows = stored[key] = []
+        for name, value in values.items():
+            if name not in dimensions:
+                raise ValueError(f"{name}: not a searched parameter (got {value!r})")
+            distribution, text = dimensions[name]
+            rows.append((name, float(distribution.to_internal_repr(value)), text))
+    return stored
 
 
 def stored_parameter(dimension: Dimension, value: ParameterValue) -> StoredParameter:
@@ -109,14 +118,15 @@ class Reading:
 
     def rows(
         self, connection: Connection, study_id: int, ids: Sequence[int] | None, **values: Any
-    ) -> Iterator[RawRow]:
-        """Yield the rows of a study's trials: of all if `ids` is None, else of those with these ids."""
+    ) -> Sequence[RawRow]:
+        """Return the rows of a study's trials: of all if `ids` is None, else of those with these ids."""
         if ids is None:
-            yield from self._whole.rows(connection, {"study_id": study_id, **values})
-            return
+            return self._whole.rows(connection, {"study_id": study_id, **values})
+        found: list[RawRow] = []
         for start in range(0, len(ids), IDS_MAX):
             chunk = _padded(ids[start : start + IDS_MAX])
-            yield from self._chosen.rows(connection, {"trial_ids": chunk, **values})
+            found += self._chosen.rows(connection, {"trial_ids": chunk, **values})
+        return found
 
 
 def _padded(ids: Sequence[int]) -> list[int]:
@@ -131,6 +141,11 @@ _PARAMS: Final = Reading(
     ).order_by(_params.c.param_id),
     _params,
 )
+_BARE_PARAMS: Final = Reading(
+    select(_params.c.trial_id, _params.c.param_name, _params.c.param_value).order_by(_params.c.param_id),
+    _params,
+)
+_DISTRIBUTIONS: Final = Reading(select(_params.c.param_name, _params.c.distribution_json).distinct(), _params)
 _VALUES: Final = Reading(
     select(_values.c.trial_id, _values.c.value, _values.c.value_type).where(_values.c.objective == 0), _values
 )
@@ -174,9 +189,34 @@ def params_of(
 ) -> dict[int, dict[str, ParameterValue]]:
     """Return trial_id -> parameters, in the order of storage."""
     params: dict[int, dict[str, ParameterValue]] = {}
+    if ids is None and (single := _single_distributions(connection, study_id)) is not None:
+        for trial_id, name, value in _BARE_PARAMS.rows(connection, study_id, None):
+            choices, kind = single[name]
+            params.setdefault(trial_id, {})[name] = kind(value) if choices is None else choices[int(value)]
+        return params
     for trial_id, name, value, distribution in _PARAMS.rows(connection, study_id, ids):
         params.setdefault(trial_id, {})[name] = as_value(parameter(value, distribution))
     return params
+
+
+def _single_distributions(
+    connection: Connection, study_id: int
+) -> dict[str, tuple[tuple[ParameterValue, ...] | None, type[int] | type[float]]] | None:
+    """Return name -> choices, or None and the type of a range, if each parameter has one distribution in all trials.
+
+    Then the rows of a large study need not repeat it. Returns None otherwise.
+    """
+    found = _DISTRIBUTIONS.rows(connection, study_id, None)
+    if len({name for name, _ in found}) < len(found):
+        return None
+    meanings = {name: _meaning(distribution) for name, distribution in found}
+    return {
+        name: (
+            None if choices is None else tuple(map(as_value, choices)),
+            int if kind.startswith("Int") else float,
+        )
+        for name, (kind, choices) in meanings.items()
+    }
 
 
 def values_of(connection: Connection, study_id: int, ids: Sequence[int] | None) -> dict[int, float]:
@@ -199,8 +239,11 @@ def reports_of(
 ) -> dict[int, dict[int, float]]:
     """Return trial_id -> epoch -> reported value, by epoch."""
     reports: dict[int, dict[int, float]] = {}
+    last, curve = None, {}
     for trial_id, step, value, kind in _REPORTS.rows(connection, study_id, ids):
-        reports.setdefault(trial_id, {})[step] = number_of(value, kind)
+        if trial_id != last:  # rows of a trial follow each other
+            last, curve = trial_id, reports.setdefault(trial_id, {})
+        curve[step] = value if kind == "FINITE" and value is not None else number_of(value, kind)
     return reports
 
 

@@ -53,6 +53,7 @@ _READING_TIMEOUT_S: Final = 900
 _SINGLE: Final = "hpsearch_single"
 _WRITES: Final = "hpsearch_writes"
 _DURABLE: Final = "hpsearch_durable"
+_LOCKS: Final = "hpsearch_locks"
 _WAL: Final = "hpsearch_wal"
 
 
@@ -145,13 +146,21 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def write_transaction(engine: Engine, *, durable: bool) -> Iterator[Connection]:
+def single_write(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection on which a statement that writes is a transaction of its own."""
+    with _detect_read_only(engine), autocommit(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def write_transaction(engine: Engine, *, durable: bool, study_id: int | None = None) -> Iterator[Connection]:
     """Yield a connection whose changes are committed at the end, or rolled back after an exception.
 
+    With a `study_id`, PostgreSQL locks the row of that study as the transaction begins: see `locks`.
     Raises UncertainCommitError if the connection was lost during the commit, and TurnedReadOnlyError if the database
     accepted earlier transactions and is read-only now.
     """
-    options: dict[str, Any] = {_WRITES: True, _DURABLE: durable}
+    options: dict[str, Any] = {_WRITES: True, _DURABLE: durable, _LOCKS: study_id}
     with (
         fork_safety.connected(),
         _detect_read_only(engine),
@@ -201,10 +210,17 @@ class Transactions:
         for one_try in tries(self.address):
             yield one_try, read_transaction(self.engine)
 
-    def write_tries(self, *, durable: bool) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
-        """Yield transactions that write, until one succeeds."""
+    def write_tries(
+        self, *, durable: bool, study_id: int | None = None
+    ) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+        """Yield transactions that write, until one succeeds. See `write_transaction` for `study_id`."""
         for one_try in tries(self.address):
-            yield one_try, write_transaction(self.engine, durable=durable)
+            yield one_try, write_transaction(self.engine, durable=durable, study_id=study_id)
+
+    def single_tries(self) -> Iterator[tuple[Try, AbstractContextManager[Connection]]]:
+        """Yield connections for one statement that writes and may be repeated, until it succeeds."""
+        for one_try in tries(self.address):
+            yield one_try, single_write(self.engine)
 
     def read(
         self, work: Callable[Concatenate[Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
@@ -335,11 +351,23 @@ def _begin_server(connection: Connection) -> None:
             run(connection, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {patience}", ())
             return
         local = "" if options[_DURABLE] else "; SET LOCAL synchronous_commit = off"
+        study_id: int | None = options.get(_LOCKS)
+        if study_id is not None:
+            # One round trip less while other transactions wait for this one.
+            local += f"; SELECT study_id FROM studies WHERE study_id = {study_id:d} FOR UPDATE"  # noqa: S608 # a whole number
         run(connection, f"BEGIN ISOLATION LEVEL READ COMMITTED{local}", ())
         return
     if not writes:
         run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ())
     run(connection, "BEGIN", ())
+
+
+def locks(connection: Connection, study_id: int) -> bool:
+    """Return True if this transaction, which writes, began by locking the row of that study, or the whole database."""
+    if connection.dialect.name == "sqlite":
+        return True
+    is_postgresql = connection.dialect.name == "postgresql"
+    return is_postgresql and connection.get_execution_options().get(_LOCKS) == study_id
 
 
 _FILE: Final = "hpsearch_file"

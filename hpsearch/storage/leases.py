@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, final, get_args
 
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from hpsearch.storage import optuna_schema, schema, workers
 from hpsearch.storage.clock import EpochSeconds, monotonic_s, naive_utc
@@ -19,8 +31,8 @@ from hpsearch.storage.details import write_attributes
 from hpsearch.storage.expiry import QUIET_UNDATED_S, Doubt, Watch, is_lost, lives_on, quiet_s
 from hpsearch.storage.optuna_schema import FAIL, RUNNING, WAITING
 from hpsearch.storage.payloads import pack_finding
-from hpsearch.storage.records import AttemptKind, ClaimedTrial
-from hpsearch.storage.statements import write_rows
+from hpsearch.storage.records import AttemptKind, Beat, ClaimedTrial
+from hpsearch.storage.statements import DriverStatement, write_rows
 from hpsearch.storage.stored_studies import LockedStudy
 from hpsearch.storage.stored_values import is_number, is_whole
 from hpsearch.verdicts import Cause, Finding
@@ -101,9 +113,62 @@ def renew(
 
     All of them expire at the same moment.
     """
-    of_worker = and_(_ours.c.worker == worker, _ours.c.lease_until.is_not(None))
-    chosen = of_worker if tokens is None else and_(of_worker, _ours.c.token.in_(list(tokens)))
-    return connection.execute(update(_ours).where(chosen).values(lease_until=_NOW + lease_s)).rowcount
+    at = {"at_worker": worker, "lease_s": lease_s}
+    if tokens is None:
+        return _RENEWAL.count(connection, at)
+    return _RENEWAL_OF_TOKENS.count(connection, {**at, "tokens": list(tokens)}) if tokens else 0
+
+
+_renewal: Final = (
+    update(_ours)
+    .where(_ours.c.worker == bindparam("at_worker"), _ours.c.lease_until.is_not(None))
+    .values(lease_until=_NOW + bindparam("lease_s", type_=Double()))
+)
+_renewal_of_tokens: Final = _renewal.where(_ours.c.token.in_(bindparam("tokens", expanding=True)))
+
+_RENEWAL: Final = DriverStatement(_renewal)
+_RENEWAL_OF_TOKENS: Final = DriverStatement(_renewal_of_tokens)
+
+
+def beat_at_once(
+    connection: Connection, name: str, *, lease_s: float, tokens: Collection[int] | None
+) -> Beat | None:
+    """Send PostgreSQL a heartbeat that is a whole transaction in one statement; `connection` has none open.
+
+    Returns None, and does nothing, if the registry does not have the worker.
+    """
+    at = {**workers.sighting_values(name, lease_s=lease_s), "lease_s": lease_s}
+    if tokens is None:
+        rows = _BEAT.rows(connection, at)
+    elif tokens:
+        rows = _BEAT_OF_TOKENS.rows(connection, {**at, "tokens": list(tokens)})
+    else:
+        rows = _BEAT_WITHOUT_LEASES.rows(connection, at)
+    should_stop, renewed, _ = rows[0]
+    return None if should_stop is None else Beat(leases=renewed, should_stop=bool(should_stop))
+
+
+def _beat(renewal: Any | None) -> DriverStatement:
+    """Return PostgreSQL's heartbeat with a `renewal` of leases. Its commit does not wait for the disk."""
+    sighting = workers.SIGHTING.returning(_workers.c.should_stop).cte("sighting")
+    count: Any = literal_column("0")
+    if renewal is not None:
+        # The condition makes PostgreSQL lock the worker's row first, as a claim does.
+        leases = renewal.where(exists(select(sighting))).returning(_ours.c.number).cte("renewal")
+        count = select(func.count()).select_from(leases).scalar_subquery()
+    relaxed = func.set_config("synchronous_commit", "off", True)  # noqa: FBT003 # SQL takes it by position
+    return DriverStatement(
+        select(
+            select(sighting.c.should_stop).scalar_subquery().label("should_stop"),
+            count.label("renewed"),
+            relaxed.label("relaxed"),
+        )
+    )
+
+
+_BEAT: Final = _beat(_renewal)
+_BEAT_OF_TOKENS: Final = _beat(_renewal_of_tokens)
+_BEAT_WITHOUT_LEASES: Final = _beat(None)
 
 
 def held(connection: Connection, study_key: str, *, worker: str) -> list[int]:
@@ -132,33 +197,38 @@ def over(connection: Connection, watch: Watch, study_key: str | None = None) -> 
 
 def _in_doubt(connection: Connection, study_key: str | None) -> Sequence[Any]:
     """Return the expired leases, and those whose worker was last seen before the clock was set back."""
-    in_study = () if study_key is None else (_ours.c.study_key == study_key,)
-    return connection.execute(
-        select(
-            _ours.c.study_key,
-            _ours.c.token,
-            _ours.c.worker,
-            func.max(_ours.c.lease_until).label("until_s"),
-            _workers.c.seen,
-            _workers.c.host,
-            _workers.c.process_id,
-            _NOW.label("now_s"),
-        )
-        .outerjoin_from(_ours, _workers, _workers.c.worker == _ours.c.worker)
-        .where(
-            *in_study,
-            _ours.c.lease_until.is_not(None),
-            or_(_ours.c.lease_until < _NOW, _workers.c.seen > _NOW + FUTURE_S),
-        )
-        .group_by(
-            _ours.c.study_key,
-            _ours.c.token,
-            _ours.c.worker,
-            _workers.c.seen,
-            _workers.c.host,
-            _workers.c.process_id,
-        )
-    ).all()
+    if study_key is None:
+        return _IN_DOUBT.named(connection, {})
+    return _IN_DOUBT_OF_STUDY.named(connection, {"at_key": study_key})
+
+
+_in_doubt_of_all: Final = (
+    select(
+        _ours.c.study_key,
+        _ours.c.token,
+        _ours.c.worker,
+        func.max(_ours.c.lease_until).label("until_s"),
+        _workers.c.seen,
+        _workers.c.host,
+        _workers.c.process_id,
+        _NOW.label("now_s"),
+    )
+    .outerjoin_from(_ours, _workers, _workers.c.worker == _ours.c.worker)
+    .where(
+        _ours.c.lease_until.is_not(None),
+        or_(_ours.c.lease_until < _NOW, _workers.c.seen > _NOW + FUTURE_S),
+    )
+    .group_by(
+        _ours.c.study_key,
+        _ours.c.token,
+        _ours.c.worker,
+        _workers.c.seen,
+        _workers.c.host,
+        _workers.c.process_id,
+    )
+)
+_IN_DOUBT: Final = DriverStatement(_in_doubt_of_all)
+_IN_DOUBT_OF_STUDY: Final = DriverStatement(_in_doubt_of_all.where(_ours.c.study_key == bindparam("at_key")))
 
 
 def _doubt(row: Any, dialect: str) -> Doubt:

@@ -5,6 +5,7 @@ import math
 import zlib
 from array import array
 from collections.abc import Mapping
+from functools import lru_cache
 from sys import byteorder
 from typing import Any, Final
 
@@ -35,11 +36,16 @@ def pack_series(series: Series) -> bytes:
     stride = 1 + len(series) * max(lengths, default=0) * _NUMBER_BYTES // (SERIES_MAX_BYTES // 2)
     kept = {name: values[::stride] for name, values in series.items()}
     length = max(map(len, kept.values()), default=0)
-    header = json.dumps({"names": list(series), "length": length})
+    header = _header(tuple(series), length)
     numbers = array("f", [number for values in kept.values() for number in values])
     if byteorder == "big":
         numbers.byteswap()
-    return zlib.compress(header.encode() + b"\n" + numbers.tobytes())
+    return zlib.compress(header + b"\n" + numbers.tobytes())
+
+
+@lru_cache(maxsize=256)
+def _header(names: tuple[str, ...], length: int) -> bytes:
+    return json.dumps({"names": names, "length": length}).encode()
 
 
 def unpack_series(series_format: int, payload: bytes) -> Series:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Connection, Row, and_, func, literal, null, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, null, or_, select
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds
@@ -31,6 +31,7 @@ from hpsearch.storage.records import (
     UnreadableStudy,
     attempt_cause,
 )
+from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_studies import (
     check_there,
     foreign_by_id,
@@ -387,7 +388,15 @@ def _too_many_failures(study: StoredStudy, groups: Sequence[Row[Any]], budget: i
 def opening(connection: Connection, study: StoredStudy) -> Opening:
     """Return the remaining work of one study. Raises StudyNotFoundError if it was deleted, and StudyUnreadableError."""
     row = row_of(connection, study)
-    return _openings(connection, [(row, study_of(row))])[0]
+    counts = Counter(_settled(row))
+    at = {"at_study_id": study.study_id, "settled": row.settled_trial_id}
+    for state, count in _UNSETTLED_OF_STUDY.rows(connection, at):
+        counts[state] += count
+    return _opening(connection, row, study_of(row), counts)
+
+
+def _settled(row: Any) -> dict[str, int]:
+    return {COMPLETE: row.settled_complete, PRUNED: row.settled_pruned, FAIL: row.settled_failed}
 
 
 def openings(connection: Connection, *, above: StoredStudy | None) -> list[Opening]:
@@ -417,12 +426,7 @@ def openings_and_unreadable(
 
 
 def _openings(connection: Connection, rows: list[tuple[Row[Any], StoredStudy]]) -> list[Opening]:
-    counts = {
-        study.key: Counter(
-            {COMPLETE: row.settled_complete, PRUNED: row.settled_pruned, FAIL: row.settled_failed}
-        )
-        for row, study in rows
-    }
+    counts = {study.key: Counter(_settled(row)) for row, study in rows}
     keys = list(counts)
     for start in range(0, len(keys), IDS_MAX):
         statement = _UNSETTLED.where(_studies.c.study_key.in_(keys[start : start + IDS_MAX]))
@@ -444,7 +448,14 @@ _UNSETTLED: Final = (
 )
 
 
-def _opening(connection: Connection, row: Row[Any], study: StoredStudy, counts: Counter[str]) -> Opening:
+_UNSETTLED_OF_STUDY: Final = DriverStatement(
+    select(_theirs.c.state, func.count().label("trials"))
+    .where(_theirs.c.study_id == bindparam("at_study_id"), _theirs.c.trial_id > bindparam("settled"))
+    .group_by(_theirs.c.state)
+)
+
+
+def _opening(connection: Connection, row: Any, study: StoredStudy, counts: Counter[str]) -> Opening:
     left = row.budget - counts[COMPLETE] - counts[PRUNED]
     most = failed_limit(row.budget, has_objective=study.spec.objective is not None)
     is_stopped = row.stopped is not None or counts[FAIL] >= most

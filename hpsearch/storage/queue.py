@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, case, delete, func, insert, select, update
 
 from hpsearch.errors import StorageReadOnlyError, StudyNotFoundError
 from hpsearch.storage import foreign_trials, leases, optuna_schema, progress, schema, workers
@@ -23,14 +23,16 @@ from hpsearch.storage.optuna_schema import COMPLETE, FAIL, PRUNED, RUNNING, STAT
 from hpsearch.storage.orphans import sweep_orphans
 from hpsearch.storage.progress import failed_limit
 from hpsearch.storage.records import Beat, ClaimedTrial, Opening, StoredStudy, UnreadableStudy, WorkerIdentity
-from hpsearch.storage.statements import DriverStatement, insert_returning, write_rows
-from hpsearch.storage.stored_studies import LockedStudy, change, lock, readable_studies
+from hpsearch.storage.statements import DriverStatement, write_rows
+from hpsearch.storage.stored_studies import LockedStudy, change, lock, readable_studies, refuse
 from hpsearch.storage.stored_values import shown_value
 from hpsearch.study.conditions import missing_names
 from hpsearch.trials import FIXED, ParameterValue
 
-_SETTLE_STEP: Final = 500
-"""Number of consecutive ended trials that are folded into the cached counts at once."""
+_SETTLE_STEP: Final = 128
+"""Number of consecutive ended trials that are folded into the cached counts at once.
+
+Each claim counts the trials after those, which takes PostgreSQL 0.5 us each; folding takes it 0.5 ms."""
 
 _SET_WAITING: Final = Ending(
     why="another Optuna client set the trial waiting", kind=SUPERSEDED, crashed=False
@@ -61,7 +63,8 @@ class Queue:
         one of its limits; `Studies.progress` shows which. The leases expire `lease_s` seconds from now unless they are
         renewed.
         """
-        for one_try, transaction in self._transactions.write_tries(durable=False):
+        refuse(study)
+        for one_try, transaction in self._transactions.write_tries(durable=False, study_id=study.study_id):
             with one_try, transaction as connection:
                 locked = lock(connection, study)
                 if locked.has_expired:
@@ -110,6 +113,12 @@ class Queue:
         With `tokens`, renew only the leases of those claims. Trials that the database assigns to the worker but the
         worker does not hold return to the budget when their leases expire.
         """
+        if self._transactions.address.family == "postgresql":
+            for one_try, single in self._transactions.single_tries():
+                with one_try, single as connection:
+                    beat = leases.beat_at_once(connection, identity.name, lease_s=lease_s, tokens=tokens)
+            if beat is not None:
+                return beat
         for one_try, transaction in self._transactions.write_tries(durable=False):
             with one_try, transaction as connection:
                 should_stop = workers.beat(connection, identity, lease_s=lease_s)
@@ -181,8 +190,10 @@ class Queue:
 
         Raises StudyUnreadableError if this version cannot read the study.
         """
-        self.sweep(study)
-        found = self._transactions.read(progress.opening, study)
+        over, found = self._transactions.read(_opening, self._watch, study)
+        if over:
+            self._sweep(study, over, ())
+            found = self._transactions.read(progress.opening, study)
         foreign_trials.store_all_marks(self._transactions, found.foreign)
         return found
 
@@ -205,6 +216,12 @@ class Queue:
             self._transactions, [one for opening in found for one in opening.foreign]
         )
         return found, unreadable
+
+
+def _opening(connection: Connection, watch: Watch, study: StoredStudy) -> tuple[Mapping[int, float], Opening]:
+    """Return the leases of a study that are over (token -> end), and its remaining work before they are swept."""
+    found = progress.opening(connection, study)
+    return leases.over(connection, watch, study.key).get(study.key, {}), found
 
 
 @final
@@ -485,31 +502,69 @@ def _take_new(
         "state": RUNNING,
         "datetime_start": naive_utc(locked.now_s),
     }
-    rows = [{**row, "number": first + i} for i in range(count)]
-    made = insert_returning(connection, _theirs, rows, columns=("trial_id", "number"))
-    if made is None:
+    if connection.dialect.name == "postgresql":
+        values = {f"new_{name}": value for name, value in {**row, **_first_lease(locked, lease)}.items()}
+        made = _MAKE.rows(connection, {**values, "first": first, "last": first + count - 1})
+    else:
+        write_rows(connection, _theirs, [{**row, "number": first + i} for i in range(count)])
         at = {"study_id": locked.study.study_id, "last_trial_id": standing.last_trial_id, "first": first}
         made = _MADE.rows(connection, at)
-    numbers: dict[int, int] = {row[0]: row[1] for row in sorted(made, key=lambda row: row[1])}
-    write_rows(connection, _ours, _first_leases(locked, lease, numbers))
+        write_rows(connection, _ours, _first_leases(locked, lease, {row[0]: row[1] for row in made}))
     return [
         ClaimedTrial(number=number, trial_id=trial_id, token=lease.token, attempt=1)
-        for trial_id, number in numbers.items()
+        for trial_id, number in made
     ]
+
+
+def _make() -> DriverStatement:
+    """Return PostgreSQL's insert of new trials and their leases, which yields their ids and numbers."""
+    numbers = func.generate_series(bindparam("first", type_=Integer()), bindparam("last", type_=Integer()))
+    number = numbers.column_valued("number")
+    theirs = {
+        name: bindparam(f"new_{name}", type_=_theirs.c[name].type)
+        for name in ("study_id", "state", "datetime_start")
+    }
+    made = (
+        insert(_theirs)
+        .from_select([*theirs, "number"], select(*theirs.values(), number).order_by(number))
+        .returning(_theirs.c.trial_id, _theirs.c.number)
+        .cte("made")
+    )
+    ours = {name: bindparam(f"new_{name}", type_=_ours.c[name].type) for name in _FIRST_LEASE}
+    leased = (
+        insert(_ours)
+        .from_select([*ours, "trial_id", "number"], select(*ours.values(), made.c.trial_id, made.c.number))
+        .cte("leased")
+    )
+    return DriverStatement(select(made.c.trial_id, made.c.number).order_by(made.c.number).add_cte(leased))
+
+
+_FIRST_LEASE: Final = (
+    "study_key",
+    "attempt",
+    "crashes",
+    "epochs",
+    "steps",
+    "reported",
+    "version",
+    "token",
+    "worker",
+    "lease_until",
+)
+"""Columns of our row of a trial that is claimed for the first time, except its id and number."""
+
+_MAKE: Final = _make()
+
+
+def _first_lease(locked: LockedStudy, lease: _Lease) -> dict[str, Any]:
+    """Return the values of `_FIRST_LEASE`, which all trials of a claim share."""
+    counts = {"attempt": 1, "crashes": 0, "epochs": 0, "steps": 0, "reported": -1, "version": 1}
+    return {"study_key": locked.study.key, **counts, **lease.columns}
 
 
 def _first_leases(locked: LockedStudy, lease: _Lease, numbers: Mapping[int, int]) -> list[dict[str, Any]]:
     """Return our rows of trials (trial_id -> number) that do not have one yet."""
-    row = {
-        "study_key": locked.study.key,
-        "attempt": 1,
-        "crashes": 0,
-        "epochs": 0,
-        "steps": 0,
-        "reported": -1,
-        "version": 1,
-        **lease.columns,
-    }
+    row = _first_lease(locked, lease)
     return [{**row, "trial_id": trial_id, "number": number} for trial_id, number in numbers.items()]
 
 

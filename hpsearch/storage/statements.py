@@ -271,8 +271,11 @@ class Together:
         self._rows: dict[_Part, list[Mapping[str, Any]]] = {}
 
     def add(self, part: _Part, rows: Rows) -> None:
-        """Add rows. Of those with an equal key the last one wins."""
-        there = self._rows.setdefault(part, [])
+        """Add rows, whose keys differ. Of those with the key of an earlier call's row the last one wins."""
+        there = self._rows.get(part)
+        if there is None:
+            self._rows[part] = list(rows)
+            return
         there.extend(rows)
         if part.key:
             latest = {tuple(row[name] for name in part.key): row for row in there}
@@ -306,21 +309,6 @@ def write_rows(target: Target, table: Table, rows: Rows, *, key: tuple[str, ...]
     else:
         text, arguments = _one_by_one(target, part, rows)
         run(target, text, arguments, many=True)
-
-
-def insert_returning(
-    connection: Connection, table: Table, rows: Rows, *, columns: tuple[str, ...]
-) -> list[RawRow] | None:
-    """Insert `rows` and return these `columns` of each, or None if the database does not return them."""
-    part = _Part(table, tuple(rows[0]), ())
-    if connection.dialect.name != "postgresql":
-        text, arguments = _one_by_one(connection, part, rows)
-        run(connection, text, arguments, many=True)
-        return None
-    values = {"document_0": _document(rows)}
-    returning = _returning(part, columns).text(connection.dialect, values)
-    made: list[RawRow] = run(connection, returning.text, returning.arguments(values)).fetchall()
-    return made
 
 
 def _document(rows: Rows) -> str:
@@ -390,13 +378,6 @@ def _unfold(parts: tuple[_Part, ...]) -> DriverStatement:
     return DriverStatement(
         select(literal_column("1")).add_cte(*(each.cte(f"part_{i}") for i, each in enumerate(inserts)))
     )
-
-
-@lru_cache(maxsize=64)
-def _returning(part: _Part, columns: tuple[str, ...]) -> DriverStatement:
-    """Return PostgreSQL's insert of the rows in the parameter `document_0`, which yields their `columns`."""
-    insert = _insert_of_document(part, "document_0")
-    return DriverStatement(insert.returning(*(part.table.c[name] for name in columns)))
 
 
 def _insert_of_document(part: _Part, parameter: str) -> PostgresqlInsert:

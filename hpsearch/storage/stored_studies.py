@@ -19,7 +19,7 @@ from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.details import as_value
 from hpsearch.storage.drivers import working_long
-from hpsearch.storage.engine import Transactions
+from hpsearch.storage.engine import Transactions, locks
 from hpsearch.storage.records import EditedRange, Foreign, Place, StoredStudy, UnreadableStudy, Unsealing
 from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import is_number, moment, plain_json, shown_value, text_cell, whole
@@ -272,7 +272,7 @@ _ROW: Final = (
 )
 
 
-_LOCKED_ROW: Final = DriverStatement(_ROW)
+_STUDY_ROW: Final = DriverStatement(_ROW)
 
 
 def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
@@ -281,8 +281,9 @@ def lock(connection: Connection, study: StoredStudy) -> LockedStudy:
     Raises StudyNotFoundError if the study was deleted, even if its id was reused for another one.
     """
     refuse(study)
-    _LOCK.rows(connection, {"at_study_id": study.study_id})
-    row = _checked(_LOCKED_ROW.named(connection, {"at_key": study.key}), study)
+    if not locks(connection, study.study_id):
+        _LOCK.rows(connection, {"at_study_id": study.study_id})
+    row = _checked(_STUDY_ROW.named(connection, {"at_key": study.key}), study)
     return LockedStudy(
         study=study,
         now_s=row.now_s,
@@ -315,7 +316,8 @@ def change(
     **kwargs: _P.kwargs,
 ) -> _T:
     """Return the result of `work`, a function of this package, on the locked study in one durable transaction."""
-    for one_try, transaction in transactions.write_tries(durable=True):
+    refuse(study)
+    for one_try, transaction in transactions.write_tries(durable=True, study_id=study.study_id):
         with one_try, transaction as connection:
             result = work(connection, lock(connection, study), *args, **kwargs)
     return result
@@ -336,7 +338,7 @@ def row_of(connection: Connection, study: StoredStudy) -> Any:
 
     Raises StudyNotFoundError if the study was deleted, even if its id was reused for another one.
     """
-    return _checked(connection.execute(_ROW, {"at_key": study.key}).all(), study)
+    return _checked(_STUDY_ROW.named(connection, {"at_key": study.key}), study)
 
 
 def _checked(rows: Sequence[Any], study: StoredStudy) -> Any:

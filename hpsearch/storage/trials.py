@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import starmap
 from typing import Any, Final, NamedTuple, final
 
@@ -35,12 +36,12 @@ from hpsearch.storage.details import (
     IDS_MAX,
     SPREAD_ATTRIBUTE,
     Reading,
+    all_stored_parameters,
     all_values_of,
     params_of,
     reports_of,
     spreads_of,
     stored_parameter,
-    stored_parameters,
     system_attributes_of,
     values_of,
     write_attributes,
@@ -67,6 +68,7 @@ from hpsearch.study.ranges import spanned_range
 from hpsearch.study.spec import Range
 from hpsearch.telemetry import Series
 from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.verdicts import Finding
 
 _ours = schema.trials
 _theirs = optuna_schema.trials
@@ -326,6 +328,8 @@ def _attempt(row: Row[Any]) -> Attempt:
 
 def _changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[list[Trial], Mark]:
     check_there(connection, study)
+    if since.last_trial_id < 0 and not since.unfinished:
+        return _beginning(connection, study)
     seen = _signatures(connection, study, since)
     moved = [
         trial_id
@@ -345,10 +349,28 @@ def _changes(connection: Connection, study: StoredStudy, since: Mark) -> tuple[l
     )
 
 
-def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict[int, _Signature]:
+def _beginning(connection: Connection, study: StoredStudy) -> tuple[list[Trial], Mark]:
+    """Return all trials and the mark after them: only the signatures of those that may change are read."""
+    read = _read(connection, study, None)
+    unfinished = {
+        i: signature
+        for i, signature in _signatures(connection, study, Mark(), is_final=False).items()
+        if i in read
+    }
+    return list(read.values()), Mark(
+        last_trial_id=max(read, default=-1),
+        unfinished=unfinished,
+        unversioned={i: read[i] for i, signature in unfinished.items() if signature.version is None},
+    )
+
+
+def _signatures(
+    connection: Connection, study: StoredStudy, since: Mark, *, is_final: bool = True
+) -> dict[int, _Signature]:
     """Return trial_id -> signature of the trials that are new or were not final at the mark.
 
-    Final trials do not change, and trials get their ids in order, under the lock on the study.
+    Final trials do not change, and trials get their ids in order, under the lock on the study. Without `is_final`, they
+    are left out.
     """
     # A sum differs if a parameter is added or replaced, and no planner turns it into a scan from an index's end.
     params = select(func.sum(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
@@ -367,6 +389,7 @@ def _signatures(connection: Connection, study: StoredStudy, since: Mark) -> dict
             _theirs.c.study_id == study.study_id,
             _theirs.c.trial_id >= first_trial_id,
             or_(_theirs.c.trial_id > since.last_trial_id, _theirs.c.trial_id.in_(list(since.unfinished))),
+            *(() if is_final else (is_unfinished,)),
         )
         .order_by(_theirs.c.trial_id)
     )
@@ -442,7 +465,7 @@ def _trial(
         params=params,
         value=value,
         curve=curve,
-        finding=None if row.finding is None else readable_finding(row.finding),
+        finding=None if row.finding is None else Finding.deferred(partial(readable_finding, row.finding)),
         epochs=counted(row.epochs),
         steps=counted(row.steps),
         worker=None if row.worker is None else str(row.worker),
@@ -502,6 +525,8 @@ class _Fence:
     lost: frozenset[int]
 
 
+_OUR_COLUMNS: Final = tuple(column.key for column in _ours.columns)
+
 _FENCED: Final = DriverStatement(
     select(
         _ours,
@@ -531,7 +556,7 @@ def _fence(connection: Connection, study: StoredStudy, claims: Sequence[ClaimedT
     ours = [row for row in _FENCED.named(connection, at) if row.token == tokens[row.number]]
     held = {
         row.number: _Held(
-            row={column.key: getattr(row, column.key) for column in _ours.columns},
+            row=dict(zip(_OUR_COLUMNS, row, strict=False)),
             has_params=bool(row.has_params),
             now_s=row.now_s,
         )
@@ -546,8 +571,8 @@ def _write_assignments(
     rows: Target, study: StoredStudy, assignments: Sequence[tuple[_Held, Assignment]]
 ) -> None:
     """Write the parameters of trials that have none, and the sampler's attributes of them."""
-    params = {held.trial_id: stored_parameters(study.spec, chosen.params) for held, chosen in assignments}
-    write_params(rows, params)
+    params = {held.trial_id: chosen.params for held, chosen in assignments}
+    write_params(rows, all_stored_parameters(study.spec, params))
     attributes = {held.trial_id: chosen.system_attributes for held, chosen in assignments}
     write_attributes(rows, optuna_schema.trial_system_attributes, attributes)
 

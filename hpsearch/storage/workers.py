@@ -9,7 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final, final
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from hpsearch.errors import WorkerNotFoundError
 from hpsearch.storage import optuna_schema, schema
@@ -17,6 +30,7 @@ from hpsearch.storage.clock import EpochSeconds
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.expiry import Life
 from hpsearch.storage.records import Placement, WorkerIdentity, WorkerRecord
+from hpsearch.storage.statements import DriverStatement
 from hpsearch.storage.stored_values import is_number, moment, seconds, text_cell, whole
 from hpsearch.study.messages import did_you_mean
 
@@ -117,37 +131,60 @@ def _fitting(column: str, text: str | None) -> str | None:
 
 def beat(connection: Connection, identity: WorkerIdentity, *, lease_s: float) -> bool:
     """Record that the worker is alive, and return whether it was asked to stop. A forgotten worker is added again."""
-    if not _see(connection, identity.name, lease_s=lease_s):
+    if not _SIGHTING.count(connection, sighting_values(identity.name, lease_s=lease_s)):
         enter(connection, identity)
         return False
-    asked = select(_workers.c.should_stop).where(_workers.c.worker == identity.name)
-    return bool(connection.execute(asked).scalar_one())
+    return bool(_STOP_REQUEST.rows(connection, {"at_worker": identity.name})[0][0])
 
 
 def appear(connection: Connection, name: str, *, lease_s: float) -> bool:
     """Record that the worker is alive; return True if it was last seen in the future because a clock was set back."""
-    seen = select(_workers.c.seen > EpochSeconds()).where(_workers.c.worker == name)
-    was_in_future = bool(connection.execute(seen).scalar())
-    _see(connection, name, lease_s=lease_s)
-    return was_in_future
+    at = sighting_values(name, lease_s=lease_s)
+    if connection.dialect.name == "postgresql":
+        return bool(_APPEARANCE.rows(connection, at)[0][0])
+    rows = _IN_FUTURE.rows(connection, {"at_worker": name})
+    _SIGHTING.count(connection, at)
+    return bool(rows and rows[0][0])
 
 
-def _see(connection: Connection, name: str, *, lease_s: float) -> bool:
-    """Record that the worker is seen now; return False if it has no row.
+_is_worker: Final = _workers.c.worker == bindparam("at_worker")
 
-    A gap of half a lease since it was last seen restarts its steady time.
-    """
-    gap_s = EpochSeconds() - _workers.c.seen
-    steady = and_(gap_s >= -lease_s / 2, gap_s <= lease_s / 2)
-    seen = connection.execute(
-        update(_workers)
-        .where(_workers.c.worker == name)
-        .ordered_values(  # MySQL assigns them one after the other
-            (_workers.c.steady_since, case((steady, _workers.c.steady_since), else_=EpochSeconds())),
-            (_workers.c.seen, EpochSeconds()),
-        )
+SIGHTING: Final = (
+    update(_workers)
+    .where(_is_worker)
+    .ordered_values(  # MySQL assigns them one after the other
+        (
+            _workers.c.steady_since,
+            case(
+                (
+                    func.abs(EpochSeconds() - _workers.c.seen) <= bindparam("gap_s", type_=Double()),
+                    _workers.c.steady_since,
+                ),
+                else_=EpochSeconds(),
+            ),
+        ),
+        (_workers.c.seen, EpochSeconds()),
     )
-    return seen.rowcount > 0
+)
+"""Records that the worker of `sighting_values` is seen now. A gap of half a lease restarts its steady time."""
+
+_SIGHTING: Final = DriverStatement(SIGHTING)
+_STOP_REQUEST: Final = DriverStatement(select(_workers.c.should_stop).where(_is_worker))
+
+_in_future: Final = select((_workers.c.seen > EpochSeconds()).label("in_future")).where(_is_worker)
+_IN_FUTURE: Final = DriverStatement(_in_future)
+
+_APPEARANCE: Final = DriverStatement(
+    select(_in_future.scalar_subquery().label("in_future")).add_cte(
+        SIGHTING.returning(_workers.c.worker).cte("sighting")
+    )
+)
+"""PostgreSQL's statement for both: the query reads the row as it was before the update."""
+
+
+def sighting_values(name: str, *, lease_s: float) -> dict[str, Any]:
+    """Return the parameters of `SIGHTING`."""
+    return {"at_worker": name, "gap_s": lease_s / 2}
 
 
 def _request_stop(connection: Connection, name: str) -> None:

@@ -16,6 +16,13 @@ Labs = Callable[..., Lab]
 CALLS_MAX = 4
 """Most functions of ours between a worker and the driver."""
 
+MESSAGES = {
+    "sqlite": {"claim_new": 9, "heartbeat": 5},
+    "postgresql": {"claim_new": 5, "heartbeat": 1},
+    "mariadb": {"claim_new": 9, "heartbeat": 4},
+}
+"""Statements of a worker, with the one that begins its transaction."""
+
 
 def claim_new(lab: Lab) -> None:
     """Claim trials that no worker has claimed yet."""
@@ -92,3 +99,23 @@ def test_a_write_reaches_the_driver_in_few_calls(new_lab: Labs, operation: Calla
         event.remove(engine, "before_cursor_execute", note)
     assert writes
     assert max(writes, key=len)[CALLS_MAX:] == [], max(writes, key=len)
+
+
+@pytest.mark.parametrize("operation", [claim_new, heartbeat])
+def test_a_worker_sends_few_statements(new_lab: Labs, dialect: str, operation: Callable[[Lab], None]) -> None:
+    """Other workers wait during a claim, and heartbeats are most of what a large fleet sends."""
+    lab = new_lab()
+    lab.store.workers.register(WorkerIdentity(name=lab.worker, host="node7", process_id=1, version="0"))
+    lab.claim(1)
+    sent: list[str] = []
+    engine = lab.store._transactions.engine
+
+    def note(*execution: Any) -> None:
+        sent.append(execution[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        operation(lab)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert len(sent) == MESSAGES[dialect][operation.__name__], sent

@@ -2,9 +2,11 @@
 
 import json
 import math
+import pickle
 import struct
 import tracemalloc
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -148,3 +150,25 @@ def test_findings_of_a_newer_version_are_read_as_far_as_they_are_known() -> None
     finding = Finding(cause=Cause.HEALTHY, confidence=1.0, first_step=0, evidence={}, remedy="")
     raw = {**json.loads(pack_finding(finding)), "mood": "good"}
     assert unpack_finding(json.dumps(raw)) == finding
+
+
+def test_a_deferred_finding_is_loaded_once_when_it_is_used() -> None:
+    """It equals the one that it loads, also in a copy and after it was pickled."""
+    finding = Finding(
+        cause=Cause.HEALTHY, confidence=1.0, first_step=0, evidence={"loss": 0.5}, remedy="none"
+    )
+    loads: list[str] = []
+
+    def load() -> Finding:
+        loads.append("once")
+        return unpack_finding(pack_finding(finding))
+
+    deferred = Finding.deferred(load)
+    assert loads == []
+    assert deferred.cause is Cause.HEALTHY
+    assert deferred == finding == replace(deferred, confidence=1.0)
+    assert repr(deferred) == repr(finding)
+    assert loads == ["once"]
+    assert pickle.loads(pickle.dumps(Finding.deferred(load))) == finding
+    with pytest.raises(AttributeError, match="Finding has no attribute mood"):
+        getattr(Finding.deferred(load), "mood")  # noqa: B009 # a type checker knows that it is not there

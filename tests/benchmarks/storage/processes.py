@@ -2,11 +2,15 @@
 
 Each process is a worker as the database sees it: registered, with a heartbeat, it claims trials, stores their
 parameters and ends them at once, until the budget is spent. So the database is the only limit.
+
+The cost of a heartbeat is measured first, alone. What the server did afterwards, less the heartbeats at that cost, is
+the cost of a trial.
 """
 
 import argparse
 import math
 import os
+import resource
 import signal
 import tempfile
 import threading
@@ -32,6 +36,9 @@ from tests.chaos.waiting import wait_until
 PROJECTED: Final = 5000
 TRIAL_S: Final = 60.0
 """Seconds that a trial takes in the projection."""
+
+_BEATS: Final = 1000
+"""Heartbeats of which the mean is the cost of one: a clock tick of the processor time is 10 ms."""
 
 
 def work(url: str, study_name: str, name: str, rows: int) -> int:
@@ -84,6 +91,26 @@ def server_s(postmaster: psutil.Process) -> float:
     )
 
 
+def heartbeat_s(url: str, study_name: str, postmaster: psutil.Process) -> tuple[float, float]:
+    """Return the processor time of a heartbeat that renews one lease: of the client, and of the server."""
+    with open_store(url) as store:
+        identity = WorkerIdentity(name="heart", host="benchmark", process_id=1, version=hpsearch.__version__)
+        store.workers.register(identity)
+        study = store.studies.get(study_name)
+        claimed = store.queue.claim(study, worker="heart", count=1, lease_s=LEASE_S)
+        tokens = [claim.token for claim in claimed]
+        for _ in range(_BEATS // 10):
+            store.queue.beat(identity, lease_s=LEASE_S, tokens=tokens)
+        server, client = server_s(postmaster), time.process_time()
+        for _ in range(_BEATS):
+            beat = store.queue.beat(identity, lease_s=LEASE_S, tokens=tokens)
+            assert beat.leases == 1, beat
+        cost = (time.process_time() - client) / _BEATS, (server_s(postmaster) - server) / _BEATS
+        store.queue.release(study, worker="heart", numbers=None, why="measured", crashed=False)
+        store.workers.unregister("heart")
+    return cost
+
+
 def check_exact(store: Store, study_name: str, trials: int) -> None:
     """Raise AssertionError unless each number from 0 is there once, and all are complete."""
     found = store.trials.all(store.studies.get(study_name))
@@ -108,6 +135,7 @@ def main() -> None:
         counts = folder / "counts"
         counts.mkdir()
         postmaster = psutil.Process(server.process_id)
+        beat_s = heartbeat_s(url, study, postmaster)
         before, began = server_s(postmaster), time.monotonic()
         children = [_fork(url, study, chosen.rows, i, counts) for i in range(chosen.workers)]
         try:
@@ -119,35 +147,55 @@ def main() -> None:
             for child in children:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         claims = sum(int(path.read_text()) for path in counts.glob("*.claims"))
         with open_store(url) as store:
             check_exact(store, study, chosen.trials)
-    _report(chosen, claims, seconds, busy_s)
+    _report(
+        chosen, claims, seconds, client=(used.ru_utime + used.ru_stime, beat_s[0]), server=(busy_s, beat_s[1])
+    )
 
 
-def _report(chosen: argparse.Namespace, claims: int, seconds: float, busy_s: float) -> None:
+def _report(
+    chosen: argparse.Namespace,
+    claims: int,
+    seconds: float,
+    *,
+    client: tuple[float, float],
+    server: tuple[float, float],
+) -> None:
+    """Print the costs; `client` and `server` are the seconds of all, and of one heartbeat."""
     beats = chosen.workers * math.floor(seconds / SLOWEST_BEAT_S)
-    per_trial_ms = 1e3 * busy_s / chosen.trials
     say(
         f"{chosen.workers} processes, {chosen.trials:,} trials, {chosen.rows} in a claim; "
         "each number once, all complete.\n"
     )
     show(
-        ["claims/s", "trials/s", "heartbeats", "server ms/trial", "share of a core"],
+        ["claims/s", "trials/s", "heartbeats", "seconds", "share of a core: clients", "server"],
         [
             [
                 f"{claims / seconds:.0f}",
                 f"{chosen.trials / seconds:.0f}",
                 f"{beats:,}",
-                f"{per_trial_ms:.2f}",
-                f"{busy_s / seconds:.2f}",
+                f"{seconds:.0f}",
+                f"{client[0] / seconds:.2f}",
+                f"{server[0] / seconds:.2f}",
             ]
         ],
     )
-    trials_per_s = PROJECTED / TRIAL_S
+    sides = {"client": client, "server": server}
+    trial_ms = {
+        name: 1e3 * (all_s - beats * beat_s) / chosen.trials for name, (all_s, beat_s) in sides.items()
+    }
+    show(
+        ["", "heartbeat, ms", "trial without heartbeats, ms"],
+        [[name, f"{1e3 * beat_s:.2f}", f"{trial_ms[name]:.2f}"] for name, (_, beat_s) in sides.items()],
+    )
+    beats_per_s, trials_per_s = PROJECTED / SLOWEST_BEAT_S, PROJECTED / TRIAL_S
+    share = beats_per_s * server[1] + trials_per_s * trial_ms["server"] / 1e3
     say(
-        f"\n{PROJECTED:,} workers with trials of {TRIAL_S:.0f} s end {trials_per_s:.0f} trials/s: at this cost, which "
-        f"includes the heartbeats, {trials_per_s * per_trial_ms / 1e3:.2f} of a core."
+        f"{PROJECTED:,} workers with trials of {TRIAL_S:.0f} s send {beats_per_s:,.0f} heartbeats/s and end "
+        f"{trials_per_s:.0f} trials/s: the server needs {share:.2f} of a core for them."
     )
 
 
