@@ -14,6 +14,7 @@ from typing import Any, final
 import pytest
 from playwright.sync_api import Browser
 
+from hpsearch.storage.store import open_store
 from tests.end_to_end.browser import chromium
 
 GIVE_UP_S = 120.0
@@ -59,16 +60,11 @@ class Folder:
 
     def results(self, name: str) -> list[tuple[Any, ...]]:
         """Return the facts of every trial that must not depend on its worker or time."""
+        with open_store(f"sqlite:///{self.path}/storage/hpsearch.db") as store:
+            trials = store.trials.all(store.studies.get(name))
         return [
-            (
-                trial["number"],
-                trial["state"],
-                trial["value"],
-                trial["params"],
-                trial["verdict"],
-                trial["steps"],
-            )
-            for trial in self.json("study", "trials", name)
+            (trial.number, trial.state, trial.value, trial.params, trial.verdict, trial.steps)
+            for trial in trials
         ]
 
     def wait_for_trials(self, process: "subprocess.Popen[str]", least: int) -> None:

@@ -109,7 +109,7 @@ def test_a_killed_worker_is_replaced(
         said = process.stderr.read()
         assert process.wait(60) == 0, said
     assert "was killed by signal 9" in said
-    assert finish(folder) == expected
+    assert folder.results("long") == expected
 
 
 def test_workers_do_not_outlive_their_run(

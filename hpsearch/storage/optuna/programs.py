@@ -9,17 +9,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, final
-from unittest.mock import patch
 
 import optuna
+import optuna.study.study
 from optuna.study import Study
 
 from hpsearch.search.equivalents import drawn_seed, pruning_spec, sampler_spec
 from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.study.spec import PruningSpec, SamplerSpec
 
-_CREATORS: Final = ("optuna.create_study", "optuna.study.create_study", "optuna.study.study.create_study")
-"""The names under which programs find the function."""
+_CREATORS: Final = (optuna, optuna.study, optuna.study.study)
+"""The modules in which programs find `create_study`."""
 
 
 @final
@@ -74,10 +74,16 @@ def redirect_optuna(
         optimize(_optimization(study, func, options))
 
     with ExitStack() as stack:
-        for creator in _CREATORS:
-            stack.enter_context(patch(creator, create_study))
-        stack.enter_context(patch.object(Study, "optimize", optimize_study))
+        for owner in _CREATORS:
+            _replace(stack, owner, "create_study", create_study)
+        _replace(stack, Study, "optimize", optimize_study)
         yield
+
+
+def _replace(stack: ExitStack, owner: object, name: str, function: Callable[..., Any]) -> None:
+    """Set an attribute of `owner` until the stack ends."""
+    stack.callback(setattr, owner, name, getattr(owner, name))
+    setattr(owner, name, function)
 
 
 _OPTIONS: Final = {"n_trials": None, "timeout": None, "n_jobs": 1, "catch": (), "callbacks": None}
