@@ -137,7 +137,7 @@ def test_a_request_for_null_is_kept_beside_one_that_no_trial_can_have(new_lab: L
     lab = new_lab()
     stock = lab.stock()
     stock.enqueue_trial({"learning_rate": 0.5})
-    fixed = {"learning_rate": {}, "x": None}
+    fixed: dict[str, Any] = {"learning_rate": {}, "x": None}
     stock._storage.set_trial_system_attr(stock.trials[0]._trial_id, "fixed_params", fixed)
     (first,) = lab.claim(1)
     assert first.fixed == {"x": None}

@@ -24,7 +24,7 @@ from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailab
 from hpsearch.objective.trial import ObjectiveTrial
 from hpsearch.report.page import render
 from hpsearch.storage.records import Assignment, Placement, TrialOutcome, Update, WorkerIdentity
-from hpsearch.study.spec import DataSpec, ObjectiveSpec, Range, StudySpec
+from hpsearch.study.spec import NO_DATA, ObjectiveSpec, Range, StudySpec
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from hpsearch.workflows.snapshot import take_snapshot
@@ -433,8 +433,8 @@ def test_the_best_of_a_training_function_are_confirmed(site: Site) -> None:
     """The form is there for a function that can be imported; its trainings are stored."""
     spec = StudySpec(
         name="own",
-        data=DataSpec(source=""),
-        metric="value",
+        data=NO_DATA,
+        metric="value",  # type: ignore[arg-type] # any name, for a study with an objective
         objective=ObjectiveSpec(function=f"{__name__}:tenfold"),
         trials=2,
         search=(Range(name="x", low=0.0, high=1.0, log=False),),

@@ -228,9 +228,12 @@ def test_an_unchanged_study_is_serialized_once(
     """Optuna's details come from memory until a note, an attribute or a trial of the study changes, by any client."""
     made: list[object] = []
     original = _app.serialize_study_detail
-    monkeypatch.setattr(
-        _app, "serialize_study_detail", lambda *args, **kwargs: made.append(args) or original(*args, **kwargs)
-    )
+
+    def serialize(*args: Any, **kwargs: Any) -> Any:
+        made.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(_app, "serialize_study_detail", serialize)
     trials = len(detail(site)["trials"])
     detail(site)
     assert len(made) == 1
