@@ -35,6 +35,7 @@ _MODULES = {
     "UsageError": "hpsearch.errors",
     "Verdict": "hpsearch.api.trials",
     "create_study": "hpsearch.api.studies",
+    "data_cache": "hpsearch.api.data_cache",
     "delete_study": "hpsearch.api.studies",
     "diagnose": "hpsearch.api.diagnosis",
     "errors": "hpsearch.errors",

@@ -1,4 +1,5 @@
 from hpsearch import errors, sklearn
+from hpsearch.api.data_cache import data_cache
 from hpsearch.api.diagnosis import Diagnosis, diagnose
 from hpsearch.api.fleet import fleet
 from hpsearch.api.models import Model, load_model
@@ -52,6 +53,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "create_study",
+    "data_cache",
     "delete_study",
     "diagnose",
     "errors",

@@ -1,9 +1,9 @@
 """The input of a report: one study as it was at one moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import final
+from typing import Any, TypeVar, final
 
 from hpsearch.storage.records import (
     Attempt,
@@ -15,6 +15,8 @@ from hpsearch.storage.records import (
 )
 from hpsearch.telemetry import Series
 from hpsearch.trials import Trial
+
+_T = TypeVar("_T")
 
 
 @final
@@ -36,3 +38,11 @@ class Snapshot:
     workers: Sequence[WorkerRecord] = ()
     evaluations: Sequence[Evaluation] = ()
     unsealing: Unsealing | None = None
+    _derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def derived(self, name: str, make: Callable[["Snapshot"], _T]) -> _T:
+        """Return `make(self)`, computed on first use and stored under its name: several figures need the same."""
+        if name not in self._derived:
+            self._derived[name] = make(self)
+        result: _T = self._derived[name]
+        return result

@@ -6,10 +6,12 @@ The detail of a study is the parsed JSON of `/api/studies/ID`. Functions that ta
 import contextlib
 import hashlib
 import json
+import operator
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -73,6 +75,35 @@ def _refresh_trials(stock: Any, study_id: int) -> None:
 
 
 @final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _StudyState:
+    """A study as Optuna's dashboard reads it. Its storage has a new object for each change of a trial."""
+
+    name: str
+    attributes: tuple[Mapping[str, Any], Mapping[str, Any]]
+    trials: Sequence[FrozenTrial]
+
+
+def _is_same_state(one: _StudyState | None, other: _StudyState | None) -> bool:
+    return (
+        one is not None
+        and other is not None
+        and (one.name, one.attributes, len(one.trials)) == (other.name, other.attributes, len(other.trials))
+        and all(map(operator.is_, one.trials, other.trials))
+    )
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _StockDetail:
+    """The details of a study in one state, as Optuna's dashboard returned them."""
+
+    state: _StudyState | None
+    body: bytes
+    headers: Sequence[tuple[str, str]]
+
+
+@final
 class PatchedDashboard:
     """Optuna's dashboard with our patches. `refresh_trials` makes it read a study's trials again."""
 
@@ -86,11 +117,12 @@ class PatchedDashboard:
     ) -> None:
         self._stock = stock
         self._refresh_trials = refresh_trials
-        self._last_versions: dict[int, int] = {}
+        self._stock_details: OrderedDict[tuple[int, str], _StockDetail] = OrderedDict()
         self._live = live
         self._storage = storage
         self._figures = FigureRenderer()
         self._cache = ResponseCache()
+        self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Respond as Optuna's dashboard does."""
@@ -150,21 +182,47 @@ class PatchedDashboard:
     def _consistent(self, study_id: int, request: Request) -> tuple[Response, StudyView | None]:
         """Return Optuna's details of a study and our view of it, both of one state unless it keeps changing.
 
-        A study that was the same before and after the request to Optuna's dashboard was the same during it.
+        A study that was the same before and after the request to Optuna's dashboard was the same during it. Details of
+        an unchanged study come from memory: Optuna's dashboard takes 0.2 ms for each trial.
         """
+        place = (study_id, request.environ.get("QUERY_STRING", ""))
         for _ in range(_ATTEMPTS):
-            before = self._last_versions.get(study_id)
-            self._refresh_trials(study_id)
-            response = self._stock_response(request)
+            state = self._state(study_id)
+            kept = self._stock_details.get(place)
+            if kept is not None and kept.state is not None and _is_same_state(kept.state, state):
+                response = Response(kept.body, headers=kept.headers)
+            else:
+                self._refresh_trials(study_id)
+                response = self._stock_response(request)
             if response.status_code != HTTPStatus.OK:
                 return response, None
             view = self._live.by_id(study_id)
-            if view is None:
-                return response, None
-            self._last_versions[study_id] = view.version
-            if view.version == before:
+            if _is_same_state(state, self._state(study_id)):
+                detail = _StockDetail(state=state, body=response.get_data(), headers=list(response.headers))
+                self._keep(place, detail)
                 break
         return response, view
+
+    def _keep(self, place: tuple[int, str], detail: "_StockDetail") -> None:
+        with self._lock:
+            self._stock_details[place] = detail
+            self._stock_details.move_to_end(place)
+            while len(self._stock_details) > MAX_RESPONSES:
+                self._stock_details.popitem(last=False)
+
+    def _state(self, study_id: int) -> "_StudyState | None":
+        """Return everything of a study that Optuna's details of it depend on; None if it does not exist."""
+        try:
+            return _StudyState(
+                name=self._storage.get_study_name_from_id(study_id),
+                attributes=(
+                    self._storage.get_study_user_attrs(study_id),
+                    self._storage.get_study_system_attrs(study_id),
+                ),
+                trials=self._storage.get_all_trials(study_id, deepcopy=False),
+            )
+        except KeyError:
+            return None
 
     def _completed(self, study_id: int, body: bytes, view: StudyView | None, request: Request) -> bytes:
         # A page that already shows the study requests only trials newer than its own, and can wait for figures.

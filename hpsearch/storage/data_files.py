@@ -12,12 +12,13 @@ from typing import Final, final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from hpsearch.errors import StorageError
+from hpsearch.errors import Problem, StorageError
 from hpsearch.storage import schema
 from hpsearch.storage.engine import Transactions
 from hpsearch.storage.records import StoredStudy
 from hpsearch.storage.statements import write_rows
 from hpsearch.storage.stored_studies import LockedStudy, change, lock_blobs, remove_unused_blobs, row_of
+from hpsearch.storage.stored_values import checked_row, raw_columns, shown_value
 from hpsearch.study.messages import format_size
 
 PART_BYTES: Final = 256 * 2**10
@@ -152,6 +153,41 @@ def copy_files_between(source: Connection, key: str, target: Connection, new_key
     write_rows(target, _data, [{**row, "study_key": new_key} for row in rows])
 
 
+def data_problems(connection: Connection, key: str) -> Iterator[Problem]:
+    """Yield the problems of a study's files: their names, the numbers of their parts, and the contents.
+
+    Raises StorageError for a value that no row may have.
+    """
+    listed: dict[str, list[int]] = {}
+    names: dict[str, str] = {}
+    for raw in connection.execute(
+        select(*raw_columns(connection, list(_data.c))).where(_data.c.study_key == key)
+    ):
+        row = checked_row(_data, raw._mapping, where="a file")  # noqa: SLF001  # SQLAlchemy's public name
+        listed.setdefault(row["file"], []).append(row["part"])
+        names[row["digest"]] = row["file"]
+    for name, parts in listed.items():
+        if not is_file_name(name):
+            yield _problem("hpsearch_data", "file", "must be a name without a folder", name)
+        if sorted(parts) != list(range(len(parts))):
+            yield _problem("hpsearch_data", "part", "must run from 0 without gaps", sorted(parts)[:10])
+    for digest, name in names.items():
+        payloads = select(*raw_columns(connection, [_blobs.c.payload])).where(_blobs.c.digest == digest)
+        found = connection.execute(payloads).scalars().all()
+        if len(found) != 1 or not _is_content(found[0], digest):
+            rule = f"must be the content of one part of {name[:100]!r}, with this SHA-256"
+            yield _problem("hpsearch_blobs", "digest", rule, digest)
+
+
+def _problem(table: str, column: str, rule: str, value: object) -> Problem:
+    return Problem(where=f"table {table}, column {column}", message=f"{rule} (got {shown_value(value)})")
+
+
+def is_file_name(name: str) -> bool:
+    """Return True for a name that stays in the folder in which its file is written."""
+    return name not in ("", ".", "..") and name.isprintable() and not set(name) & set("/\\:")
+
+
 def _of_study(connection: Connection, study: StoredStudy) -> StoredFiles | None:
     row_of(connection, study)
     rows = connection.execute(
@@ -161,7 +197,7 @@ def _of_study(connection: Connection, study: StoredStudy) -> StoredFiles | None:
     )
     parts: dict[str, list[str]] = {}
     for row in rows:
-        if Path(row.file).name != row.file:
+        if not is_file_name(row.file):
             raise StorageError(
                 f"hpsearch_data: file must be a name without a folder (got {row.file[:100]!r})"
             )
@@ -174,15 +210,24 @@ def _payloads(connection: Connection, digests: Sequence[str]) -> dict[str, bytes
     return {row.digest: row.payload for row in rows}
 
 
+def _unpacked(payload: object) -> bytes:
+    """Return the content of a part, never more than one byte above `PART_BYTES`; nothing if it cannot be read."""
+    if not isinstance(payload, bytes):  # a file from elsewhere may hold any type
+        return b""
+    try:
+        return zlib.decompressobj().decompress(payload, PART_BYTES + 1)
+    except zlib.error:
+        return b""
+
+
+def _is_content(payload: object, digest: str) -> bool:
+    return isinstance(payload, bytes) and hashlib.sha256(_unpacked(payload)).hexdigest() == digest
+
+
 def _content(payload: object, digest: str, name: str) -> bytes:
-    """Return the content of a part, never more than `PART_BYTES`. Raises StorageError unless it has the digest."""
-    content = b""
-    if isinstance(payload, bytes):  # a file from elsewhere may hold any type
-        try:
-            content = zlib.decompressobj().decompress(payload, PART_BYTES + 1)
-        except zlib.error:
-            content = b""
-    if not isinstance(payload, bytes) or hashlib.sha256(content).hexdigest() != digest:
+    """Return the content of a part. Raises StorageError unless it has the digest."""
+    content = _unpacked(payload)
+    if not _is_content(payload, digest):
         got = f"{len(payload):,} other bytes" if isinstance(payload, bytes) else "none"
         raise StorageError(
             f"hpsearch_blobs: part {digest[:12]} of {name} must be as it was stored (got {got}): "

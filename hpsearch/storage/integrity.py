@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, func, select
 from hpsearch.errors import Problem, StorageError, StorageUnavailableError
 from hpsearch.storage import optuna_schema, schema, stored_studies
 from hpsearch.storage.address import Address, prepare_file
+from hpsearch.storage.data_files import data_problems
 from hpsearch.storage.driver_errors import attempt
 from hpsearch.storage.engine import make_engine, read_transaction
 from hpsearch.storage.leases import NO_TOKEN
@@ -533,6 +534,8 @@ def _problems(connection: Connection, place: Place) -> Iterator[Problem]:
         for rows in trials.values():
             yield from trial_problems(known, rows)
     yield from sum_problems(known, _counted(connection, place))
+    if place.key is not None:
+        yield from data_problems(connection, place.key)
 
 
 def _counted(connection: Connection, place: Place) -> dict[str, int]:

@@ -53,6 +53,9 @@ WRITE_EVERY_S = 1.0
 LIMITS_EVERY_S = 0.25
 """Seconds between two looks at a study's limits: each writes what is new, and reads sums from the database."""
 
+NEW_LIMITS_EVERY_S = 2.0
+"""The same for a study without limits, which may get some: each look reads one row."""
+
 REFILL_SHARE = 4
 REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
@@ -103,7 +106,8 @@ class LimitWatch:
         It comes sooner if hours or epochs, at the speed of all workers since the last look, would be over by then.
         """
         now_s = time.monotonic()
-        wait_s = LIMITS_EVERY_S if self.looked_s else 0.0
+        every_s = LIMITS_EVERY_S if limits else NEW_LIMITS_EVERY_S
+        wait_s = every_s if self.looked_s else 0.0
         for limit in limits:
             if limit.is_reached:
                 return limit
@@ -164,6 +168,7 @@ class Worker:
         self.tokens: frozenset[int] = frozenset()
         self._wrote_at = self._claimed_at = time.monotonic()
         self._limits = LimitWatch()
+        self._has_limits = bool(study.spec.budget)
         self._checkpoints = Checkpoints(
             study, store.folder, every_s=options.checkpoint_every_s, notify=options.notify
         )
@@ -180,7 +185,7 @@ class Worker:
 
     def follow(self, study: StoredStudy) -> None:
         """Take the study as it is stored now: its limits may have changed."""
-        self._study = study
+        self._study, self._has_limits = study, bool(study.spec.budget)
 
     @property
     def name(self) -> str:
@@ -240,10 +245,12 @@ class Worker:
 
     def _is_at_limit(self) -> bool:
         """Return True if a limit has ended the study; its trials in training then wait again, and nothing is lost."""
-        if not self._study.spec.budget or not self._limits.is_due(has_ended=bool(self._ended)):
+        if not self._limits.is_due(has_ended=self._has_limits and bool(self._ended)):
             return False
-        self._write()
+        if self._has_limits:
+            self._write()
         found = self._reconnect.call(lambda: self._store.studies.limits(self._study))
+        self._has_limits = bool(found)
         reached = self._limits.look(found)
         if reached is None:
             return False

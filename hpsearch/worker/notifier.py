@@ -58,7 +58,7 @@ def due_notifications(study: StoredStudy, progress: Progress) -> Iterator[Notifi
     if state == "study_finished":
         yield Notification(
             event=state,
-            subject=f"budget {progress.budget}",
+            subject=_end_words(progress),
             title=f'Study "{study.name}" finished',
             body=f"{done}{result}",
         )
@@ -70,6 +70,12 @@ def due_notifications(study: StoredStudy, progress: Progress) -> Iterator[Notifi
             title=f'Study "{study.name}" {word}',
             body=f"{progress.stopped}; {done}{result}",
         )
+
+
+def _end_words(progress: Progress) -> str:
+    """Return what ended a study: it differs if the study goes on, after an edit, and ends again."""
+    limit = progress.ended_by
+    return f"budget {progress.budget}" + ("" if limit is None else f", {limit.name} {limit.limit}")
 
 
 def shown_notify_url(url: str) -> str:

@@ -42,6 +42,7 @@ FUNCTIONS = (
     hpsearch.import_studies,
     hpsearch.diagnose,
     hpsearch.fleet,
+    hpsearch.data_cache,
     hpsearch.open_storage,
 )
 ERRORS = (

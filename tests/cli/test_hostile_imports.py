@@ -1,6 +1,7 @@
 """Files from elsewhere: refused whole with table, column and rule, or imported and usable by every command."""
 
 import json
+import random
 import re
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from hpsearch.storage.data_files import PART_BYTES
 from hpsearch.storage.store import open_store
 from tests import hostile_exports
 
@@ -34,7 +36,16 @@ def good(command: Command, finished: str, tmp_path: Path, tmp_path_factory: pyte
             study = store.studies.get(finished)
             store.queue.claim(study, worker="ann", count=1, lease_s=60.0)
             store.queue.release(study, worker="ann", numbers=None, why="stopped", crashed=False)
+            Path("iris.csv").write_bytes(random.Random(5).randbytes(PART_BYTES + 1000))
+            store.data.push(study, [Path("iris.csv")])
         assert command("study", "export", finished, "--output", str(kept)).returncode == 0
+        with closing(sqlite3.connect(kept, isolation_level=None)) as connection:  # no export has these rows
+            connection.execute(
+                "INSERT INTO hpsearch_notify SELECT study_key, '[\"json://localhost\"]' FROM hpsearch_studies"
+            )
+            connection.execute(
+                "INSERT INTO hpsearch_notifications SELECT study_key, 'new_best', 'x', 1.0, 2.0 FROM hpsearch_studies"
+            )
     for path in tmp_path.glob("default.db*"):
         path.unlink()
     return Path(shutil.copy(kept, tmp_path / "good.db"))
@@ -60,7 +71,9 @@ def check_refusal(name: str, ended: CompletedProcess[str]) -> None:
 
 
 def check_use(command: Command, name: str) -> None:
-    """Check that no command crashes on the imported data."""
+    """Check that no command crashes on the imported data, and that the study notifies nobody."""
+    with closing(sqlite3.connect("default.db")) as connection:
+        assert connection.execute("SELECT * FROM hpsearch_notify").fetchall() == [], name
     (study,) = [listed["name"] for listed in json.loads(command("study", "list", "--format", "json").stdout)]
     for arguments in (
         ("study", "show", "--", study),
@@ -86,6 +99,9 @@ ACCEPTED: Final = {
     "an infinite attribute",
     "a trigger",
     "ids without rows",
+    "a content of no file",
+    "notifications elsewhere",
+    "notifications of bytes",
 }
 """Changes that break no rule: odd, but usable."""
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from hpsearch.storage.engine import read_transaction
 from hpsearch.storage.store import open_store
-from hpsearch.study.spec import ObjectiveSpec
+from hpsearch.study.spec import BudgetSpec, ObjectiveSpec
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec
 
@@ -40,3 +40,20 @@ def test_kedas_query_counts_unfinished_trials(repository: Path, new_database: Ca
         objective = ObjectiveSpec(function="a:b")
         store.studies.create(a_spec("function", trials=5, objective=objective), fingerprint=FINGERPRINT)
         assert unfinished() == 11
+        for name, limits in (
+            ("epochs", BudgetSpec(epochs=6)),
+            ("until", BudgetSpec(until=0.5)),
+            ("patience", BudgetSpec(patience=2)),
+            ("hours", BudgetSpec(hours=1e-9)),
+        ):
+            study = store.studies.create(a_spec(name, trials=9), fingerprint=FINGERPRINT)
+            lab = Lab(store=store, url=url, study=study, worker="ann")
+            lab.finish(3, value=0.5)
+            assert unfinished() == 17
+            store.studies.set_limits(study, limits)
+            assert store.studies.progress(study).ended_by is not None, name
+            assert unfinished() == 11, name
+            store.studies.set_limits(study, BudgetSpec(epochs=10**6, until=2.0, patience=3, hours=100))
+            assert store.studies.progress(study).ended_by is None, name
+            assert unfinished() == 17, name
+            store.studies.pause(study, by="ann")

@@ -21,8 +21,10 @@ from hpsearch.dashboard.live import LiveStudies
 from hpsearch.dashboard.operations import VALUE
 from hpsearch.dashboard.pages import replay_navigation
 from hpsearch.errors import StorageError, StorageReadOnlyError, StorageUnavailableError
+from hpsearch.objective.trial import ObjectiveTrial
 from hpsearch.report.page import render
-from hpsearch.storage.records import Placement, TrialOutcome, Update, WorkerIdentity
+from hpsearch.storage.records import Assignment, Placement, TrialOutcome, Update, WorkerIdentity
+from hpsearch.study.spec import NO_DATA, ObjectiveSpec, Range, StudySpec
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
 from hpsearch.workflows.snapshot import take_snapshot
@@ -420,6 +422,39 @@ def test_the_best_are_confirmed_in_the_background(site: Site) -> None:
     # The synthetic study has made-up data's fingerprint, so its trials cannot be trained again.
     assert (ended.status, "fingerprint" in ended.text) == (500, True)
     assert fetch(site.site, confirmation_link("diabetes")).headers["location"] == study_link("diabetes")
+
+
+def tenfold(trial: ObjectiveTrial) -> float:
+    """Return a number that depends on the seed, for the next test."""
+    return 10.0 + trial.seed % 7
+
+
+def test_the_best_of_a_training_function_are_confirmed(site: Site) -> None:
+    """The form is there for a function that can be imported; its trainings are stored."""
+    spec = StudySpec(
+        name="own",
+        data=NO_DATA,
+        metric="value",  # type: ignore[arg-type] # any name, for a study with an objective
+        objective=ObjectiveSpec(function=f"{__name__}:tenfold"),
+        trials=2,
+        search=(Range(name="x", low=0.0, high=1.0, log=False),),
+    )
+    study = site.store.studies.create(spec, fingerprint="")
+    claims = site.store.queue.claim(study, worker="ann", count=2, lease_s=600.0)
+    site.store.trials.assign(
+        study, [Assignment(claim=one, params={"x": 0.5 + one.number / 10}) for one in claims]
+    )
+    finding = synthetic.finding(Cause.HEALTHY)
+    outcome = TrialOutcome(state=TrialState.COMPLETE, value=1.0, finding=finding, series={})
+    site.store.trials.record(
+        study, [Update(claim=one, reports={}, epochs=1, steps=1, outcome=outcome) for one in claims]
+    )
+    assert 'id="confirm"' in fetch(site.site, study_link("own")).text
+    page = operate(site, "own", operation="confirm", best="1", seeds="2").json["page"]
+    responses = iter(lambda: fetch(site.site, page), None)
+    ended = next(response for response in responses if "are being trained again" not in response.text)
+    assert (ended.status, ended.headers["location"]) == (303, f"{study_link('own')}#best")
+    assert len(site.store.evaluations.all(study)) == 2
 
 
 def test_studies_are_compared(site: Site) -> None:

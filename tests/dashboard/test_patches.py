@@ -1,15 +1,18 @@
 """Optuna's dashboard with our notes and figures, and with fixes of its faults."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.study import StudyDirection
+from optuna_dashboard import _app
 
 from hpsearch.analysis.snapshot import Snapshot
 from hpsearch.dashboard.links import trial_link
 from hpsearch.dashboard.notes import escaped, escaped_with_code, study_note, trial_note
 from hpsearch.dashboard.patches import MAX_RESPONSES, ResponseCache
+from hpsearch.storage.optuna.storage import OptunaStorage
 from hpsearch.storage.records import Assignment, Evaluation, TrialOutcome, Update
 from hpsearch.trials import TrialState, best_trials
 from hpsearch.verdicts import Cause
@@ -217,6 +220,32 @@ def test_a_page_shows_one_state(site: Site) -> None:
         assert states == ["Complete"]
         assert str(claim.number) in best_in_map(details)
         site.store.studies.set_budget(site.digits, 70 + number)
+
+
+def test_an_unchanged_study_is_serialized_once(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna's details come from memory until a note, an attribute or a trial of the study changes, by any client."""
+    made: list[object] = []
+    original = _app.serialize_study_detail
+
+    def serialize(*args: Any, **kwargs: Any) -> Any:
+        made.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(_app, "serialize_study_detail", serialize)
+    trials = len(detail(site)["trials"])
+    detail(site)
+    assert len(made) == 1
+    write_note(site, "/api/studies/1/note", 1, "ours")
+    assert detail(site)["note"]["body"] == "ours"
+    other = OptunaStorage(f"sqlite:///{tmp_path / 'studies.db'}")
+    other.set_study_user_attr(1, "colour", "blue")
+    assert {"key": "colour", "value": "blue"} in detail(site)["user_attrs"]
+    other.create_new_trial(1)
+    assert len(detail(site)["trials"]) == trials + 1
+    other.remove_session()
+    assert len(made) == 4
 
 
 def test_the_best_trial_is_the_best_by_fresh_seeds(site: Site) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hpsearch.errors import UsageError
 from hpsearch.storage import notifications
 from hpsearch.storage.store import open_store
+from hpsearch.study.spec import BudgetSpec
 from hpsearch.trials import TrialState
 from hpsearch.worker import notifier
 from hpsearch.worker.events import EventFile, StudyWatcher
@@ -155,6 +156,23 @@ def test_a_pause_by_a_user_is_no_notification(lab: Lab) -> None:
     lab.store.studies.pause(lab.study, by="hpsearch after 5 failures in a row, all ValueError,")
     (one,) = due_notifications(lab.study, lab.store.studies.progress(lab.study))
     assert (one.event, one.title) == ("study_paused", 'Study "digits" paused')
+
+
+def test_a_study_that_goes_on_and_ends_again_notifies_again(lab: Lab) -> None:
+    """Raising the limit that ended a study gives its next end another subject; the same end keeps its own."""
+
+    def subject() -> str:
+        due = due_notifications(lab.study, lab.store.studies.progress(lab.study))
+        return next((one.subject for one in due if one.event == "study_finished"), "")
+
+    lab.store.studies.set_limits(lab.study, BudgetSpec(patience=1))
+    lab.finish(2, value=0.5)
+    first = subject()
+    assert first == subject() != ""
+    lab.store.studies.set_limits(lab.study, BudgetSpec(patience=2))
+    assert subject() == ""
+    lab.finish(1, value=0.5)
+    assert subject() not in ("", first)
 
 
 def test_unknown_urls_are_refused_without_showing_them() -> None:

@@ -51,6 +51,24 @@ def test_a_study_ends_within_an_epoch_of_its_limit_and_can_go_on(
         one.close()
 
 
+def test_a_limit_that_a_running_study_gets_ends_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has claimed its last trial ends at a limit which the study did not have at the claim."""
+    monkeypatch.setattr(loop, "NEW_LIMITS_EVERY_S", 0.0)
+    bench = Bench(url, replace(PLAIN, trials=2, training=TrainingSpec(epochs=10**6, batch_size=32)))
+    study, store = bench.study, bench.store
+
+    def limit_during_training() -> bool:
+        if store.studies.progress(study).running and not store.studies.limits(study):
+            store.studies.set_limits(study, BudgetSpec(epochs=1))
+        return False
+
+    bench.worker("ann", rows=3, should_yield=limit_during_training).run()
+    progress = bench.progress()
+    assert progress.ended_by is not None
+    assert (progress.running, progress.waiting, progress.finished) == (0, 2, 0)
+    bench.close()
+
+
 @pytest.mark.parametrize(
     ("name", "limits"),
     [

@@ -114,7 +114,7 @@ def _operations(snapshot: Snapshot) -> str:
         priority=study.priority,
         limits=[(key, getattr(spec.budget, key)) for key in LIMITS],
         dimensions=[] if spec.configurations else list(map(_entry, spec.search)),
-        can_confirm=spec.objective is None and progress.complete > 0,
+        can_confirm=progress.complete > 0 and (spec.objective is None or spec.objective.is_importable),
     )
 
 

@@ -28,6 +28,7 @@ from hpsearch.report.figures.drawing import (
     rounded,
     ticked,
 )
+from hpsearch.report.figures.sample import count_words, sample
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, measured, rails_of, study_scale
 from hpsearch.report.palette import INK, STAR
 from hpsearch.storage.records import StoredStudy
@@ -43,7 +44,7 @@ class BestStep:
     """One ended trial: the `trials`-th to end, at `ended`, after `epochs` epochs had been begun.
 
     `best` is the best ranked value of all trials up to it, or None if there is none; `is_record` is true if this trial
-    improved it.
+    improved it. `hover` is empty if the trial is not drawn: of a large study the records and a sample are.
     """
 
     number: int
@@ -55,6 +56,11 @@ class BestStep:
     best: float | None
     is_record: bool
     hover: tuple[str, ...]
+
+    @property
+    def is_drawn(self) -> bool:
+        """True if the trial is drawn as a mark."""
+        return bool(self.hover)
 
 
 @final
@@ -96,7 +102,15 @@ def best_so_far(snapshot: Snapshot) -> BestSoFar | None:
         noise=noise,
         band=None if noise is None else _band(noise, scale),
         caption=" ".join(
-            filter(None, (_caption(steps, study), _infinite_words(ended), _noise_words(steps, noise, study)))
+            filter(
+                None,
+                (
+                    _caption(steps, study),
+                    _drawn_words(steps),
+                    _infinite_words(ended),
+                    _noise_words(steps, noise, study),
+                ),
+            )
         ),
     )
 
@@ -105,6 +119,7 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
     steps: list[BestStep] = []
     best: float | None = None
     epochs = 0
+    drawn = {trial.number for trial in sample(snapshot)}
     for count, trial in enumerate(ended, start=1):
         epochs += trial.epochs
         is_record = _is_better(trial, best, maximize=snapshot.study.maximize)
@@ -118,7 +133,7 @@ def _steps(ended: Sequence[Trial], snapshot: Snapshot, scale: ResultScale) -> tu
             place=scale.place(measured(trial)),
             best=best,
             is_record=is_record,
-            hover=hover_lines(trial, snapshot.study.spec),
+            hover=hover_lines(trial, snapshot.study.spec) if is_record or trial.number in drawn else (),
         )
         steps.append(step)
     return tuple(steps)
@@ -136,6 +151,14 @@ def _band(noise: NoiseFloor, scale: ResultScale) -> tuple[float, float]:
     ends = [scale.place(value).position for value in (noise.low, noise.high)]
     low, high = (scale.high if end is None else min(max(end, scale.low), scale.high) for end in ends)
     return low, high
+
+
+def _drawn_words(steps: Sequence[BestStep]) -> str:
+    """Return which trials are drawn; empty if all are."""
+    drawn = sum(step.is_drawn for step in steps)
+    if drawn == len(steps):
+        return ""
+    return f"Drawn are {count_words(drawn, len(steps))}; the line is the best of all."
 
 
 def _infinite_words(ended: Sequence[Trial]) -> str:
@@ -192,7 +215,7 @@ Against: TypeAlias = Literal["trials", "epochs", "time"]
 
 
 def draw_best_so_far(data: BestSoFar, against: Against) -> go.Figure:
-    """Draw every ended trial, and the best so far as a line, against trials, epochs or time."""
+    """Draw the ended trials, and the best so far as a line, against trials, epochs or time."""
     places, height = domains(result_bands(data.scale, data.rails, 270))
     layout: dict[str, Any] = {
         "xaxis": _axis(data, against),
@@ -238,10 +261,11 @@ def _noise(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
 
 
 def _marks(data: BestSoFar, against: Against) -> Iterator[go.Scatter]:
-    size = marker_size(len(data.steps)) - 3
+    drawn = [step for step in data.steps if step.is_drawn]
+    size = marker_size(len(drawn)) - 3
     rows = rail_rows(data.rails, data.scale)
     for fate in reversed(Fate):
-        steps = [step for step in data.steps if step.fate is fate]
+        steps = [step for step in drawn if step.fate is fate]
         scaled = [step for step in steps if step.place.position is not None]
         railed = [step for step in steps if step.place.rail is not None]
         if scaled:

@@ -128,9 +128,12 @@ def _chosen(trials: Sequence[Trial], best: frozenset[int]) -> list[Trial]:
     """Return the best trials and, for each fate, up to 12 others spread evenly over the trial numbers."""
     ordered = sorted(trials, key=lambda trial: trial.number)
     chosen = [trial for trial in ordered if trial.number in best]
-    for fate in Fate:
-        others = [trial for trial in ordered if trial.fate is fate and trial.number not in best]
-        chosen += _spread(others, OTHERS_PER_FATE)
+    others: dict[Fate, list[Trial]] = {fate: [] for fate in Fate}
+    for trial in ordered:
+        if trial.number not in best:
+            others[trial.fate].append(trial)
+    for group in others.values():
+        chosen += _spread(group, OTHERS_PER_FATE)
     return chosen
 
 

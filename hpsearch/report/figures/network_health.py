@@ -34,6 +34,7 @@ from hpsearch.report.figures.drawing import (
     search_axis,
     ticked,
 )
+from hpsearch.report.figures.sample import count_words, sample
 from hpsearch.report.figures.scales import (
     INFINITE,
     NOT_A_NUMBER,
@@ -45,7 +46,7 @@ from hpsearch.report.figures.scales import (
     rails_of,
 )
 from hpsearch.report.palette import RAIL_COLOURS, RESULT_COLOURS
-from hpsearch.study.messages import format_count, format_number
+from hpsearch.study.messages import format_number
 from hpsearch.telemetry import Series
 from hpsearch.trials import SURVIVED, Fate, Trial
 
@@ -106,7 +107,7 @@ class HealthScale:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthPanel:
-    """One statistic of every ended trial against one searched dimension."""
+    """One statistic of the ended trials, of all or of a sample, against one searched dimension."""
 
     name: str
     x: Axis
@@ -162,20 +163,21 @@ def network_health(snapshot: Snapshot) -> NetworkHealth | None:
     search = snapshot.study.spec.search
     dimension = learning_rate_of(search) or next(iter(search), None)
     axis = None if dimension is None else axis_of(dimension)
+    drawn = sample(snapshot)
     names = [name for name in TITLES if any(name in snapshot.series[trial.number] for trial in recorded)]
     return NetworkHealth(
-        panels=() if axis is None else tuple(_panel(snapshot, axis, name) for name in names),
+        panels=() if axis is None else tuple(_panel(snapshot, drawn, axis, name) for name in names),
         maps=tuple(_map(snapshot, recorded, axis, name) for name in HEAT if name in names),
-        caption=_caption(recorded, names, axis),
+        caption=_caption(recorded, drawn, names, axis),
     )
 
 
-def _panel(snapshot: Snapshot, axis: Axis, name: str) -> HealthPanel:
+def _panel(snapshot: Snapshot, drawn: Sequence[Trial], axis: Axis, name: str) -> HealthPanel:
     last = {trial.number: _last(snapshot.series.get(trial.number), name) for trial in snapshot.trials}
     usual = [last[trial.number] for trial in snapshot.trials if _has_survived(trial)]
     scale = _scale(name, last.values(), survivors=usual)
     marks = []
-    for trial in snapshot.trials:
+    for trial in drawn:
         x = coordinate(trial, axis)
         if x is not None and _has_statistic(trial, snapshot, name):
             place, hover = scale.place(last[trial.number]), hover_lines(trial, snapshot.study.spec)
@@ -284,10 +286,11 @@ def _row_ticks(trials: Sequence[Trial], axis: Axis | None) -> tuple[Tick, ...]:
     return tuple(found)
 
 
-def _caption(trials: Sequence[Trial], names: Sequence[str], axis: Axis | None) -> str:
-    count = format_count(len(trials), "trial")
+def _caption(trials: Sequence[Trial], drawn: Sequence[Trial], names: Sequence[str], axis: Axis | None) -> str:
     sentences = []
     if axis is not None:
+        recorded = {trial.number for trial in trials}
+        count = count_words(sum(trial.number in recorded for trial in drawn), len(trials))
         sentences.append(f"Above: the last epoch of {count} against {axis.title}.")
     shown = "each of them" if len(trials) <= ROWS else f"{ROWS} of them, spread evenly over the order,"
     order = "number" if axis is None else axis.title

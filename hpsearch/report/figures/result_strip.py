@@ -25,6 +25,7 @@ from hpsearch.report.figures.drawing import (
     rounded,
     search_axis,
 )
+from hpsearch.report.figures.sample import count_words, sample
 from hpsearch.report.figures.scales import PlacedMark, ResultScale, place_of, rails_of, result_scale
 from hpsearch.report.palette import LOOKS, PAPER
 from hpsearch.study.messages import format_count
@@ -63,10 +64,11 @@ def learning_rate_strip(snapshot: Snapshot) -> ResultStrip | None:
 
 
 def result_strip(snapshot: Snapshot, dimension: Dimension) -> ResultStrip:
-    """Return all trials along `dimension` that have a result, or ended without one."""
+    """Return the trials along `dimension` that have a result, or ended without one: all, or a sample in the marks."""
     axis, scale = axis_of(dimension), result_scale(snapshot)
-    marks = [_mark(trial, snapshot, axis, scale) for trial in snapshot.trials]
+    marks = [_mark(trial, snapshot, axis, scale) for trial in sample(snapshot)]
     drawn = tuple(mark for mark in marks if mark is not None)
+    placed = sum(_is_placed(trial, axis, scale) for trial in snapshot.trials)
     ended = [trial for trial in snapshot.trials if trial.state.is_final]
     return ResultStrip(
         x=axis,
@@ -74,7 +76,7 @@ def result_strip(snapshot: Snapshot, dimension: Dimension) -> ResultStrip:
         rails=rails_of(scale, (mark.place for mark in drawn)),
         marks=drawn,
         bins=_bins(axis, dimension, ended),
-        caption=_caption(dimension, len(drawn), len(ended)),
+        caption=_caption(dimension, count_words(len(drawn), placed), len(ended)),
     )
 
 
@@ -124,13 +126,17 @@ def _labels(edges: Sequence[float]) -> list[str]:
     return [f"{low} to {high}" for low, high in pairwise(texts)]
 
 
-def _caption(dimension: Dimension, drawn: int, ended: int) -> str:
+def _is_placed(trial: Trial, axis: Axis, scale: ResultScale) -> bool:
+    return coordinate(trial, axis) is not None and place_of(trial, scale) is not None
+
+
+def _caption(dimension: Dimension, drawn: str, ended: int) -> str:
     is_log = not isinstance(dimension, Choices) and dimension.log
     width = (
         "half decade" if is_log else "choice" if isinstance(dimension, Choices) else "twelfth of the range"
     )
     return (
-        f"Above: the results of {format_count(drawn, 'trial')}."
+        f"Above: the results of {drawn}."
         f" Below: the fates of {format_count(ended, 'trial')} that ended, per {width} of {dimension.name}."
     )
 

@@ -181,10 +181,14 @@ def scale_of(
     cap = math.inf if maximize else cap_over(survivors)
     finite = [value for value in values if math.isfinite(value) and worst <= value <= cap]
     finite = [value for value in finite if 0 <= value <= 1] if maximize else finite
-    distances = [1 - value if maximize else value for value in finite]
+    distances = [1 - value for value in finite] if maximize else finite
     floor = min((distance for distance in distances if distance > 1e-12), default=1e-3) / 2
-    positions = [_position(value, maximize=maximize, floor=floor) for value in finite] or [0.0, 1.0]
-    low, high, ticks = _frame(min(positions), max(positions), maximize=maximize, floor=floor)
+    ends = (min(finite), max(finite)) if finite else None
+    # Positions rise with the values.
+    first, last = (
+        (0.0, 1.0) if ends is None else (_position(end, maximize=maximize, floor=floor) for end in ends)
+    )
+    low, high, ticks = _frame(first, last, maximize=maximize, floor=floor)
     return ResultScale(
         metric=metric,
         maximize=maximize,
@@ -254,6 +258,10 @@ def result_scale(snapshot: Snapshot) -> ResultScale:
 
     The better half of the complete trials occupies at least half of it; values far below are on a rail.
     """
+    return snapshot.derived("result scale", _result_scale)
+
+
+def _result_scale(snapshot: Snapshot) -> ResultScale:
     whole = study_scale(snapshot)
     if whole.kind != "accuracy":
         return whole
@@ -292,6 +300,10 @@ _LARGEST: Final = 1e150
 
 def study_scale(snapshot: Snapshot) -> ResultScale:
     """Return the one scale of the study's metric, over all reported values."""
+    return snapshot.derived("study scale", _study_scale)
+
+
+def _study_scale(snapshot: Snapshot) -> ResultScale:
     final = [value for trial in snapshot.trials if (value := measured(trial)) is not None]
     curves = [value for trial in snapshot.trials for value in trial.curve.values()]
     if snapshot.study.foreign is not None:

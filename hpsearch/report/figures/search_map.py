@@ -22,6 +22,7 @@ from hpsearch.report.figures.drawing import (
     rounded,
     search_axis,
 )
+from hpsearch.report.figures.sample import count_words, sample
 from hpsearch.report.figures.scales import ResultScale, ScalePlace, place_of, result_scale
 from hpsearch.report.palette import INK, LOOKS, RESULT_COLOURS, STAR
 from hpsearch.study.messages import format_count
@@ -51,7 +52,7 @@ class MapMark:
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchMap:
-    """All trials that have parameters, over the whole search space. `best` is also among the marks.
+    """The trials that have parameters, over the whole search space: all, or a sample. `best` is also among the marks.
 
     `boundary` separates the trials that diverge or die from the others; its own x is the map's y if `is_transposed`.
     `stability` describes it in a sentence, or gives the reason for its absence.
@@ -78,8 +79,8 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
         return None
     x, y = axis_of(search[0]), axis_of(search[1], stride=SECOND_STRIDE)
     scale = result_scale(snapshot)
-    placed = [(trial, _mark(trial, snapshot, (x, y), scale)) for trial in snapshot.trials]
-    marks = tuple(mark for _, mark in placed if mark is not None)
+    placed = [_mark(trial, snapshot, (x, y), scale) for trial in sample(snapshot)]
+    marks = tuple(mark for mark in placed if mark is not None)
     best = best_of(snapshot, 1)
     number = best[0].number if best else None
     is_transposed = learning_rate_of(search) is search[1]
@@ -93,7 +94,7 @@ def search_map(snapshot: Snapshot) -> SearchMap | None:
         boundary=boundary if isinstance(boundary, Boundary) else None,
         is_transposed=is_transposed,
         stability=_stability(boundary),
-        caption=_caption(snapshot, marks, (x, y)),
+        caption=_caption(snapshot, len(marks), (x, y)),
     )
 
 
@@ -136,22 +137,23 @@ def _stability(boundary: Boundary | NoBoundary) -> str:
     )
 
 
-def _caption(snapshot: Snapshot, marks: Sequence[MapMark], axes: tuple[Axis, Axis]) -> str:
-    sentences = [f"{format_count(len(marks), 'trial')} over the whole search space.".capitalize()]
+def _caption(snapshot: Snapshot, drawn: int, axes: tuple[Axis, Axis]) -> str:
+    placed = sum(all(coordinate(trial, axis) is not None for axis in axes) for trial in snapshot.trials)
+    sentences = [f"{count_words(drawn, placed)} over the whole search space.".capitalize()]
     unsampled = sum(not trial.params for trial in snapshot.trials)
     if unsampled:
         sentences.append(
             f"Not drawn, because they have no parameters yet: {format_count(unsampled, 'trial')}."
         )
-    if absent := len(snapshot.trials) - len(marks) - unsampled:
+    if absent := len(snapshot.trials) - placed - unsampled:
         sentences.append(
             f"Not drawn, because they lack one of the two parameters: {format_count(absent, 'trial')}."
         )
     outside = sum(_is_outside(trial, axes) for trial in snapshot.trials)
     if outside:
         sentences.append(f"Drawn at the edge, because they are outside: {format_count(outside, 'trial')}.")
-    drawn = {axis.title for axis in axes}
-    others = ", ".join(each.name for each in snapshot.study.spec.search if each.name not in drawn)
+    titles = {axis.title for axis in axes}
+    others = ", ".join(each.name for each in snapshot.study.spec.search if each.name not in titles)
     if others:
         sentences.append(f"Also searched: {others}.")
     return " ".join(sentences)

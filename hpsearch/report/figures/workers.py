@@ -1,7 +1,8 @@
 """Worker activity over time: a lane for each worker, with idle gaps, heartbeats and lost leases."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import accumulate, pairwise
@@ -21,6 +22,7 @@ from hpsearch.report.figures.drawing import (
     marker,
     plain_axis,
 )
+from hpsearch.report.figures.sample import MOST_MARKS
 from hpsearch.report.palette import INK, LOOKS, RAIL, SOFT_INK
 from hpsearch.storage.records import Attempt, WorkerRecord
 from hpsearch.study.messages import format_count
@@ -93,7 +95,12 @@ class _Span:
 
 
 def workers(snapshot: Snapshot) -> Workers | None:
-    """Return a lane for each worker that trained or holds a trial of the study; None if there is none."""
+    """Return a lane for each worker that trained or holds a trial of the study; None if there is none.
+
+    Of a large study these are the trials that began last.
+    """
+    trained = {_name(trial.worker) for trial in snapshot.trials if trial.started is not None}
+    snapshot, words = _latest(snapshot)
     spans = _spans(snapshot)
     lost = _lost(snapshot)
     registered = {record.identity.name: record for record in snapshot.workers}
@@ -109,7 +116,31 @@ def workers(snapshot: Snapshot) -> Workers | None:
         _lane(name, spans.get(name, ()), lost.get(name, ()), registered.get(name), end=end) for name in names
     ]
     lanes.sort(key=lambda lane: (min((bar.start for bar in lane.bars), default=end), lane.worker))
-    return Workers(lanes=tuple(lanes), start=start, end=end, caption=_caption(lanes, registered, names))
+    return Workers(
+        lanes=tuple(lanes),
+        start=start,
+        end=end,
+        caption=_caption(lanes, registered, {*names, *trained}, words),
+    )
+
+
+def _latest(snapshot: Snapshot) -> tuple[Snapshot, str]:
+    """Return the study without the trials of a large one that began before its latest 1,000, and a sentence on them."""
+    begun = sorted(
+        (trial for trial in snapshot.trials if trial.started is not None),
+        key=lambda trial: (trial.started or snapshot.taken, trial.number),
+    )
+    earlier = {trial.number for trial in begun[:-MOST_MARKS]}
+    if not earlier:
+        return snapshot, ""
+    latest = replace(
+        snapshot,
+        trials=[trial for trial in snapshot.trials if trial.number not in earlier],
+        attempts={
+            number: attempts for number, attempts in snapshot.attempts.items() if number not in earlier
+        },
+    )
+    return latest, f"Drawn are the latest {MOST_MARKS:,} of {len(begun):,} trials that began."
 
 
 def _spans(snapshot: Snapshot) -> dict[str, list[_Span]]:
@@ -240,14 +271,16 @@ def _beat(record: WorkerRecord, end: datetime) -> WorkerEvent:
 
 
 def _caption(
-    lanes: Sequence[WorkerLane], registered: Mapping[str, WorkerRecord], names: Sequence[str]
+    lanes: Sequence[WorkerLane], registered: Mapping[str, WorkerRecord], names: AbstractSet[str], latest: str
 ) -> str:
     lost = sum(len(lane.lost) for lane in lanes)
-    others = len(registered.keys() - set(names))
+    others = len(registered.keys() - names)
     count = format_count(len(lanes), "worker")
     sentences = [
         f"A lane for each of {count}, a bar for each trial in the colour of its fate; gaps are idle time."
     ]
+    if latest:
+        sentences.append(latest)
     if any(lane.beat for lane in lanes):
         sentences.append("A vertical line is a worker's last heartbeat.")
     if lost:

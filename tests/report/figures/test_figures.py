@@ -23,6 +23,7 @@ from hpsearch.report.figures.learning_curves import draw_learning_curves, learni
 from hpsearch.report.figures.ledger import LEFT, SAVED, draw_budget, draw_ledger, ledger
 from hpsearch.report.figures.network_health import draw_heat_map, network_health
 from hpsearch.report.figures.result_strip import draw_result_strip, learning_rate_strip
+from hpsearch.report.figures.sample import MOST_MARKS
 from hpsearch.report.figures.search_map import draw_search_map, search_map
 from hpsearch.report.figures.studies import draw_studies, studies_compared
 from hpsearch.report.figures.workers import draw_workers, workers
@@ -328,7 +329,7 @@ def test_the_colours_of_a_heat_map_end_in_labelled_rails(study: Snapshot) -> Non
 
 
 def test_fifty_workers_stay_a_readable_figure() -> None:
-    """5,000 trials of 50 workers are a bar each, one trace a fate, on a sheet of at most two screens."""
+    """The latest 1,000 of 5,000 trials of 50 workers are a bar each, one trace a fate, on at most two screens."""
     whole = synthetic(5000)
     trials = [
         replace(trial, worker=None if trial.worker is None else f"host-{trial.number % 50}")
@@ -339,7 +340,9 @@ def test_fifty_workers_stay_a_readable_figure() -> None:
     figure = draw_workers(data)
     bars = [trace for trace in _traces(figure) if trace["type"] == "bar"]
     assert len(data.lanes) >= 50
-    assert sum(len(trace["x"]) for trace in bars) == sum(trial.started is not None for trial in trials)
+    begun = sum(trial.started is not None for trial in trials)
+    assert sum(len(trace["x"]) for trace in bars) == MOST_MARKS
+    assert f"the latest 1,000 of {begun:,} trials" in data.caption
     assert len({trace["name"] for trace in bars}) == len(bars)
     assert figure.layout.height < 2000
     assert figure.layout.xaxis.title.text == "time (UTC)"
