@@ -29,6 +29,9 @@ MOST_ERROR: Final = 0.75
 JUMPS: Final = 2.0
 """A validation loss has risen if it is above its best by so many of its usual changes between epochs."""
 
+LOST_ANSWERS: Final = 3.84
+"""McNemar's test at 1 %, if all examples whose answer changed became wrong (the quantile of chi squared, 1 degree)."""
+
 SHIFT: Final = 1.5
 SHIFT_PROBES: Final = 2
 SOON_EPOCHS: Final = 2
@@ -111,7 +114,8 @@ def costs_answers(telemetry: Telemetry, facts: TrialFacts) -> bool:
     """Return True if keeping an earlier epoch would have helped by the study's own measure.
 
     Losses are the measure in regression and if the study minimizes one. Otherwise accuracy must have fallen by one
-    standard error from its best mean over three epochs to the last. On the tuning data of the benchmark of small
+    standard error from its best mean over three epochs to the last, and by `LOST_ANSWERS` examples: the best of many
+    means is high by chance, the more so the fewer examples there are. On the tuning data of the benchmark of small
     minibatches, 9 of 11 good trials that were called ill had a rising loss with answers as good as the best.
     """
     accuracies = [
@@ -122,7 +126,8 @@ def costs_answers(telemetry: Telemetry, facts: TrialFacts) -> bool:
     means = [mean(accuracies[end - CHECKS : end]) for end in range(CHECKS, len(accuracies) + 1)]
     best, examples = max(means), facts.data.validation_examples
     share = (best * examples + 1) / (examples + 2)  # Laplace's: a best of 1 has an error too
-    return best - means[-1] > math.sqrt(share * (1 - share) / max(1, examples))
+    lost = (best - means[-1]) * examples
+    return lost > max(math.sqrt(share * (1 - share) * examples), LOST_ANSWERS)
 
 
 def _usual_jump(epochs: Sequence[Epoch]) -> float:
