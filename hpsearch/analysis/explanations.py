@@ -230,7 +230,7 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "at the end"
         ),
         (
-            "After 50 steps, or half of the trial if that is shorter: at the present pace all steps together "
+            "After 25 steps, or half of the trial if that is shorter: at the present pace all steps together "
             "lower the loss by less than a tenth, or move each layer by less than a tenth of its weights. The "
             "loss has not fallen by a tenth so far and is not clearly below that of guessing, and at least "
             "half of each layer's units fire. Or, which stops no trial, in its last tenth: longer steps would "
@@ -345,8 +345,8 @@ _TEXTS: Final[Mapping[Cause, tuple[str, str, str]]] = {
             "After the best epoch, the validation loss is 15 % above its best in three epochs in a row (and "
             "above it by 5 % of the loss of guessing, and by twice its usual change from epoch to epoch), "
             "while the training loss fell by 5 %. Unless the study minimizes a loss, the validation accuracy "
-            "has fallen too, by more than one standard error; otherwise this is a note next to another "
-            "verdict."
+            "has fallen too, by more than one standard error and at least four examples; otherwise this is a "
+            "note next to another verdict."
         ),
         "fewer epochs",
     ),

@@ -30,7 +30,7 @@ JUMPS: Final = 2.0
 """A validation loss has risen if it is above its best by so many of its usual changes between epochs."""
 
 LOST_ANSWERS: Final = 3.84
-"""McNemar's test at 1 %, if all examples whose answer changed became wrong (the quantile of chi squared, 1 degree)."""
+"""McNemar's test at 5 % (chi squared's quantile for 1 degree of freedom), if every answer that changed became wrong."""
 
 SHIFT: Final = 1.5
 SHIFT_PROBES: Final = 2

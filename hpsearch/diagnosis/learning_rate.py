@@ -67,7 +67,10 @@ STRAIGHT_SHARE: Final = 0.6
 BENT_SHARE: Final = 0.45
 AT_CHANCE: Final = 0.95
 ABOVE_CHANCE: Final = 1.1
-"""A trial by whose validation loss luck could be good: on 120 noisy examples one at 1.0 ended above the median."""
+"""A trial whose losses are below this multiple of chance's may be good by luck.
+
+On 120 noisy examples, one at 1.0 ended above the median of its search.
+"""
 
 MOST_GAIN: Final = 0.995
 """Nearer to 1, rho only shows that the step could be a hundred times as long."""

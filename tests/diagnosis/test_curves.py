@@ -287,6 +287,16 @@ def test_a_loss_that_rises_alone_costs_no_answers(metric: Any, costs: bool) -> N
     assert costs_answers(worsening(), known), "a tenth fewer right answers is more than one standard error"
 
 
+@pytest.mark.parametrize(("lost", "costs"), [(3, False), (4, True)])
+def test_few_lost_answers_are_chance(lost: int, costs: bool) -> None:  # noqa: FBT001 a column
+    """Of 30 examples three lost answers are two standard errors, but the best of many epochs is high by chance."""
+    known = facts()
+    known = replace(known, data=replace(known.data, validation_examples=30))
+    accuracies = [27 / 30] * 6 + [(27 - lost) / 30] * CHECKS
+    ends = [epoch(i, training=0.5, validation=1.0, accuracy=each) for i, each in enumerate(accuracies)]
+    assert costs_answers(course(ends), known) is costs
+
+
 def test_a_loss_that_jumps_must_rise_further() -> None:
     """A rise within the usual changes from epoch to epoch is noise."""
     for jump, finds in ((0.05, True), (0.5, False)):
