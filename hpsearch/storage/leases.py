@@ -130,10 +130,10 @@ _RENEWAL: Final = DriverStatement(_renewal)
 _RENEWAL_OF_TOKENS: Final = DriverStatement(_renewal_of_tokens)
 
 
-def beat_at_once(
+def beat_in_one_statement(
     connection: Connection, name: str, *, lease_s: float, tokens: Collection[int] | None
 ) -> Beat | None:
-    """Send PostgreSQL a heartbeat that is a whole transaction in one statement; `connection` has none open.
+    """Send PostgreSQL a heartbeat as one statement, which is a transaction of its own; `connection` has none open.
 
     Returns None, and does nothing, if the registry does not have the worker.
     """

@@ -32,7 +32,8 @@ from hpsearch.trials import FIXED, ParameterValue
 _SETTLE_STEP: Final = 128
 """Number of consecutive ended trials that are folded into the cached counts at once.
 
-Each claim counts the trials after those, which takes PostgreSQL 0.5 us each; folding takes it 0.5 ms."""
+Each claim counts the trials after those, which takes PostgreSQL 0.5 us each; folding takes it 0.5 ms.
+"""
 
 _SET_WAITING: Final = Ending(
     why="another Optuna client set the trial waiting", kind=SUPERSEDED, crashed=False
@@ -116,7 +117,9 @@ class Queue:
         if self._transactions.address.family == "postgresql":
             for one_try, single in self._transactions.single_tries():
                 with one_try, single as connection:
-                    beat = leases.beat_at_once(connection, identity.name, lease_s=lease_s, tokens=tokens)
+                    beat = leases.beat_in_one_statement(
+                        connection, identity.name, lease_s=lease_s, tokens=tokens
+                    )
             if beat is not None:
                 return beat
         for one_try, transaction in self._transactions.write_tries(durable=False):
@@ -504,7 +507,7 @@ def _take_new(
     }
     if connection.dialect.name == "postgresql":
         values = {f"new_{name}": value for name, value in {**row, **_first_lease(locked, lease)}.items()}
-        made = _MAKE.rows(connection, {**values, "first": first, "last": first + count - 1})
+        made = _INSERT_NEW.rows(connection, {**values, "first": first, "last": first + count - 1})
     else:
         write_rows(connection, _theirs, [{**row, "number": first + i} for i in range(count)])
         at = {"study_id": locked.study.study_id, "last_trial_id": standing.last_trial_id, "first": first}
@@ -516,7 +519,7 @@ def _take_new(
     ]
 
 
-def _make() -> DriverStatement:
+def _insertion_of_new() -> DriverStatement:
     """Return PostgreSQL's insert of new trials and their leases, which yields their ids and numbers."""
     numbers = func.generate_series(bindparam("first", type_=Integer()), bindparam("last", type_=Integer()))
     number = numbers.column_valued("number")
@@ -553,7 +556,7 @@ _FIRST_LEASE: Final = (
 )
 """Columns of our row of a trial that is claimed for the first time, except its id and number."""
 
-_MAKE: Final = _make()
+_INSERT_NEW: Final = _insertion_of_new()
 
 
 def _first_lease(locked: LockedStudy, lease: _Lease) -> dict[str, Any]:

@@ -354,7 +354,7 @@ def _beginning(connection: Connection, study: StoredStudy) -> tuple[list[Trial],
     read = _read(connection, study, None)
     unfinished = {
         i: signature
-        for i, signature in _signatures(connection, study, Mark(), is_final=False).items()
+        for i, signature in _signatures(connection, study, Mark(), with_final=False).items()
         if i in read
     }
     return list(read.values()), Mark(
@@ -365,12 +365,12 @@ def _beginning(connection: Connection, study: StoredStudy) -> tuple[list[Trial],
 
 
 def _signatures(
-    connection: Connection, study: StoredStudy, since: Mark, *, is_final: bool = True
+    connection: Connection, study: StoredStudy, since: Mark, *, with_final: bool = True
 ) -> dict[int, _Signature]:
     """Return trial_id -> signature of the trials that are new or were not final at the mark.
 
-    Final trials do not change, and trials get their ids in order, under the lock on the study. Without `is_final`, they
-    are left out.
+    Final trials do not change, and trials get their ids in order, under the lock on the study. Without `with_final`,
+    they are left out.
     """
     # A sum differs if a parameter is added or replaced, and no planner turns it into a scan from an index's end.
     params = select(func.sum(_params.c.param_id)).where(_params.c.trial_id == _theirs.c.trial_id)
@@ -389,7 +389,7 @@ def _signatures(
             _theirs.c.study_id == study.study_id,
             _theirs.c.trial_id >= first_trial_id,
             or_(_theirs.c.trial_id > since.last_trial_id, _theirs.c.trial_id.in_(list(since.unfinished))),
-            *(() if is_final else (is_unfinished,)),
+            *(() if with_final else (is_unfinished,)),
         )
         .order_by(_theirs.c.trial_id)
     )

@@ -1,4 +1,4 @@
-"""All that counts for speed, next to Optuna and Ray Tune: `python -m tests.benchmarks [--quick] [--out FILE]`.
+"""Speed next to Optuna and Ray Tune: `python -m tests.benchmarks [--quick] [--out FILE]`.
 
 Prints a page of Markdown as it measures, and stores it with `--out FILE.json`: the numbers in that file, the page next
 to it in `FILE.md`. Peers run on the same data, space, budget and number of epochs, in turn with hpsearch.
@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -36,7 +36,7 @@ OTHERS: Final[Sequence[Sequence[str]]] = (
 
 
 class Page:
-    """The page that is printed while it grows, and the numbers that are stored beside it."""
+    """The page that is printed while it grows, and the numbers that are stored next to it."""
 
     def __init__(self, out: Path | None) -> None:
         self._out = out
@@ -181,17 +181,17 @@ def benchmark(
     page.say(f"Load at the end: {page.numbers['load at the end']}.")
 
 
-def ray_of(options: argparse.Namespace) -> Iterator[str]:
-    """Yield Ray Tune's interpreter if it is requested and can be used; say on stderr why not."""
+def requested_ray(options: argparse.Namespace) -> str | None:
+    """Return Ray Tune's interpreter, or None if it is not requested or cannot be used; stderr gets the reason."""
     folder: Path | None = options.install_ray or options.ray
     if folder is None:
-        return
+        return None
     problem = install_ray(folder) if options.install_ray else None
     python = ray_python(folder)
     if problem is None and python is not None:
-        yield str(python)
-    else:
-        sys.stderr.write(f"Ray Tune: {problem or f'no environment in {folder}: use --install-ray'}\n")
+        return str(python)
+    sys.stderr.write(f"Ray Tune: {problem or f'no environment in {folder}: use --install-ray'}\n")
+    return None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -220,7 +220,7 @@ def main() -> None:
         options.only or (QUICK if options.quick else PARTS),
         repeats=options.repeats or (2 if options.quick else 3),
         engine_repeats=3 if options.quick else 10,
-        ray=next(ray_of(options), None),
+        ray=requested_ray(options),
     )
 
 

@@ -16,7 +16,7 @@ Labs = Callable[..., Lab]
 CALLS_MAX = 4
 """Most functions of ours between a worker and the driver."""
 
-MESSAGES = {
+STATEMENTS = {
     "sqlite": {"claim_new": 9, "heartbeat": 5},
     "postgresql": {"claim_new": 5, "heartbeat": 1},
     "mariadb": {"claim_new": 9, "heartbeat": 4},
@@ -118,4 +118,4 @@ def test_a_worker_sends_few_statements(new_lab: Labs, dialect: str, operation: C
         operation(lab)
     finally:
         event.remove(engine, "before_cursor_execute", note)
-    assert len(sent) == MESSAGES[dialect][operation.__name__], sent
+    assert len(sent) == STATEMENTS[dialect][operation.__name__], sent
