@@ -163,7 +163,10 @@ def list_studies(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(studies_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(studies_listing(store.studies.listing()), form)
+        studies = store.studies.listing()
+    if not studies:
+        write_message("There are no studies yet: `hpsearch study create FILE` makes one")
+    write_listing(studies_listing(studies), form)
 
 
 @app.command()

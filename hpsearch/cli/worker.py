@@ -207,7 +207,10 @@ def list_workers(form: OutputFormat = Format.TABLE, storage: Storage = DEFAULT_S
         write_listing(_workers_listing([]), form)
         return
     with open_store(storage, foreign=True) as store:
-        write_listing(_workers_listing(store.workers.all()), form)
+        workers = store.workers.all()
+    if not workers:
+        write_message("No workers are running: `hpsearch worker start` starts one")
+    write_listing(_workers_listing(workers), form)
 
 
 @app.command()

@@ -108,14 +108,13 @@ def requested_params(study: StoredStudy, settings: Mapping[str, Any]) -> dict[st
     A training function may ask for names outside the search space, so its studies take these too.
     """
     if not settings:
-        raise UsageError(
-            "trial enqueue: needs a value (got none): add one, for example --set learning_rate=0.01"
-        )
+        searched = ", ".join(dimension.name for dimension in study.spec.search)
+        raise UsageError(f"trial enqueue: needs a value (got none): give one for {searched}")
     names = {full_name(dimension.name): dimension.name for dimension in study.spec.search}
     if study.spec.objective is not None:
         names = {key: short_name(key) for key in settings} | names
     problems = [
-        f"--set {key}: {problem}"
+        f"{names.get(key, key)}: {problem}"
         for key, raw in settings.items()
         if (problem := _problem(study, names, key, raw)) is not None
     ]
@@ -131,7 +130,7 @@ def _condition_problems(search: Sequence[Dimension], params: Mapping[str, Parame
         if dimension.name in params and not applies(dimension, params):
             words = dimension_in_words(dimension)
             remedy = "give the parameters of its condition too, or leave it out"
-            yield f"--set {dimension.name}: must meet its condition, {words} (got {params[dimension.name]}): {remedy}"
+            yield f"{dimension.name}: must meet its condition, {words} (got {params[dimension.name]}): {remedy}"
 
 
 def _problem(study: StoredStudy, names: Mapping[str, str], key: str, raw: Any) -> str | None:

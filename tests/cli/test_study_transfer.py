@@ -263,9 +263,9 @@ def test_a_configuration_of_ones_own_is_trained_next(command: Command, finished:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ((), "trial enqueue: needs a value (got none)"),
+        ((), "trial enqueue: needs a value (got none): give one for learning_rate, weight_decay, model.activation"),
         (("learning_rate=1e9",), "must be inside the search, learning_rate: 1e-07 to 1e+06, logarithmic (got 1"),
-        (("learning_rate=fast",), "--set training.learning_rate: must be a number"),
+        (("learning_rate=fast",), "Error: learning_rate: must be a number"),
         (("model.activation=elu",), 'must be inside the search, model.activation: one of relu, tanh (got "elu")'),
         (("lr=0.5",), 'must be searched by study "flowers" (got 0.5): did you mean learning_rate?'),
         (("lerning_rate=0.5",), "did you mean learning_rate?"),

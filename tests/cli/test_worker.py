@@ -64,6 +64,9 @@ def test_a_worker_says_that_it_made_its_database(command: Command, tmp_path: Pat
     first, second = command(*arguments), command(*arguments)
     assert (first.returncode, first.stderr.splitlines()[0]) == (0, made)
     assert first.stderr.splitlines()[1:] == second.stderr.splitlines()
+    empty = command("study", "list", "--storage", url)
+    assert empty.stderr == "There are no studies yet: `hpsearch study create FILE` makes one\n"
+    assert empty.stdout.split()[:3] == ["study", "state", "finished"]
 
 
 def test_a_worker_of_a_study_that_is_not_there_ends(command: Command, finished: str) -> None:
@@ -104,7 +107,11 @@ def started(store_url: str, name: str, *arguments: str) -> "subprocess.Popen[str
 def test_workers_are_listed_with_what_they_do(command: Command, finished: str, tmp_path: Path) -> None:
     """A worker is listed while it runs, for people and for programs, and is gone after a remote stop."""
     url = f"sqlite:///{tmp_path / 'default.db'}"
-    assert command("worker", "list", "--format", "json").stdout == "[]\n"
+    empty = command("worker", "list", "--format", "json")
+    assert (empty.stdout, empty.stderr) == (
+        "[]\n",
+        "No workers are running: `hpsearch worker start` starts one\n",
+    )
     with started(url, "ann") as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("worker ann: started on sqlite:///")

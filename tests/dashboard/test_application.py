@@ -380,7 +380,7 @@ def test_a_failed_trial_is_retried_from_its_page(site: Site) -> None:
             400,
             ["hours: must be a number above 0", "until: must be a number from"],
         ),
-        ({"operation": "enqueue"}, 400, ["needs a value"]),
+        ({"operation": "enqueue"}, 400, ["needs a value (got none): give one for learning_rate, "]),
         (
             {"operation": "enqueue", "value_learning_rate": "-1", "value_weight_decay": "x"},
             400,
