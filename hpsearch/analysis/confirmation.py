@@ -128,7 +128,7 @@ def sentence(found: Sequence[SeedResults]) -> str:
     if not behind:
         return f"Trial {best.number} cannot be distinguished from any of the others: seeds explain the differences."
     if not level:
-        return f"Trial {best.number} is better than all others, beyond what seeds explain."
+        return f"Trial {best.number} is better than all others that were trained again, beyond what seeds explain."
     return (
         f"Trial {best.number} is better than {_listed(behind)}, beyond what seeds explain, "
         f"and cannot be distinguished from {_listed(level)}."

@@ -118,7 +118,9 @@ def test_a_configuration_without_a_number_is_last() -> None:
         (1, 0.5, 0, None),
         (0, None, 1, True),
     ]
-    assert sentence(found) == "Trial 1 is better than all others, beyond what seeds explain."
+    assert sentence(found) == (
+        "Trial 1 is better than all others that were trained again, beyond what seeds explain."
+    )
     assert sentence(confirmed(t0=[None, None])) == "No configuration gave a finite number with every seed."
 
 
