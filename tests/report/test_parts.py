@@ -20,6 +20,12 @@ def test_a_text_in_a_template_is_escaped() -> None:
     assert text_with_code(f"run `{MARKUP}`") == f"run <code>{ESCAPED}</code>"
 
 
+def test_a_long_fact_has_two_columns() -> None:
+    """An edited range would take eight lines of one column; a short text leaves the second one empty."""
+    assert 'class="wide"' in piece("parts.html", "facts", [("name", "x" * 31)])
+    assert 'class="wide"' not in piece("parts.html", "facts", [("name", "x" * 30)])
+
+
 def test_a_missing_value_is_an_error() -> None:
     """A template that lacks a value raises an error instead of leaving a gap."""
     with pytest.raises(UndefinedError, match="is undefined"):
