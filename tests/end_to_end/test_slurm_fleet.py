@@ -71,6 +71,7 @@ def test_a_preempted_job_drains_and_is_queued_again(launcher: SlurmLauncher, tmp
         assert (second.placement, launcher.ended()) == (first.placement, [])
         assert f"worker {first.name}: stopped" in Path(str(first.placement.log)).read_text()
         launcher.cancel([job])
+        assert [one.job for one in wait_until(launcher.ended)] == [job]
         wait_until(lambda: not living(store) and not psutil.pid_exists(second.process_id))
 
 
@@ -99,4 +100,5 @@ def test_the_time_limit_drains_a_job_before_its_end(launcher: SlurmLauncher, tmp
         assert "this job is timed-out" in log
         assert f"worker {ended.worker}: stopped" in log
         launcher.cancel([job])
+        assert [one.job for one in wait_until(launcher.ended)] == [job]
         wait_until(lambda: not living(bench.store) and not psutil.pid_exists(second.process_id))
