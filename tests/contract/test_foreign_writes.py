@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState as Theirs
 from sqlalchemy import event
 
@@ -205,7 +205,7 @@ def test_names_that_differ_only_in_case_or_spaces_are_different_parameters(new_l
     lab = new_lab()
     given = [{"lr": 0.125}, {"LR": 0.25}, {"lr ": 0.5}]
     for params in given:
-        distributions = dict.fromkeys(params, FloatDistribution(0.0, 1.0))
+        distributions: dict[str, BaseDistribution] = dict.fromkeys(params, FloatDistribution(0.0, 1.0))
         stock_of(lab).add_trial(
             optuna.trial.create_trial(params=params, distributions=distributions, value=1.0)
         )
