@@ -78,10 +78,13 @@ class _Deferred:
             names = [each.name for each in fields(self)]
             if name not in names:
                 raise AttributeError(f"{type(self).__name__} has no attribute {name}")
-            loaded = self._load()
-            for each in names:
-                object.__setattr__(self, each, getattr(loaded, each))
-            return getattr(loaded, name)
+            load = self._load
+            if load is not None:  # otherwise another thread has just set the fields
+                loaded = load()
+                for each in names:
+                    object.__setattr__(self, each, getattr(loaded, each))
+                object.__setattr__(self, "_load", None)  # frees the stored text
+            return object.__getattribute__(self, name)
 
 
 @final

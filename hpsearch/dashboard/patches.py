@@ -22,6 +22,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import optuna_dashboard
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import DuplicatedStudyError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from werkzeug import Request, Response
 
@@ -80,15 +81,21 @@ class _StudyState:
     """A study as Optuna's dashboard reads it. Its storage has a new object for each change of a trial."""
 
     name: str
+    directions: Sequence[StudyDirection]
     attributes: tuple[Mapping[str, Any], Mapping[str, Any]]
     trials: Sequence[FrozenTrial]
+
+    @property
+    def without_trials(self) -> tuple[object, ...]:
+        """Everything but the trials, of which it has the number."""
+        return self.name, self.directions, self.attributes, len(self.trials)
 
 
 def _is_same_state(one: _StudyState | None, other: _StudyState | None) -> bool:
     return (
         one is not None
         and other is not None
-        and (one.name, one.attributes, len(one.trials)) == (other.name, other.attributes, len(other.trials))
+        and one.without_trials == other.without_trials
         and all(map(operator.is_, one.trials, other.trials))
     )
 
@@ -215,6 +222,7 @@ class PatchedDashboard:
         try:
             return _StudyState(
                 name=self._storage.get_study_name_from_id(study_id),
+                directions=self._storage.get_study_directions(study_id),
                 attributes=(
                     self._storage.get_study_user_attrs(study_id),
                     self._storage.get_study_system_attrs(study_id),

@@ -67,8 +67,14 @@ class DataFiles:
     def push(self, study: StoredStudy, files: Sequence[Path]) -> PushedData:
         """Store files as the study's, in place of those from before. Parts that the database has are not stored again.
 
-        Raises StorageError if they are too large.
+        Raises StorageError if they are too large, or a name cannot be read back.
         """
+        for path in files:
+            if not is_file_name(path.name):
+                raise StorageError(
+                    f'study "{study.spec.name}": a file\'s name must not have a colon, a backslash or a control '
+                    f"character to be stored in the database (got {path.name!r}): rename the file"
+                )
         size = sum(path.stat().st_size for path in files)
         if size > MOST_BYTES:
             raise StorageError(

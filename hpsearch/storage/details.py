@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
-from sqlalchemy import Connection, Select, Table, bindparam, select
+from sqlalchemy import Connection, LargeBinary, Select, Table, bindparam, cast, func, select
 
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.optuna_schema import number_of, stored_number
@@ -145,7 +145,16 @@ _BARE_PARAMS: Final = Reading(
     select(_params.c.trial_id, _params.c.param_name, _params.c.param_value).order_by(_params.c.param_id),
     _params,
 )
-_DISTRIBUTIONS: Final = Reading(select(_params.c.param_name, _params.c.distribution_json).distinct(), _params)
+_NAME_AND_DISTRIBUTION: Final = (_params.c.param_name, _params.c.distribution_json)
+_DISTRIBUTIONS: Final = Reading(select(*_NAME_AND_DISTRIBUTION).distinct(), _params)
+_MYSQL_DISTRIBUTIONS: Final = Reading(
+    select(*map(func.min, _NAME_AND_DISTRIBUTION)).group_by(
+        *(cast(column, LargeBinary) for column in _NAME_AND_DISTRIBUTION)
+    ),
+    _params,
+)
+"""The same for MariaDB and MySQL, where texts that differ in case, accents or trailing spaces may count as equal."""
+
 _VALUES: Final = Reading(
     select(_values.c.trial_id, _values.c.value, _values.c.value_type).where(_values.c.objective == 0), _values
 )
@@ -206,7 +215,8 @@ def _single_distributions(
 
     Then the rows of a large study need not repeat it. Returns None otherwise.
     """
-    found = _DISTRIBUTIONS.rows(connection, study_id, None)
+    is_mysql = connection.dialect.name in ("mysql", "mariadb")
+    found = (_MYSQL_DISTRIBUTIONS if is_mysql else _DISTRIBUTIONS).rows(connection, study_id, None)
     if len({name for name, _ in found}) < len(found):
         return None
     meanings = {name: _meaning(distribution) for name, distribution in found}

@@ -73,9 +73,13 @@ def due_notifications(study: StoredStudy, progress: Progress) -> Iterator[Notifi
 
 
 def _end_words(progress: Progress) -> str:
-    """Return what ended a study: it differs if the study goes on, after an edit, and ends again."""
-    limit = progress.ended_by
-    return f"budget {progress.budget}" + ("" if limit is None else f", {limit.name} {limit.limit}")
+    """Return the budget and all limits: they differ if the study goes on, after an edit, and ends again.
+
+    The limit that ended it is no part: results that other workers had under way may reach another one, or the budget.
+    """
+    return ", ".join(
+        (f"budget {progress.budget}", *(f"{limit.name} {limit.limit}" for limit in progress.limits))
+    )
 
 
 def shown_notify_url(url: str) -> str:

@@ -107,3 +107,13 @@ def test_too_large_files_are_refused(new_lab: Labs, tmp_path: Path) -> None:
         StorageError, match=r"must be at most 256.0 MiB .* \(got 257.0 MiB\): put it on a server"
     ):
         lab.store.data.push(lab.study, [path])
+
+
+def test_names_that_no_worker_would_read_are_refused(new_lab: Labs, tmp_path: Path) -> None:
+    """A name that some machine would take for a folder or a drive is refused before anything is stored."""
+    lab = new_lab()
+    for name in ("9:30.csv", "a\\b.csv", "a\nb.csv"):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(StorageError, match=r"must not have a colon, a backslash .* rename the file"):
+            lab.store.data.push(lab.study, [tmp_path / name])
+    assert lab.store.data.of_study(lab.study) is None

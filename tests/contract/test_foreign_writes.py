@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState as Theirs
 from sqlalchemy import event
 
@@ -198,3 +198,15 @@ def test_a_study_that_others_delete_between_look_and_write_is_gone(new_lab: Labs
     assert deletions == []
     with pytest.raises(StudyNotFoundError):
         lab.claim(1)
+
+
+def test_names_that_differ_only_in_case_or_spaces_are_different_parameters(new_lab: Labs) -> None:
+    """Trials are read with the parameters that clients gave them, also if the database compares names as equal."""
+    lab = new_lab()
+    given = [{"lr": 0.125}, {"LR": 0.25}, {"lr ": 0.5}]
+    for params in given:
+        distributions: dict[str, BaseDistribution] = dict.fromkeys(params, FloatDistribution(0.0, 1.0))
+        stock_of(lab).add_trial(
+            optuna.trial.create_trial(params=params, distributions=distributions, value=1.0)
+        )
+    assert [trial.params for trial in lab.store.trials.all(lab.study)] == given

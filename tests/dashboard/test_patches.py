@@ -248,6 +248,17 @@ def test_an_unchanged_study_is_serialized_once(
     assert len(made) == 4
 
 
+def test_another_study_in_the_place_of_a_deleted_one_is_shown(site: Site, tmp_path: Path) -> None:
+    """SQLite reuses a study's id, and a study without trials differs from the deleted one in its direction alone."""
+    other = OptunaStorage(f"sqlite:///{tmp_path / 'studies.db'}")
+    study_id = other.create_new_study([StudyDirection.MINIMIZE], "empty")
+    assert detail(site, study_id)["directions"] == ["minimize"]
+    other.delete_study(study_id)
+    assert other.create_new_study([StudyDirection.MAXIMIZE], "empty") == study_id
+    assert detail(site, study_id)["directions"] == ["maximize"]
+    other.remove_session()
+
+
 def test_the_best_trial_is_the_best_by_fresh_seeds(site: Site) -> None:
     """The best trial by fresh seeds is Optuna's best trial, the star of the map, and first in the note."""
     order = [

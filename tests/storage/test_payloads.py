@@ -5,6 +5,7 @@ import math
 import pickle
 import struct
 import tracemalloc
+import weakref
 import zlib
 from dataclasses import replace
 
@@ -172,3 +173,17 @@ def test_a_deferred_finding_is_loaded_once_when_it_is_used() -> None:
     assert pickle.loads(pickle.dumps(Finding.deferred(load))) == finding
     with pytest.raises(AttributeError, match="Finding has no attribute mood"):
         getattr(Finding.deferred(load), "mood")  # noqa: B009 # a type checker knows that it is not there
+
+
+def test_a_loaded_finding_does_not_keep_its_stored_text() -> None:
+    """It takes the memory of one finding, not of two forms of it."""
+
+    def load() -> Finding:
+        return Finding(cause=Cause.HEALTHY, confidence=1.0, first_step=0, evidence={}, remedy="none")
+
+    stored, deferred = weakref.ref(load), Finding.deferred(load)
+    del load
+    assert stored() is not None
+    assert deferred.remedy == "none"
+    assert stored() is None
+    assert deferred.cause is Cause.HEALTHY

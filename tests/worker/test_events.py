@@ -175,6 +175,20 @@ def test_a_study_that_goes_on_and_ends_again_notifies_again(lab: Lab) -> None:
     assert subject() not in ("", first)
 
 
+def test_results_after_the_end_of_a_study_do_not_notify_again(lab: Lab) -> None:
+    """A trial that another worker had under way may reach a second limit, and then the budget: the end is the same."""
+    lab.store.studies.set_limits(lab.study, BudgetSpec(epochs=4, until=0.9))
+    lab.store.studies.set_budget(lab.study, 3)
+    claims = lab.claim(3)
+    lab.assign(claims)
+    subjects = set()
+    for claim, value in zip(claims, (0.95, 0.5, 0.5), strict=True):
+        lab.end([claim], value=value)
+        due = due_notifications(lab.study, lab.store.studies.progress(lab.study))
+        subjects.add(next(one.subject for one in due if one.event == "study_finished"))
+    assert len(subjects) == 1
+
+
 def test_unknown_urls_are_refused_without_showing_them() -> None:
     """The error shows the kind of a URL alone."""
     check_urls(URLS)
