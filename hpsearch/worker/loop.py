@@ -247,8 +247,7 @@ class Worker:
         """Return True if a limit has ended the study; its trials in training then wait again, and nothing is lost."""
         if not self._limits.is_due(has_ended=self._has_limits and bool(self._ended)):
             return False
-        if self._has_limits:
-            self._write()
+        self._write()
         found = self._reconnect.call(lambda: self._store.studies.limits(self._study))
         self._has_limits = bool(found)
         reached = self._limits.look(found)

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from hpsearch.report.figures.catalogue import exhibits
+from hpsearch.report.figures.sample import sample
 from hpsearch.report.page import render, render_exhibit
 from hpsearch.report.request import ReportRequest
 from hpsearch.trials import Fate
@@ -217,11 +218,13 @@ def test_markup_runs_nothing(browser: Browser, tmp_path: Path) -> None:
         assert is_silent(seen)
 
 
-def test_five_thousand_trials_are_all_drawn(browser: Browser, tmp_path: Path) -> None:
-    """A large study has every trial that has parameters in its map, and the star."""
+def test_a_large_study_is_drawn_by_its_sample(browser: Browser, tmp_path: Path) -> None:
+    """The map of 5,000 trials has those of the sample that have parameters, and the star; the page says so."""
     snapshot = synthetic.synthetic(5000)
     with sight(browser) as seen:
         page = seen.read(render(snapshot), tmp_path)
         marks = page.locator("[data-figure=search-map] .scatterlayer .point").count()
-        assert marks == sum(bool(trial.params) for trial in snapshot.trials) + 1
+        drawn = sum(bool(trial.params) for trial in sample(snapshot))
+        assert marks == drawn + 1
+        assert f"{drawn:,} of 4,998 trials (a sample with the best of them)" in page.content()
         assert is_silent(seen)
