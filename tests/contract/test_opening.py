@@ -62,13 +62,19 @@ def changing(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("noun", ["study", "worker"])
+NOTHING = {
+    "study": "There are no studies yet: `hpsearch study create FILE` makes one",
+    "worker": "No workers are running: `hpsearch worker start` starts one",
+}
+
+
+@pytest.mark.parametrize("noun", NOTHING)
 def test_an_empty_database_lists_nothing(fresh_url: str, dialect: str, noun: str) -> None:
-    """`study list` and `worker list` print the head of an empty table and end with 0, and make no tables."""
+    """`study list` and `worker list` print the head of an empty table, say what to do, and make no tables."""
     if dialect == "sqlite":
         Path(str(make_url(fresh_url).database)).touch()
     ended = CliRunner().invoke(app, [noun, "list", "--storage", fresh_url])
-    assert (ended.exit_code, ended.stderr, ended.stdout.splitlines()[1:]) == (0, "", [])
+    assert (ended.exit_code, ended.stderr, ended.stdout.splitlines()[1:]) == (0, f"{NOTHING[noun]}\n", [])
     assert ended.stdout.startswith(f"{noun}  state  ")
     with changing(fresh_url) as engine:
         assert inspect(engine).get_table_names() == []
