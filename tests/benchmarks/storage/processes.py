@@ -15,7 +15,7 @@ import signal
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -80,8 +80,11 @@ def _fork(url: str, study: str, rows: int, number: int, folder: Path) -> int:
 
 def server_s(postmaster: psutil.Process) -> float:
     """Return the processor time of the server so far, with that of connections that have ended."""
+    children = []
+    for child in postmaster.children():
+        with suppress(psutil.NoSuchProcess):  # its time is then among those of the children that have ended
+            children.append(child.cpu_times())
     own = postmaster.cpu_times()
-    children = [child.cpu_times() for child in postmaster.children()]
     return float(
         own.user
         + own.system
