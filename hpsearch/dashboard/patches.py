@@ -196,7 +196,7 @@ class PatchedDashboard:
         for _ in range(_ATTEMPTS):
             state = self._state(study_id)
             kept = self._stock_details.get(place)
-            if kept is not None and kept.state is not None and _is_same_state(kept.state, state):
+            if kept is not None and _is_same_state(kept.state, state):
                 response = Response(kept.body, headers=kept.headers)
             else:
                 self._refresh_trials(study_id)

@@ -9,34 +9,20 @@ import time
 from typing import Any
 
 import ray
-import torch
 from ray import tune
 from ray.tune.schedulers import MedianStoppingRule
 from ray.tune.search.optuna import OptunaSearch
-from torch import nn
 
 from tests.benchmarks.peers.task import Arrays, PeerTask, PeerTrial, given_task, write_trials
+from tests.benchmarks.peers.torch_network import accuracies
 
 
 def train(config: dict[str, Any], arrays: Arrays, task: PeerTask) -> None:
     """Train one trial, and report the accuracy after each epoch with its time."""
-    torch.set_num_threads(1)
-    x, y, validation_x, validation_y = (torch.tensor(array) for array in arrays)
     began_s = time.time()
-    model = nn.Sequential(
-        nn.Linear(x.shape[1], task.hidden), nn.ReLU(), nn.Linear(task.hidden, int(y.max()) + 1)
-    )
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=config["learning_rate"], weight_decay=config["weight_decay"]
-    )
-    for _ in range(task.epochs):
-        for rows in torch.randperm(len(x)).split(task.batch_size):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
-            optimizer.step()
-        with torch.no_grad():
-            hits = model(validation_x).argmax(dim=1) == validation_y
-        tune.report({"accuracy": hits.float().mean().item(), "began_s": began_s, "now_s": time.time()})
+    rates = {"rate": config["learning_rate"], "decay": config["weight_decay"]}
+    for accuracy in accuracies(task, arrays, **rates):
+        tune.report({"accuracy": accuracy, "began_s": began_s, "now_s": time.time()})
 
 
 def search(task: PeerTask, folder: str) -> list[PeerTrial]:
