@@ -1,6 +1,7 @@
 """Every score on cases that are worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.benchmarks.diagnosis.scoring import (
     detected,
     detection,
     false_alarms,
+    healthy_stops,
     macro_f1,
     quantile,
     rate_errors,
@@ -87,6 +89,13 @@ def test_false_alarms_are_on_healthy_runs_alone() -> None:
     """Two of four healthy runs and one of two hard ones are called ill; inconclusive is no alarm."""
     assert false_alarms(JUDGED) == Share(hits=2, total=4)
     assert false_alarms(JUDGED, hard_only=True) == Share(hits=1, total=2)
+
+
+def test_good_trials_lost_are_counted_among_those_that_were_stopped() -> None:
+    """All ten runs are stopped, four of which are healthy; without the stops none is."""
+    stopped = [(run, replace(call, stops=True)) for run, call in JUDGED]
+    assert healthy_stops(stopped) == Share(hits=4, total=len(JUDGED))
+    assert healthy_stops(JUDGED) == Share(hits=0, total=0)
 
 
 def test_detection_asks_for_no_cause() -> None:

@@ -25,13 +25,14 @@ class Call:
     `causes` are the causes that it names, strongest first, and empty or one of `NO_ALARM` where it sees nothing
     wrong. `step` is the number of optimizer steps that the run had made when the alarm came, None without one.
     `suggested` are the values that it would try instead, as in `Finding.suggested`. `confidence` is that of the
-    strongest cause, NaN for systems without one.
+    strongest cause, NaN for systems without one. `stops` is True if hpsearch would have stopped the trial.
     """
 
     causes: tuple[Cause, ...]
     step: int | None
     suggested: Mapping[str, ParameterValue] = field(default_factory=dict)
     confidence: float = math.nan
+    stops: bool = False
 
     @property
     def cause(self) -> Cause:
@@ -87,17 +88,19 @@ class Ours:
         """Walk through the run's moments until a verdict is fatal or the run ends."""
         since = 0
         verdict: Verdict | None = None
+        stops = False
         for known in moments(run, steps_per_epoch=run.facts.steps_per_epoch):
             last, verdict = verdict, judge(known, run.facts)
             if last is None or last.cause is not verdict.cause:
                 since = known.steps
-            if fatal_finding(known, run.facts, self.fatal) is not None:
+            if stops := fatal_finding(known, run.facts, self.fatal) is not None:
                 break
-        return SILENCE if verdict is None else _said(verdict, since)
+        return SILENCE if verdict is None else _said(verdict, since, stops=stops)
 
 
-def _said(verdict: Verdict, since: int) -> Call:
+def _said(verdict: Verdict, since: int, *, stops: bool) -> Call:
     return Call(
+        stops=stops,
         causes=tuple(dict.fromkeys(finding.cause for finding in verdict.findings)),
         step=None if verdict.cause in NO_ALARM else since,
         suggested=verdict.findings[0].suggested,

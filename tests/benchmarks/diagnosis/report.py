@@ -17,6 +17,7 @@ from tests.benchmarks.diagnosis.scoring import (
     delays_by_cause,
     detection,
     false_alarms,
+    healthy_stops,
     macro_f1,
     quantile,
     rate_errors,
@@ -64,6 +65,7 @@ def summary(judged: Sequence[Judged]) -> Iterator[str]:
     yield f"- double faults with both causes named: {share(double)}"
     yield f"- false alarms on healthy runs: {share(false_alarms(judged))}"
     yield f"- false alarms on hard healthy runs: {share(false_alarms(judged, hard_only=True))}"
+    yield f"- healthy runs among those that would have been stopped: {share(healthy_stops(judged))}"
     yield (
         f"- time to detection: median {wait.median_steps:.0f} steps ({_percent(wait.median_share)} of the run), "
         f"p90 {wait.p90_steps:.0f} ({_percent(wait.p90_share)})"

@@ -144,6 +144,12 @@ def all_of(judged: Sequence[Judged]) -> Share:
     return Share(hits=sum(labels <= causes for labels, causes in named), total=len(named))
 
 
+def healthy_stops(judged: Sequence[Judged]) -> Share:
+    """Return how many of the runs that would have been stopped are healthy: good trials lost."""
+    stopped = [run for run, call in judged if call.stops]
+    return Share(hits=sum(map(is_healthy, stopped)), total=len(stopped))
+
+
 def false_alarms(judged: Sequence[Judged], *, hard_only: bool = False) -> Share:
     """Return how many healthy runs, or of those only the hard ones, are called ill."""
     healthy = [call for run, call in judged if is_healthy(run) and (run.is_hard or not hard_only)]
