@@ -25,7 +25,7 @@ from hpsearch.search.space import distribution_of, joint_distributions, values_i
 from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.conditions import applies, parents_first
 from hpsearch.study.plan import epoch_span
-from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
+from hpsearch.study.spec import Choices, Dimension, Range, StudySpec, with_rank
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
@@ -213,9 +213,9 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al. 2018, JMLR 18:185), and let median and percentile
     act as soon as a trial is `warmup_epochs` old.
     """
-    pruning = spec.pruning
+    pruning = with_rank(spec).pruning
     match pruning.rank:
-        case "none":
+        case "none" | "auto":  # `with_rank` leaves no "auto"
             return NopPruner()
         case "median":
             return MedianPruner(pruning.startup_trials, pruning.warmup_epochs)

@@ -54,7 +54,17 @@ from hpsearch.storage.study_rows import (
 )
 from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.schema import MOST_INTEGER
-from hpsearch.study.spec import BudgetSpec, Dimension, NotifySpec, Range, StudySpec
+from hpsearch.study.spec import (
+    AUTO_RANKS,
+    RANKS_WITH_FACTOR,
+    BudgetSpec,
+    Dimension,
+    NotifySpec,
+    PruningSpec,
+    Range,
+    StudySpec,
+    with_rank,
+)
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")
@@ -422,8 +432,8 @@ def _adopt(connection: Connection, study: StoredStudy, spec: StudySpec) -> Store
 def _own(
     connection: Connection, study_id: int, spec: StudySpec, fingerprint: str, *, parent: str | None
 ) -> StoredStudy:
-    """Write our row of a study."""
-    key = str(uuid.uuid4())
+    """Write our row of a study, whose pruner is chosen now: a later budget does not change it."""
+    key, spec = str(uuid.uuid4()), with_rank(spec)
     created_s = connection.execute(select(EpochSeconds())).scalar_one()
     connection.execute(
         insert(_ours).values(
@@ -485,10 +495,11 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`.
 
     How a table is read does not count if the result is equal: older studies hold other words for it. Ranges may also be
-    those from before an edit.
+    those from before an edit. If the pruner is "auto", the study keeps the one that was chosen when it was created.
     """
     if spec.search in _earlier_searches(stored):
         spec = replace(spec, search=stored.spec.search)
+    spec = replace(spec, pruning=_comparable(spec.pruning, stored.spec.pruning))
     reading = ("data.header", "data.drop", "data.types", "data.columns", "data.target_scale")
     same_data = reading if stored.fingerprint == fingerprint else ()
     common = _parts(stored.spec) & _parts(spec)
@@ -507,6 +518,15 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
             f'study "{spec.name}": exists with another specification: {"; ".join(differences)}: '
             "choose another name, or delete that study"
         )
+
+
+def _comparable(pruning: PruningSpec, stored: PruningSpec) -> PruningSpec:
+    """Return `pruning` with the rank of `stored` if it is "auto", and its reduction factor if that has no effect."""
+    if pruning.rank == "auto" and stored.rank in AUTO_RANKS:
+        pruning = replace(pruning, rank=stored.rank)
+    if pruning.rank not in RANKS_WITH_FACTOR:
+        pruning = replace(pruning, reduction_factor=stored.reduction_factor)
+    return pruning
 
 
 def _earlier_searches(stored: StoredStudy) -> Iterator[tuple[Dimension, ...]]:

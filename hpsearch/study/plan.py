@@ -22,6 +22,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
     configure,
+    with_rank,
 )
 from hpsearch.trials import ParameterValue
 
@@ -95,7 +96,7 @@ def plan(spec: StudySpec, *, training_examples: int | Sequence[int], inputs: int
         else tuple(dimension_in_words(dimension) for dimension in spec.search),
         configurations=tuple(_exact_in_words(exact) for exact in spec.configurations),
         sampler=sampler_in_words(spec.sampler),
-        pruning=pruning_in_words(spec.pruning),
+        pruning=pruning_in_words(with_rank(spec).pruning),
     )
 
 
@@ -287,6 +288,7 @@ def pruning_in_words(pruning: PruningSpec) -> str:
         "percentile": f"best {pruning.percentile:g} percent {after}",
         "asha": f"asha with reduction factor {pruning.reduction_factor}",
         "hyperband": f"hyperband with reduction factor {pruning.reduction_factor}",
+        "auto": "median or asha",
     }[pruning.rank]
     expected = f"expected, so never fatal: {', '.join(pruning.expected)}" if pruning.expected else ""
     return "; ".join(filter(None, [_diagnosis_in_words(pruning), rank, expected])) or "none"

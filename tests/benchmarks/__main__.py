@@ -30,7 +30,7 @@ ENGINE_ROWS: Final = (1, 16, 32)
 OTHERS: Final[Sequence[Sequence[str]]] = (
     ("estimators", "--seeds", "3"),
     ("storage", "--quick", "--only", "costs", "--only", "search"),
-    ("searches", "default", "random", "no pruning", "--seeds", "10"),
+    ("searches", "random", "no pruning", "asha, 2", "--seeds", "10"),
 )
 """Benchmarks of their own, whose pages come last, with their arguments."""
 

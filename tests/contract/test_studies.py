@@ -23,7 +23,7 @@ from hpsearch.storage.stored_studies import FOREIGN_REMEDY
 from hpsearch.storage.transfer import Selection, Transfer
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.metrics import Metric
-from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, Range, TrainingSpec
+from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, Range, TrainingSpec, with_rank
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
@@ -67,7 +67,7 @@ def test_a_study_is_read_as_it_was_created(store: Store) -> None:
     """Specification, fingerprint and time come back, by name and in the list."""
     spec = a_spec(training=TrainingSpec(epochs=7, learning_rate=0.1 + 0.2))
     study = store.studies.create(spec, fingerprint=FINGERPRINT)
-    assert (study.spec, study.fingerprint) == (spec, FINGERPRINT)
+    assert (study.spec, study.fingerprint) == (with_rank(spec), FINGERPRINT)
     assert store.studies.get(spec.name) == study
     assert study in store.studies.all()
     assert spec.name not in store.studies.foreign_names()
@@ -79,6 +79,22 @@ def test_creating_the_same_study_again_returns_it(store: Store) -> None:
     study = store.studies.create(spec, fingerprint=FINGERPRINT)
     assert store.studies.create(replace(spec, trials=9), fingerprint=FINGERPRINT) == study
     assert store.studies.get(spec.name).spec.trials == 5
+
+
+def test_a_study_keeps_the_pruner_that_was_chosen_for_it(store: Store) -> None:
+    """A larger budget, or another default of a later version, does not make "auto" another pruner or another study."""
+    spec = a_spec(trials=5)
+    study = store.studies.create(spec, fingerprint=FINGERPRINT)
+    assert study.spec.pruning.rank == "median"
+    older = replace(spec, trials=500, pruning=replace(spec.pruning, reduction_factor=4))
+    assert store.studies.create(older, fingerprint=FINGERPRINT) == study
+    other = replace(spec, pruning=replace(spec.pruning, rank="asha", reduction_factor=4))
+    with pytest.raises(StudyExistsError) as caught:
+        store.studies.create(other, fingerprint=FINGERPRINT)
+    assert str(caught.value) == (
+        f'study "{spec.name}": exists with another specification: pruning.rank is "median" there (got "asha"); '
+        "pruning.reduction_factor is 2 there (got 4): choose another name, or delete that study"
+    )
 
 
 def test_how_a_table_is_read_does_not_matter_if_the_data_is_the_same(store: Store) -> None:

@@ -51,8 +51,8 @@ def test_a_seeded_sampler_gives_its_seed() -> None:
     ("pruner", "spec"),
     [
         (NopPruner(), PruningSpec(rank="none")),
-        (MedianPruner(), PruningSpec()),
-        (MedianPruner(3, 4), PruningSpec(startup_trials=3, warmup_epochs=5)),
+        (MedianPruner(), PruningSpec(rank="median")),
+        (MedianPruner(3, 4), PruningSpec(rank="median", startup_trials=3, warmup_epochs=5)),
         (PercentilePruner(10.0), PruningSpec(rank="percentile", percentile=10.0)),
         (MedianPruner(interval_steps=2), None),
         (SuccessiveHalvingPruner(), None),

@@ -116,7 +116,7 @@ def test_without_a_pruner_nothing_is_outranked(spec_of: SpecOf) -> None:
 
 def test_rungs_are_ages(spec_of: SpecOf) -> None:
     """Asha's rungs with factor 4 are 1, 4 and 16 epochs, as in its paper: epochs 0, 3 and 15."""
-    searcher = Searcher(spec_of("random", "asha"))
+    searcher = Searcher(spec_of("random", pruning=PruningSpec(rank="asha", reduction_factor=4)))
     rungs: dict[int, Mapping[str, Any]] = {}
     for epoch in range(20):
         searcher.report(0, epoch, epoch / 100)

@@ -59,7 +59,7 @@ def test_the_plan_of_the_main_job() -> None:
         parameters=Span(least=4810, most=4810),
         search=("learning_rate: 1e-06 to 1, logarithmic", "weight_decay: 1e-08 to 0.1, logarithmic"),
         sampler="tpe, after 10 random trials",
-        pruning=f"{FATAL}; median after 5 trials and 1 epoch",
+        pruning=f"{FATAL}; asha with reduction factor 2",
     )
 
 
@@ -159,8 +159,11 @@ def test_samplers_in_words(sampler: SamplerSpec, text: str) -> None:
     [
         (PruningSpec(diagnosis=False, rank="none"), "none"),
         (PruningSpec(rank="none"), FATAL),
-        (PruningSpec(startup_trials=1, warmup_epochs=0), f"{FATAL}; median after 1 trial and no epochs"),
-        (PruningSpec(diagnosis=False, rank="asha"), "asha with reduction factor 4"),
+        (
+            PruningSpec(rank="median", startup_trials=1, warmup_epochs=0),
+            f"{FATAL}; median after 1 trial and no epochs",
+        ),
+        (PruningSpec(diagnosis=False), "asha with reduction factor 2"),
         (
             PruningSpec(rank="percentile", percentile=12.5),
             f"{FATAL}; best 12.5 percent after 5 trials and 1 epoch",
