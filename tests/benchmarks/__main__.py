@@ -201,7 +201,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    own.add_argument("--quick", action="store_true", help="about 5 minutes on 2 cores: digits, few repeats")
+    own.add_argument("--quick", action="store_true", help="about 2 minutes on 2 cores: digits, few repeats")
     own.add_argument(
         "--out", type=Path, metavar="FILE.json", help="store the numbers, and the page as FILE.md"
     )
