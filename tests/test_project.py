@@ -45,6 +45,7 @@ TOOLS = (
     "playwright",
     "polars",
     "psutil",
+    "psycopg2-binary",
     "pytest",
     "pytest-xdist",
     "ruff",
@@ -57,6 +58,7 @@ DISTRIBUTIONS = {
     "mlflow": "mlflow-skinny",
     "optuna_dashboard": "optuna-dashboard",
     "prometheus_client": "prometheus-client",
+    "psycopg2": "psycopg2-binary",
     "sklearn": "scikit-learn",
 }
 

@@ -123,7 +123,8 @@ def connect(
             connection.answer_within_s = within_s
             return connection
         case "psycopg2":
-            return make(**{**_connect_limit(), **_LIBPQ, **given})
+            own = {"connection_factory": _ending_psycopg2()}
+            return make(**{**_connect_limit(), **_LIBPQ, **own, **given})
         case "pymysql":
             return _connect_pymysql(make, given, answer_within_s)
         case _:
@@ -222,3 +223,29 @@ def _bounded_psycopg() -> Any:
                 return end.value
 
     return BoundedConnection
+
+
+@cache
+def _ending_psycopg2() -> Any:
+    """Return a psycopg2 connection class that ends transactions which a statement began, as psycopg does.
+
+    psycopg2 itself ignores calls of `commit` and `rollback` in autocommit mode, in which all our connections are.
+    """
+    from psycopg2 import extensions  # noqa: PLC0415 # it is there only if the user has installed it
+
+    class EndingConnection(extensions.connection):  # type: ignore[misc] # it may be missing
+        """A connection whose `commit` and `rollback` end any transaction."""
+
+        def commit(self) -> None:
+            self._end("COMMIT")
+
+        def rollback(self) -> None:
+            self._end("ROLLBACK")
+
+        def _end(self, statement: str) -> None:
+            if self.get_transaction_status() == extensions.TRANSACTION_STATUS_IDLE:
+                return
+            with self.cursor() as cursor:
+                cursor.execute(statement)
+
+    return EndingConnection

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 import hpsearch
 from hpsearch.cli.main import app
-from hpsearch.errors import StorageError, StorageUnavailableError
+from hpsearch.errors import StorageError, StorageUnavailableError, StudyNotFoundError
 from hpsearch.storage import optuna_schema, schema
 from hpsearch.storage.address import parse_address
 from hpsearch.storage.driver_errors import attempt
@@ -388,3 +388,20 @@ def test_health_is_a_record_of_plain_values(url: str) -> None:
     """Everything in a health record can be printed as JSON."""
     open_store(url).close()
     assert json.loads(json.dumps(asdict(check(url))))["trials"] >= 0
+
+
+def test_psycopg2_serves_as_well_as_psycopg(new_database: Databases) -> None:
+    """Its transactions end too, although it ignores `commit` and `rollback` outside transactions of its own."""
+    url = make_url(new_database("postgresql")).set(drivername="postgresql+psycopg2").render_as_string()
+    with open_store(url) as store, open_store(url) as other:
+        study = store.studies.create(a_spec(trials=4), fingerprint=FINGERPRINT)
+        lab = Lab(store=store, url=url, study=study)
+        lab.finish(2, series={"training_loss": [0.5, 0.25]})
+        assert lab.renew(60.0) == 0
+        with pytest.raises(StudyNotFoundError):
+            store.queue.claim(replace(study, key="another"), worker="ann", count=1, lease_s=60.0)
+        assert [claim.number for claim in other.queue.claim(study, worker="bob", count=9, lease_s=60.0)] == [
+            2,
+            3,
+        ]
+        assert store.trials.series(study, [0]) == {0: {"training_loss": [0.5, 0.25]}}

@@ -26,8 +26,12 @@ EXAMPLES = (
         ("mariadb://u@h/d", "mariadb+pymysql://u@h/d", "mariadb"),
     ],
 )
-def test_a_url_without_a_driver_gets_one_that_is_installed(text: str, url: str, family: str) -> None:
+def test_a_url_without_a_driver_gets_one_that_is_installed(
+    text: str, url: str, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The URLs that people write work with psycopg 3 and PyMySQL, if these are the drivers there."""
+    for module in ("psycopg2", "MySQLdb"):
+        monkeypatch.setitem(sys.modules, module, None)
     address = parse_address(text)
     assert (address.full, address.family) == (url, family)
 
