@@ -49,6 +49,8 @@ from hpsearch.worker.shutdown import StopRequest, do_nothing
 
 LEASE_S = 30.0
 IDLE_WAIT_S = 0.2
+MOST_IDLE_WAIT_S = 5.0
+IDLE_SHARE = 0.05
 WRITE_EVERY_S = 1.0
 LIMITS_EVERY_S = 0.25
 """Seconds between two looks at a study's limits: each writes what is new, and reads sums from the database."""
@@ -61,6 +63,14 @@ REFILL_WITHIN_S = 0.1
 REMEMBERED_COHORTS = 4
 RECHECK_EVERY_S = 5.0
 """Time between two looks at the failures of a worker that waits for those of others."""
+
+
+def idle_wait_s(idle_s: float) -> float:
+    """Return the seconds until a worker that had no trials for `idle_s` looks again: a twentieth, 0.2 to 5 s.
+
+    Thousands of workers can wait for the last trials of others, and each look is a query.
+    """
+    return min(max(IDLE_SHARE * idle_s, IDLE_WAIT_S), MOST_IDLE_WAIT_S)
 
 
 @final
@@ -166,7 +176,7 @@ class Worker:
         self._ended: list[ActiveTrial | ChildTrial] = []
         self.ended = 0
         self.tokens: frozenset[int] = frozenset()
-        self._wrote_at = self._claimed_at = time.monotonic()
+        self._wrote_at = self._claimed_at = self._worked_at = time.monotonic()
         self._limits = LimitWatch()
         self._has_limits = bool(study.spec.budget)
         self._checkpoints = Checkpoints(
@@ -198,6 +208,7 @@ class Worker:
         Exceptions hand the trials back too. An exception that is no HpsearchError may be caused by a trial, so it
         counts as one lost worker for each of them.
         """
+        self._worked_at = time.monotonic()
         try:
             if self._data is not None:
                 self._checkpoints.sweep(self._finished)
@@ -225,6 +236,7 @@ class Worker:
             self._claim_trials()
         if not self._active:
             return self.problem is None and self._options.wait_for_trials and self._wait_for_work()
+        self._worked_at = time.monotonic()
         self._advance()
         self._save(self._checkpoints.due(n for n in self._ended_epoch if n in self._active))
         self._ended_epoch.clear()
@@ -286,7 +298,7 @@ class Worker:
         if not opening.is_open:
             return False
         self._options.notify_opening(opening)
-        return not self._stop.wait(IDLE_WAIT_S)
+        return not self._stop.wait(idle_wait_s(time.monotonic() - self._worked_at))
 
     def _claim_trials(self) -> None:
         """Claim trials for the free rows, choose parameters for new ones, and let them join."""

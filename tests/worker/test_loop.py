@@ -14,7 +14,7 @@ from hpsearch.storage.records import Update
 from hpsearch.study.spec import Choices, DataSpec, PruningSpec
 from hpsearch.trials import ParameterValue, TrialState
 from hpsearch.verdicts import Cause
-from hpsearch.worker.loop import Worker, WorkerOptions
+from hpsearch.worker.loop import Worker, WorkerOptions, idle_wait_s
 from hpsearch.worker.shutdown import StopNowError, StopRequest
 from tests.worker.bench import RATES, SPEC, Bench, numbers_of
 
@@ -33,6 +33,12 @@ def test_a_worker_spends_the_budget_exactly(url: str) -> None:
     assert (progress.finished, progress.running, progress.waiting, progress.failed) == (24, 0, 0, 0)
     assert [trial.number for trial in bench.trials()] == list(range(24))
     assert all(trial.state.is_final and trial.finding is not None for trial in bench.trials())
+
+
+@pytest.mark.parametrize(("idle_s", "wait_s"), [(0.0, 0.2), (4.0, 0.2), (10.0, 0.5), (3600.0, 5.0)])
+def test_an_idle_worker_looks_less_often(idle_s: float, wait_s: float) -> None:
+    """The end of a study is seen at most a twentieth later, and thousands of waiting workers ask a few times a minute."""
+    assert idle_wait_s(idle_s) == wait_s
 
 
 def test_the_ledger_adds_up(url: str) -> None:
