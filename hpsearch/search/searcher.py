@@ -26,7 +26,7 @@ from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.conditions import applies, parents_first
 from hpsearch.study.plan import epoch_span
 from hpsearch.study.spec import Choices, Dimension, Range, StudySpec, with_rank
-from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState
+from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState, collection_paused
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
 
@@ -82,6 +82,7 @@ class Searcher:
         self._running_here: set[int] = set()
         self._outranked: dict[int, bool] = {}
 
+    @collection_paused()
     def learn(self, trials: Iterable[Trial]) -> None:
         """Insert the database's records of `trials`: each is added, or replaces the one of its number.
 

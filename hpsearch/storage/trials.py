@@ -67,7 +67,7 @@ from hpsearch.storage.stored_values import counted, moment, whole
 from hpsearch.study.ranges import spanned_range
 from hpsearch.study.spec import Range
 from hpsearch.telemetry import Series
-from hpsearch.trials import ParameterValue, Trial, TrialState
+from hpsearch.trials import ParameterValue, Trial, TrialState, collection_paused
 from hpsearch.verdicts import Finding
 
 _ours = schema.trials
@@ -427,6 +427,7 @@ def by_id(connection: Connection, ids: Sequence[int], *, has_ours: bool) -> dict
     return made | {i: replace(made[i], spread=spread) for i, spread in spreads.items() if i in made}
 
 
+@collection_paused()
 def _made(
     connection: Connection, study_id: int, ids: Sequence[int] | None, rows: Iterable[RawRow]
 ) -> dict[int, Trial]:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.storage.optuna.database import Database, Whole
 from hpsearch.storage.optuna.records import Details, Head, frozen
+from hpsearch.trials import collection_paused
 
 _PRECISION: Final = timedelta(seconds=1)
 """MySQL stores times in whole seconds, so a time without a fraction may be off by this much."""
@@ -235,6 +236,7 @@ class Cache:
             self.forget_study(study_id)
         return self.see(head)
 
+    @collection_paused()
     def read(self, study: CachedStudy, ids: Sequence[int]) -> None:
         """Read the trials with these ids of a study, any number of them."""
         for whole in self._database.trials_of(study.study_id, ids):
