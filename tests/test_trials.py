@@ -19,7 +19,11 @@ def was_enabled(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 def test_the_collector_is_paused_and_comes_back_as_it_was(was_enabled: bool) -> None:  # noqa: FBT001 # a fixture
     """A pause ends with an error too, and never enables a collector that the program disabled."""
-    with pytest.raises(LookupError), collection_paused():
-        assert not gc.isenabled()
-        raise LookupError
+
+    @collection_paused()
+    def fail() -> None:
+        raise LookupError(gc.isenabled())
+
+    with pytest.raises(LookupError, match="False"):
+        fail()
     assert gc.isenabled() == was_enabled

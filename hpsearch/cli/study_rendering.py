@@ -480,7 +480,10 @@ def _objective_lines(dry_run: ObjectiveDryRun) -> Iterator[tuple[str, str]]:
         yield "search", line
     yield "sampler", sampler_in_words(spec.sampler)
     stops = spec.pruning.diagnosis == "act"
-    yield "pruning", pruning_in_words(spec.pruning if stops else replace(spec.pruning, diagnosis=False))
+    yield (
+        "pruning",
+        pruning_in_words(spec if stops else replace(spec, pruning=replace(spec.pruning, diagnosis=False))),
+    )
     yield (
         "time of a trial",
         "no limit" if limits.trial_seconds is None else f"{limits.trial_seconds:g} s at most",

@@ -3,8 +3,8 @@
 The derivative of an `Activation` is written in terms of its value `a`, so the value before it need not be kept. That of
 a `Gate` cannot be: two arguments have the same value. A gate writes its slope in the forward pass instead.
 
-Bounds are `clip`, not `np.maximum` with a number, which NumPy 2.4 does not vectorize: it takes four times as long. Both
-keep NaN.
+Bounds use `clip` with both limits, which NumPy 2.4 vectorizes. `np.maximum` with a number, and `clip` with one limit,
+take four times as long. All keep NaN.
 """
 
 import math

@@ -66,7 +66,7 @@ class SigmoidCrossEntropy(Loss):
         np.multiply(scratch, -1, out=scratch)  # not `negative`: see activations.Sigmoid
         np.exp(scratch, out=scratch)
         np.log1p(scratch, out=scratch)
-        np.add(scratch, z.clip(0, np.inf), out=scratch)
+        np.add(scratch, z.clip(0, np.inf), out=scratch)  # not `maximum`: see activations
         np.subtract(scratch, z * t, out=scratch)
         losses: Array = scratch.sum(axis=2)
         losses /= z.shape[2]

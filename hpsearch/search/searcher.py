@@ -25,7 +25,7 @@ from hpsearch.search.space import distribution_of, joint_distributions, values_i
 from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.conditions import applies, parents_first
 from hpsearch.study.plan import epoch_span
-from hpsearch.study.spec import Choices, Dimension, Range, StudySpec, with_rank
+from hpsearch.study.spec import Choices, Dimension, Range, StudySpec, known_rank
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState, collection_paused
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
@@ -207,16 +207,16 @@ def _direction(spec: StudySpec) -> StudyDirection:
 
 
 def make_pruner(spec: StudySpec) -> BasePruner:
-    """Return the pruner that `spec.pruning.rank` names.
+    """Return the pruner of a study; `pruning.rank` "auto" is resolved.
 
     Its resource is a trial's age in epochs, so it must receive the value after epoch e (from 0) at step e + 1. Optuna's
     docstring of `report` asks for steps from 0, but only ages make asha's and hyperband's rungs 1, r, r^2, ... epochs
     as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al. 2018, JMLR 18:185), and let median and percentile
     act as soon as a trial is `warmup_epochs` old.
     """
-    pruning = with_rank(spec).pruning
-    match pruning.rank:
-        case "none" | "auto":  # `with_rank` leaves no "auto"
+    pruning = spec.pruning
+    match known_rank(spec):
+        case "none":
             return NopPruner()
         case "median":
             return MedianPruner(pruning.startup_trials, pruning.warmup_epochs)

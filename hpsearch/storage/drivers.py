@@ -65,6 +65,7 @@ _NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
 
 _PROGRAMS_ONLY: Final[Mapping[str, frozenset[str]]] = {
     "psycopg": frozenset({"autocommit", "context", "row_factory", "cursor_factory"}),
+    "psycopg2": frozenset({"async", "async_", "connection_factory", "cursor_factory"}),
     "pymysql": frozenset({"autocommit", "auth_plugin_map", "conv", "cursorclass", "defer_connect", "ssl"}),
 }
 """Driver -> parameters whose values no URL can contain, or that the user must not choose."""
@@ -123,8 +124,7 @@ def connect(
             connection.answer_within_s = within_s
             return connection
         case "psycopg2":
-            own = {"connection_factory": _ending_psycopg2()}
-            return make(**{**_connect_limit(), **_LIBPQ, **own, **given})
+            return make(**{**_connect_limit(), **_LIBPQ, **given, "connection_factory": _ending_psycopg2()})
         case "pymysql":
             return _connect_pymysql(make, given, answer_within_s)
         case _:
@@ -227,14 +227,14 @@ def _bounded_psycopg() -> Any:
 
 @cache
 def _ending_psycopg2() -> Any:
-    """Return a psycopg2 connection class that ends transactions which a statement began, as psycopg does.
+    """Return a psycopg2 connection class whose `commit` and `rollback` also end transactions that a statement began.
 
-    psycopg2 itself ignores calls of `commit` and `rollback` in autocommit mode, in which all our connections are.
+    All our connections are in autocommit mode, in which psycopg2 ignores both calls; psycopg does not.
     """
     from psycopg2 import extensions  # noqa: PLC0415 # it is there only if the user has installed it
 
     class EndingConnection(extensions.connection):  # type: ignore[misc] # it may be missing
-        """A connection whose `commit` and `rollback` end any transaction."""
+        """A connection that ends transactions in autocommit mode too."""
 
         def commit(self) -> None:
             self._end("COMMIT")

@@ -432,8 +432,9 @@ def _adopt(connection: Connection, study: StoredStudy, spec: StudySpec) -> Store
 def _own(
     connection: Connection, study_id: int, spec: StudySpec, fingerprint: str, *, parent: str | None
 ) -> StoredStudy:
-    """Write our row of a study, whose pruner is chosen now: a later budget does not change it."""
-    key, spec = str(uuid.uuid4()), with_rank(spec)
+    """Write our row of a study. Its pruner is resolved here, so a later change of the budget does not change it."""
+    key = str(uuid.uuid4())
+    spec = with_rank(spec)
     created_s = connection.execute(select(EpochSeconds())).scalar_one()
     connection.execute(
         insert(_ours).values(
@@ -495,7 +496,7 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """Raise StudyExistsError, naming the differences, unless `spec` and the data equal those of `stored`.
 
     How a table is read does not count if the result is equal: older studies hold other words for it. Ranges may also be
-    those from before an edit. If the pruner is "auto", the study keeps the one that was chosen when it was created.
+    those from before an edit. If `spec` leaves the pruner to "auto", the stored one counts as equal.
     """
     if spec.search in _earlier_searches(stored):
         spec = replace(spec, search=stored.spec.search)
@@ -521,7 +522,10 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
 
 
 def _comparable(pruning: PruningSpec, stored: PruningSpec) -> PruningSpec:
-    """Return `pruning` with the rank of `stored` if it is "auto", and its reduction factor if that has no effect."""
+    """Return `pruning` as it is compared with `stored`.
+
+    "auto" equals what it was resolved to, and a reduction factor without effect equals any.
+    """
     if pruning.rank == "auto" and stored.rank in AUTO_RANKS:
         pruning = replace(pruning, rank=stored.rank)
     if pruning.rank not in RANKS_WITH_FACTOR:

@@ -22,7 +22,7 @@ from hpsearch.study.spec import (
     StudySpec,
     TrainingSpec,
     configure,
-    with_rank,
+    known_rank,
 )
 from hpsearch.trials import ParameterValue
 
@@ -96,7 +96,7 @@ def plan(spec: StudySpec, *, training_examples: int | Sequence[int], inputs: int
         else tuple(dimension_in_words(dimension) for dimension in spec.search),
         configurations=tuple(_exact_in_words(exact) for exact in spec.configurations),
         sampler=sampler_in_words(spec.sampler),
-        pruning=pruning_in_words(with_rank(spec).pruning),
+        pruning=pruning_in_words(spec),
     )
 
 
@@ -279,8 +279,9 @@ def sampler_in_words(sampler: SamplerSpec) -> str:
     return f"grid, {sampler.points} values of each range" if sampler.name == "grid" else sampler.name
 
 
-def pruning_in_words(pruning: PruningSpec) -> str:
+def pruning_in_words(spec: StudySpec) -> str:
     """Return the conditions that stop a trial early, `none` if there are none."""
+    pruning = spec.pruning
     after = f"after {format_count(pruning.startup_trials, 'trial')} and {format_count(pruning.warmup_epochs, 'epoch')}"
     rank = {
         "none": "",
@@ -288,8 +289,7 @@ def pruning_in_words(pruning: PruningSpec) -> str:
         "percentile": f"best {pruning.percentile:g} percent {after}",
         "asha": f"asha with reduction factor {pruning.reduction_factor}",
         "hyperband": f"hyperband with reduction factor {pruning.reduction_factor}",
-        "auto": "median or asha",
-    }[pruning.rank]
+    }[known_rank(spec)]
     expected = f"expected, so never fatal: {', '.join(pruning.expected)}" if pruning.expected else ""
     return "; ".join(filter(None, [_diagnosis_in_words(pruning), rank, expected])) or "none"
 

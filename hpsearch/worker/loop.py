@@ -51,6 +51,10 @@ LEASE_S = 30.0
 IDLE_WAIT_S = 0.2
 MOST_IDLE_WAIT_S = 5.0
 IDLE_SHARE = 0.05
+"""A worker without trials looks again after this share of its idle time, within the two bounds in seconds.
+
+At 0.2 s, 5,000 workers that waited for the last trials of a study looked 25,000 times a second.
+"""
 WRITE_EVERY_S = 1.0
 LIMITS_EVERY_S = 0.25
 """Seconds between two looks at a study's limits: each writes what is new, and reads sums from the database."""
@@ -66,10 +70,7 @@ RECHECK_EVERY_S = 5.0
 
 
 def idle_wait_s(idle_s: float) -> float:
-    """Return the seconds until a worker that had no trials for `idle_s` looks again: a twentieth, 0.2 to 5 s.
-
-    Thousands of workers can wait for the last trials of others, and each look is a query.
-    """
+    """Return how long a worker that has had no trials for `idle_s` seconds waits before it looks again, in seconds."""
     return min(max(IDLE_SHARE * idle_s, IDLE_WAIT_S), MOST_IDLE_WAIT_S)
 
 
@@ -236,8 +237,8 @@ class Worker:
             self._claim_trials()
         if not self._active:
             return self.problem is None and self._options.wait_for_trials and self._wait_for_work()
-        self._worked_at = time.monotonic()
         self._advance()
+        self._worked_at = time.monotonic()
         self._save(self._checkpoints.due(n for n in self._ended_epoch if n in self._active))
         self._ended_epoch.clear()
         if self._is_at_limit():

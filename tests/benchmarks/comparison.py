@@ -27,8 +27,9 @@ ROOT: Final = Path(__file__).parents[2]
 
 COLUMNS: Final = """\
 One line is one program with one search: the same data and split, network, optimizer, space, budget of trials and number
-of epochs. All have TPE; the peers have a median rule, hpsearch its default pruner and diagnosis. Times are of whole
-processes with all imports; a database's server is not counted in processor time.
+of epochs. All have TPE. Optuna's peers have its median pruner, Ray Tune its median stopping rule, and hpsearch its
+default pruner and diagnosis. Times are of whole processes with all imports; a database's server is not counted in
+processor time.
 
   s, CPU s         seconds of wall time and of processor time, means over the repeats
   epochs           epochs that were trained in the whole search

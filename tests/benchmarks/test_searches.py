@@ -6,8 +6,8 @@ import numpy as np
 
 from hpsearch.study.spec import resolve
 from tests.benchmarks.searches import (
-    DEFAULT,
     POINTS,
+    REFERENCE,
     TASKS,
     VARIANTS,
     Pool,
@@ -46,7 +46,7 @@ def replayed(variant: str, seed: int) -> Replayed:
 
 def test_a_replay_spends_its_budget() -> None:
     """All trials end; without pruning each trains all epochs, or one and a half if it dies; one row trains alone."""
-    pruned, whole, alone = (replayed(name, 3) for name in (DEFAULT, "no pruning", "1 row"))
+    pruned, whole, alone = (replayed(name, 3) for name in (REFERENCE, "no pruning", "1 row"))
     assert (20 * EPOCHS - whole.epochs) % (EPOCHS - 1.5) == 0
     assert pruned.epochs < whole.epochs <= 20 * EPOCHS
     assert alone.cohort_epochs >= alone.epochs
@@ -55,7 +55,7 @@ def test_a_replay_spends_its_budget() -> None:
 
 def test_a_replay_can_be_repeated_and_depends_on_its_seed() -> None:
     """The same seed gives the same search, another seed another one."""
-    one, again, other = (replayed(DEFAULT, seed) for seed in (1, 1, 2))
+    one, again, other = (replayed(REFERENCE, seed) for seed in (1, 1, 2))
     assert (one.epochs, one.best, one.until) == (again.epochs, again.best, again.until)
     assert (one.epochs, one.best) != (other.epochs, other.best)
 

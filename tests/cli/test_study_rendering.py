@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from hpsearch.cli.study_rendering import no_best_words, write_plan
-from hpsearch.study.spec import NO_DATA, ObjectiveSpec, PruningSpec, StudySpec
+from hpsearch.study.spec import NO_DATA, ObjectiveSpec, PruningSpec, RankName, StudySpec
 from hpsearch.trials import Trial, TrialState
 from hpsearch.verdicts import Cause, Finding
 from hpsearch.workflows.studies import ObjectiveDryRun
@@ -30,12 +30,19 @@ def test_a_study_in_which_nothing_completed_says_why() -> None:
     assert no_best_words([]) == ["No trial has finished yet."]
 
 
-@pytest.mark.parametrize(("diagnosis", "words"), [(True, "none"), ("act", "fatal verdicts (exploding)")])
-def test_a_plan_says_whether_verdicts_stop_trials_of_a_function(
-    diagnosis: Literal[True, "act"], words: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("rank", "diagnosis", "words"),
+    [
+        ("none", True, "none"),
+        ("none", "act", "fatal verdicts (exploding)"),
+        ("auto", True, "median after 5 trials and 1 epoch"),
+    ],
+)
+def test_a_plan_says_what_stops_trials_of_a_function(
+    rank: RankName, diagnosis: Literal[True, "act"], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They do only if the study lets them."""
-    pruning = PruningSpec(rank="none", diagnosis=diagnosis, fatal=(Cause.EXPLODING,))
+    """Verdicts do only if the study lets them, and the default pruner is the median."""
+    pruning = PruningSpec(rank=rank, diagnosis=diagnosis, fatal=(Cause.EXPLODING,))
     objective = ObjectiveSpec(function="train:train")
     spec = StudySpec(name="mine", data=NO_DATA, pruning=pruning, objective=objective)
     write_plan(ObjectiveDryRun(spec=spec, objective=objective, workers=1))

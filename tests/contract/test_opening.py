@@ -390,8 +390,8 @@ def test_health_is_a_record_of_plain_values(url: str) -> None:
     assert json.loads(json.dumps(asdict(check(url))))["trials"] >= 0
 
 
-def test_psycopg2_serves_as_well_as_psycopg(new_database: Databases) -> None:
-    """Its transactions end too, although it ignores `commit` and `rollback` outside transactions of its own."""
+def test_transactions_over_psycopg2_end(new_database: Databases) -> None:
+    """Writes over psycopg2 are committed and failed claims rolled back, in autocommit mode too."""
     url = make_url(new_database("postgresql")).set(drivername="postgresql+psycopg2").render_as_string()
     with open_store(url) as store, open_store(url) as other:
         study = store.studies.create(a_spec(trials=4), fingerprint=FINGERPRINT)

@@ -82,12 +82,16 @@ def test_creating_the_same_study_again_returns_it(store: Store) -> None:
 
 
 def test_a_study_keeps_the_pruner_that_was_chosen_for_it(store: Store) -> None:
-    """A larger budget, or another default of a later version, does not make "auto" another pruner or another study."""
+    """A study keeps its resolved pruner if its budget changes, or the default of a later version."""
     spec = a_spec(trials=5)
     study = store.studies.create(spec, fingerprint=FINGERPRINT)
     assert study.spec.pruning.rank == "median"
     older = replace(spec, trials=500, pruning=replace(spec.pruning, reduction_factor=4))
     assert store.studies.create(older, fingerprint=FINGERPRINT) == study
+    large = store.studies.create(a_spec(trials=200), fingerprint=FINGERPRINT)
+    assert large.spec.pruning.rank == "asha"
+    smaller = replace(large.spec, trials=5, pruning=spec.pruning)
+    assert store.studies.create(smaller, fingerprint=FINGERPRINT) == large
     other = replace(spec, pruning=replace(spec.pruning, rank="asha", reduction_factor=4))
     with pytest.raises(StudyExistsError) as caught:
         store.studies.create(other, fingerprint=FINGERPRINT)

@@ -81,11 +81,13 @@ def test_auto_follows_from_the_task(task: KnownTask, metric: Metric, loss: Loss)
         ({"trials": 99}, "median"),
         ({"trials": 100}, "asha"),
         ({"trials": 100, "objective": ObjectiveSpec(function="train:objective")}, "median"),
+        ({"trials": 100, "pruning": PruningSpec(warmup_epochs=3)}, "median"),
+        ({"trials": 100, "pruning": PruningSpec(startup_trials=20)}, "median"),
         ({"trials": 5, "pruning": PruningSpec(rank="hyperband")}, "hyperband"),
     ],
 )
 def test_the_pruner_follows_from_the_budget(changes: dict[str, Any], rank: RankName) -> None:
-    """Large searches of the built-in network have asha; a pruner that was given stays."""
+    """Large studies of the built-in network get asha, others the median pruner; an explicit pruner is kept."""
     assert with_rank(replace(SMALLEST, **changes)).pruning.rank == rank
 
 

@@ -37,7 +37,7 @@ def test_a_worker_spends_the_budget_exactly(url: str) -> None:
 
 @pytest.mark.parametrize(("idle_s", "wait_s"), [(0.0, 0.2), (4.0, 0.2), (10.0, 0.5), (3600.0, 5.0)])
 def test_an_idle_worker_looks_less_often(idle_s: float, wait_s: float) -> None:
-    """The end of a study is seen at most a twentieth later, and waiting workers ask a few times a minute."""
+    """The wait is a twentieth of the idle time, but at least 0.2 s and at most 5 s."""
     assert idle_wait_s(idle_s) == wait_s
 
 

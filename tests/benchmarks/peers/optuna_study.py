@@ -1,4 +1,4 @@
-"""The study of a peer with Optuna: TPE and the median pruner, as hpsearch has them by default."""
+"""The study of a peer with Optuna: TPE and the median pruner, Optuna's defaults for one objective."""
 
 from collections.abc import Callable, Iterator
 
