@@ -25,6 +25,7 @@ from hpsearch.storage.records import (
     Progress,
     StoredStudy,
 )
+from hpsearch.study.plan import pruning_in_words, sampler_in_words
 from hpsearch.study.spec import fault_in_words
 from hpsearch.trials import Failure, ParameterValue, Trial, TrialState
 from hpsearch.verdicts import Finding
@@ -90,6 +91,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
     """Return a study; `trials` is its budget, `ledger` maps causes to epochs, `best` is a trial or null.
 
+    `sampler` and `pruning` describe those of the study in words, and are null for a study of another Optuna client.
     `limits` are those of `[budget]`, and `ended_by` names the one that ended the study, or is null. `fault` describes a
     deliberate error in its data, and is null if there is none.
     """
@@ -105,6 +107,8 @@ def study_object(study: StoredStudy, progress: Progress) -> dict[str, Any]:
         "metric": study.spec.metric,
         "fault": None if fault is None else fault_in_words(fault),
         "objectives": _objectives(study),
+        "sampler": None if study.foreign else sampler_in_words(study.spec.sampler),
+        "pruning": None if study.foreign else pruning_in_words(study.spec),
         "trials": progress.budget,
         "finished": progress.finished,
         "complete": progress.complete,

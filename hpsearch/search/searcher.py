@@ -1,7 +1,7 @@
 """Suggestions and verdicts: the parameters of a trial, and whether to prune a running one."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, final
@@ -161,6 +161,17 @@ class Searcher:
         self._running_here.add(number)
         self._outranked.pop(number, None)
         self._pruner_view.report(number, epoch, value)
+
+    def report_again(self, number: int, values: Sequence[float]) -> None:
+        """Report the metric of trial `number` after each epoch of an earlier attempt, with which it goes on.
+
+        The pruner runs after each report, so that the trial completes the same rungs of asha and hyperband as before.
+        Otherwise it would complete them all with its next value, which others would be compared with after one epoch.
+        """
+        for epoch, value in enumerate(values):
+            self.report(number, epoch, value)
+            self.is_outranked(number)
+        self._outranked.pop(number, None)
 
     def is_outranked(self, number: int) -> bool:
         """Return the pruner's verdict on the running trial `number` after its last report.

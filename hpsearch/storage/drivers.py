@@ -237,15 +237,16 @@ def _ending_psycopg2() -> Any:
         """A connection that ends transactions in autocommit mode too."""
 
         def commit(self) -> None:
+            super().commit()
             self._end("COMMIT")
 
         def rollback(self) -> None:
+            super().rollback()
             self._end("ROLLBACK")
 
         def _end(self, statement: str) -> None:
-            if self.get_transaction_status() == extensions.TRANSACTION_STATUS_IDLE:
-                return
-            with self.cursor() as cursor:
-                cursor.execute(statement)
+            if self.autocommit and self.get_transaction_status() != extensions.TRANSACTION_STATUS_IDLE:
+                with self.cursor() as cursor:
+                    cursor.execute(statement)
 
     return EndingConnection

@@ -55,8 +55,8 @@ from hpsearch.storage.study_rows import (
 from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.schema import MOST_INTEGER
 from hpsearch.study.spec import (
-    AUTO_RANKS,
     RANKS_WITH_FACTOR,
+    SEARCH_RANKS,
     BudgetSpec,
     Dimension,
     NotifySpec,
@@ -500,7 +500,7 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     """
     if spec.search in _earlier_searches(stored):
         spec = replace(spec, search=stored.spec.search)
-    spec = replace(spec, pruning=_comparable(spec.pruning, stored.spec.pruning))
+    spec = replace(spec, pruning=_comparable(spec, stored.spec.pruning))
     reading = ("data.header", "data.drop", "data.types", "data.columns", "data.target_scale")
     same_data = reading if stored.fingerprint == fingerprint else ()
     common = _parts(stored.spec) & _parts(spec)
@@ -517,16 +517,17 @@ def _check_same(stored: StoredStudy, spec: StudySpec, fingerprint: str) -> None:
     if differences:
         raise StudyExistsError(
             f'study "{spec.name}": exists with another specification: {"; ".join(differences)}: '
-            "choose another name, or delete that study"
+            "make them equal, choose another name, or delete that study"
         )
 
 
-def _comparable(pruning: PruningSpec, stored: PruningSpec) -> PruningSpec:
-    """Return `pruning` as it is compared with `stored`.
+def _comparable(spec: StudySpec, stored: PruningSpec) -> PruningSpec:
+    """Return the pruning of `spec` as it is compared with `stored`.
 
-    "auto" equals what it was resolved to, and a reduction factor without effect equals any.
+    "auto" equals what it was resolved to, with any budget, and a reduction factor without effect equals any.
     """
-    if pruning.rank == "auto" and stored.rank in AUTO_RANKS:
+    pruning = with_rank(spec).pruning
+    if spec.pruning.rank == "auto" and {pruning.rank, stored.rank} <= set(SEARCH_RANKS):
         pruning = replace(pruning, rank=stored.rank)
     if pruning.rank not in RANKS_WITH_FACTOR:
         pruning = replace(pruning, reduction_factor=stored.reduction_factor)

@@ -189,13 +189,11 @@ def with_configurations(spec: StudySpec, document: _Document) -> StudySpec:
         return spec
     configurations = tuple(map(_exact, document["configurations"]))
     listed = replace(spec, configurations=configurations)
-    has_rank = "rank" in document.get("pruning", {})
     return replace(
         listed,
         trials=document.get("trials", len(configurations) * document.get("seeds", 1)),
         search=spanned_dimensions(listed),
         sampler=replace(spec.sampler, name="none"),
-        pruning=spec.pruning if has_rank else replace(spec.pruning, rank="none"),
     )
 
 

@@ -567,8 +567,8 @@ def with_target_scale(spec: StudySpec) -> StudySpec:
     return replace(spec, data=replace(spec.data, target_scale=scale))
 
 
-AUTO_RANKS: Final[tuple[RankName, ...]] = ("median", "asha")
-"""The pruners that `pruning.rank = "auto"` may become."""
+SEARCH_RANKS: Final[tuple[RankName, ...]] = ("median", "asha")
+"""The pruners that `pruning.rank = "auto"` becomes in a search, by its budget."""
 
 RANKS_WITH_FACTOR: Final[tuple[RankName, ...]] = ("asha", "hyperband")
 """The pruners that have a reduction factor."""
@@ -584,12 +584,15 @@ trials they were 0.8 and 0.3 points poorer, and in real searches with 50 trials 
 def known_rank(spec: StudySpec) -> KnownRank:
     """Return the pruner of a study: `pruning.rank`, with "auto" resolved.
 
-    It is then "asha" for budgets of `ASHA_TRIALS` or more, and "median" for smaller ones. It is also "median" for
-    training functions, which may report at any interval, and for a study that sets one of the keys that asha ignores.
+    It is then "none" for exact configurations, "asha" for budgets of `ASHA_TRIALS` or more, and "median" for smaller
+    ones. It is also "median" for training functions, which may report at any interval, and for a study that sets one of
+    the keys that asha ignores.
     """
     rank = spec.pruning.rank
     if rank != "auto":
         return rank
+    if spec.configurations:
+        return "none"
     is_median = spec.objective is not None or _sets_median(spec.pruning)
     return "asha" if spec.trials >= ASHA_TRIALS and not is_median else "median"
 

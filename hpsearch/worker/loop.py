@@ -404,8 +404,7 @@ class Worker:
         saved = self._checkpoints.load(claim.number, configuration) if claim.attempt > 1 else None
         if saved is None:
             return Checkpoint()
-        for epoch, value in enumerate(saved.values):
-            self._searcher.report(claim.number, epoch, value)
+        self._searcher.report_again(claim.number, saved.values)
         kept = {**saved.kept, claim.attempt: saved.begun}
         self._checkpoints.save(claim.number, configuration, replace(saved, kept=kept))
         self._options.notify(

@@ -203,7 +203,7 @@ def test_a_taken_name_is_told_with_the_difference(command: Command, finished: st
     for verb in ("create", "run"):
         assert refused(command("study", verb, str(study_file))) == (
             'study "flowers": exists with another specification: training.epochs is 3 there (got 4): '
-            "choose another name, or delete that study: --name OTHER gives this one another name"
+            "make them equal, choose another name, or delete that study: --name OTHER gives this one another name"
         )
     assert command("study", "show", finished, "--format", "json").stdout == before
     assert command("study", "create", str(study_file), "--name", "other").returncode == 0

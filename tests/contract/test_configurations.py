@@ -103,7 +103,8 @@ def test_other_configurations_are_another_study(store: Store) -> None:
     assert str(caught.value) == (
         'study "exact-taken": exists with another specification: configurations."ReLU, 0.05" is '
         '{"learning_rate": 0.05, "model.hidden": "[8, 8]"} there '
-        '(got {"learning_rate": 0.5, "model.hidden": "[8, 8]"}): choose another name, or delete that study'
+        '(got {"learning_rate": 0.5, "model.hidden": "[8, 8]"}): '
+        "make them equal, choose another name, or delete that study"
     )
     with pytest.raises(
         StudyExistsError, match=r'configurations is \["ReLU, 0.05", .*\] there \(got \["the study'

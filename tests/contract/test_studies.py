@@ -97,7 +97,7 @@ def test_a_study_keeps_the_pruner_that_was_chosen_for_it(store: Store) -> None:
         store.studies.create(other, fingerprint=FINGERPRINT)
     assert str(caught.value) == (
         f'study "{spec.name}": exists with another specification: pruning.rank is "median" there (got "asha"); '
-        "pruning.reduction_factor is 2 there (got 4): choose another name, or delete that study"
+        "pruning.reduction_factor is 2 there (got 4): make them equal, choose another name, or delete that study"
     )
 
 
@@ -132,7 +132,7 @@ def test_a_name_that_is_taken_by_another_search_is_refused(store: Store) -> None
         'search is ["learning_rate", "model.dropout", "training.batch_size", "model.activation"] there '
         '(got ["learning_rate", "model.dropout", "training.batch_size", "model.batch_norm"]); '
         "the data's fingerprint is 0123456789abcdef there (got feedbeef): "
-        "choose another name, or delete that study"
+        "make them equal, choose another name, or delete that study"
     )
 
 
@@ -176,7 +176,7 @@ def test_of_two_different_studies_at_once_one_is_refused(url: str) -> None:
     winner = answers.index("created")
     refusals = [
         f'study "{name}": exists with another specification: seed is {winner} there (got {seed}): '
-        "choose another name, or delete that study"
+        "make them equal, choose another name, or delete that study"
         for seed in range(6)
         if seed != winner
     ]

@@ -131,6 +131,30 @@ def test_rungs_are_ages(spec_of: SpecOf) -> None:
 
 
 @pytest.mark.parametrize("rank", ["asha", "hyperband"])
+@pytest.mark.parametrize("others", [0.0, 0.9])
+def test_a_trial_that_goes_on_completes_the_same_rungs(
+    spec_of: SpecOf, rank: RankName, others: float
+) -> None:
+    """After 12 epochs of an earlier attempt, rungs have the values of their own epochs, whatever others did since."""
+    undisturbed, resumed = Searcher(spec_of("random", rank)), Searcher(spec_of("random", rank))
+    for searcher in (undisturbed, resumed):
+        for number in range(1, 6):
+            report(searcher, number, [others])
+            searcher.take_attributes(number)
+    values = [0.01 * (epoch + 1) for epoch in range(20)]
+    for epoch, value in enumerate(values):
+        undisturbed.report(0, epoch, value)
+        undisturbed.is_outranked(0)
+    resumed.report_again(0, values[:12])
+    for epoch, value in enumerate(values[12:], 12):
+        resumed.report(0, epoch, value)
+        resumed.is_outranked(0)
+    rungs = undisturbed.take_attributes(0)
+    assert resumed.take_attributes(0) == rungs
+    assert {0.02, 0.04, 0.08, 0.16} <= set(rungs.values())
+
+
+@pytest.mark.parametrize("rank", ["asha", "hyperband"])
 def test_rungs_are_shared_through_the_database(spec_of: SpecOf, rank: RankName) -> None:
     """Two Searchers that learn each other's attributes give the verdicts of one that saw all trials."""
     spec = spec_of("random", rank)

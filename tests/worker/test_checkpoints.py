@@ -90,6 +90,24 @@ def test_the_ledger_counts_continued_epochs_once(tmp_path: Path) -> None:
     bench.close()
 
 
+def test_a_continued_trial_is_compared_by_the_value_of_each_rung(tmp_path: Path) -> None:
+    """Every rung of asha that a trial completed has its value after so many epochs, also of an earlier attempt."""
+    spec = replace(SPEC, pruning=PruningSpec(rank="asha"), training=TrainingSpec(epochs=9, batch_size=32))
+    bench = Bench(f"sqlite:///{tmp_path / 'lab.db'}", spec)
+    end_after(bench, 5)
+    bench.worker("second").run()
+    rungs = [
+        (trial.curve[2**rung - 1], trial.system_attributes[f"completed_rung_{rung}"])
+        for trial in bench.trials()
+        for rung in range(4)
+        if f"completed_rung_{rung}" in trial.system_attributes
+    ]
+    assert len(rungs) > spec.trials
+    assert all(value == stored for value, stored in rungs)
+    assert max(trial.attempts for trial in bench.trials()) == 2
+    bench.close()
+
+
 def test_checkpoints_are_removed(tmp_path: Path) -> None:
     """A trial that ended leaves no file, and a file of another worker's ended trial goes with the next run."""
     bench = Bench(f"sqlite:///{tmp_path / 'lab.db'}", ODD)
