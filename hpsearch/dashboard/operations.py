@@ -1,5 +1,6 @@
 """Operations on a study from the browser. Each calls the use case that the command of its name calls."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -27,7 +28,7 @@ _SEEDS: Final = WholeNumber(low=2, high=MOST_SEEDS)
 
 
 def operate(store: Store, name: str, fields: Fields) -> str:
-    """Carry out the operation that a form names, and return a sentence about it.
+    """Carry out the operation that a form names, and return a sentence about it, and one if it needs a worker.
 
     Raises UsageError for unknown operations and bad values, with all problems, and HpsearchError if it is impossible.
     """
@@ -36,7 +37,18 @@ def operate(store: Store, name: str, fields: Fields) -> str:
         near = nearest(operation, _OPERATIONS)
         hint = f"did you mean {near}?" if near else f"choose one of {', '.join(_OPERATIONS)}"
         raise UsageError(f'operation: must be known (got "{operation}"): {hint}')
-    return _OPERATIONS[operation](store, name, fields)
+    sentences = [_OPERATIONS[operation](store, name, fields)]
+    if operation in _BRING_WORK and _lacks_worker(store, name):
+        sentences.append(
+            f"No worker is running: hpsearch worker start --study {shlex.quote(name)} starts one."
+        )
+    return "\n".join(sentences)
+
+
+def _lacks_worker(store: Store, name: str) -> bool:
+    """Return True if the study has trials to train, and no worker is there to claim them."""
+    has_work = store.queue.opening(store.studies.get(name)).room > 0
+    return has_work and all(worker.is_lost or worker.should_stop for worker in store.workers.all())
 
 
 def confirmation_size(fields: Fields) -> tuple[int, int]:
@@ -99,6 +111,10 @@ _OPERATIONS: Final[Mapping[str, Callable[[Store, str, Fields], str]]] = {
     "enqueue": _enqueue,
     "retry": _retry,
 }
+
+
+_BRING_WORK: Final = frozenset({"resume", "edit", "enqueue", "retry"})
+"""The operations after which a study may have trials to train that it did not have before."""
 
 
 def _numbers(fields: Fields, rules: Mapping[str, Rule]) -> dict[str, int]:

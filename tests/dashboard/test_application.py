@@ -354,6 +354,20 @@ def test_a_study_is_operated_from_its_page(site: Site) -> None:
     assert "ends with" in operate(site, operation="stop").json["sentence"]
 
 
+def test_an_operation_says_if_no_worker_is_running(site: Site) -> None:
+    """A study that gets work while no worker runs needs one; it is not missed otherwise."""
+    operate(site, operation="pause")
+    assert "No worker is running" not in operate(site, operation="resume").json["sentence"]
+    for worker in site.store.workers.all():
+        site.store.workers.unregister(worker.identity.name)
+    assert "No worker is running" not in operate(site, operation="pause").json["sentence"]
+    operate(site, operation="resume")
+    assert operate(site, operation="edit", trials="90", priority="0").json["sentence"].splitlines() == [
+        'Study "digits": the budget is 90 trials now (it was 61)',
+        "No worker is running: hpsearch worker start --study digits starts one.",
+    ]
+
+
 def test_a_failed_trial_is_retried_from_its_page(site: Site) -> None:
     """The page of a failed trial offers to train its parameters as a new trial; that of another trial does not."""
     trials = site.store.trials.all(site.digits)
