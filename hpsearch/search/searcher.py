@@ -24,8 +24,8 @@ from hpsearch.search.samplers import make_sampler, sample_alone
 from hpsearch.search.space import distribution_of, joint_distributions, values_inside
 from hpsearch.search.views import PrunerView, SamplerView
 from hpsearch.study.conditions import applies, parents_first
-from hpsearch.study.plan import epoch_span
-from hpsearch.study.spec import Choices, Dimension, Range, StudySpec, known_rank
+from hpsearch.study.plan import epoch_span, known_rank, with_rank
+from hpsearch.study.spec import Choices, Dimension, Range, StudySpec
 from hpsearch.trials import FIXED, ParameterValue, Trial, TrialState, collection_paused
 
 _NOTHING: Mapping[str, ParameterValue] = MappingProxyType({})
@@ -221,11 +221,11 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     """Return the pruner of a study; `pruning.rank` "auto" is resolved.
 
     Its resource is a trial's age in epochs, so it must receive the value after epoch e (from 0) at step e + 1. Optuna's
-    docstring of `report` asks for steps from 0, but only ages make asha's and hyperband's rungs 1, r, r^2, ... epochs
-    as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al. 2018, JMLR 18:185), and let median and percentile
-    act as soon as a trial is `warmup_epochs` old.
+    docstring of `report` asks for steps from 0, but only ages make asha's rungs w, w r, w r^2, ... epochs with
+    w = `warmup_epochs`, and hyperband's 1, r, r^2, ..., as in their papers (Li et al. 2020, arXiv:1810.05934; Li et al.
+    2018, JMLR 18:185), and let median and percentile act as soon as a trial is `warmup_epochs` old.
     """
-    pruning = spec.pruning
+    pruning = with_rank(spec).pruning
     match known_rank(spec):
         case "none":
             return NopPruner()
@@ -234,7 +234,9 @@ def make_pruner(spec: StudySpec) -> BasePruner:
         case "percentile":
             return PercentilePruner(pruning.percentile, pruning.startup_trials, pruning.warmup_epochs)
         case "asha":
-            return SuccessiveHalvingPruner(min_resource=1, reduction_factor=pruning.reduction_factor)
+            return SuccessiveHalvingPruner(
+                min_resource=max(1, pruning.warmup_epochs), reduction_factor=pruning.reduction_factor
+            )
         case "hyperband":
             return HyperbandPruner(
                 min_resource=1, max_resource=epoch_span(spec).most, reduction_factor=pruning.reduction_factor

@@ -53,17 +53,15 @@ from hpsearch.storage.study_rows import (
     write_trials,
 )
 from hpsearch.study.json_form import checked_spec, spec_to_json
+from hpsearch.study.plan import RANKS_WITH_FACTOR, SEARCH_RANKS, has_usual_warmup, with_rank
 from hpsearch.study.schema import MOST_INTEGER
 from hpsearch.study.spec import (
-    RANKS_WITH_FACTOR,
-    SEARCH_RANKS,
     BudgetSpec,
     Dimension,
     NotifySpec,
     PruningSpec,
     Range,
     StudySpec,
-    with_rank,
 )
 from hpsearch.trials import ParameterValue, TrialState
 
@@ -529,6 +527,8 @@ def _comparable(spec: StudySpec, stored: PruningSpec) -> PruningSpec:
     pruning = with_rank(spec).pruning
     if spec.pruning.rank == "auto" and {pruning.rank, stored.rank} <= set(SEARCH_RANKS):
         pruning = replace(pruning, rank=stored.rank)
+        if has_usual_warmup(spec.pruning):
+            pruning = replace(pruning, warmup_epochs=stored.warmup_epochs)
     if pruning.rank not in RANKS_WITH_FACTOR:
         pruning = replace(pruning, reduction_factor=stored.reduction_factor)
     return pruning

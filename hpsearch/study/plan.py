@@ -15,14 +15,15 @@ from hpsearch.study.spec import (
     Choices,
     Dimension,
     ExactConfiguration,
+    KnownRank,
     ModelSpec,
     PruningSpec,
     Range,
+    RankName,
     SamplerSpec,
     StudySpec,
     TrainingSpec,
     configure,
-    known_rank,
 )
 from hpsearch.trials import ParameterValue
 
@@ -103,6 +104,56 @@ def plan(spec: StudySpec, *, training_examples: int | Sequence[int], inputs: int
 def epoch_span(spec: StudySpec) -> Span:
     """Return the possible numbers of epochs of a trial of `spec`, fixed or searched."""
     return _span(spec, "training.epochs", fixed=spec.training.epochs)
+
+
+SEARCH_RANKS: Final[tuple[RankName, ...]] = ("median", "asha")
+"""The pruners that `pruning.rank = "auto"` becomes in a search, by its budget."""
+
+RANKS_WITH_FACTOR: Final[tuple[RankName, ...]] = ("asha", "hyperband")
+"""The pruners that have a reduction factor."""
+
+ASHA_TRIALS: Final = 100
+"""The smallest budget, in trials, for which `pruning.rank = "auto"` is asha.
+
+With 100 trials asha trained 22 % fewer epochs than the median pruner, and its best results were as good. With 12 and 20
+trials they were 0.8 and 0.3 points poorer, and in real searches with 50 trials 0.4 (`tests/benchmarks/README.md`).
+"""
+
+FIRST_RUNG: Final = 32
+"""The age of asha's first rung, which "auto" chooses, is the number of epochs divided by this, at least 1.
+
+So at most five halvings precede the last rung. If trials of 100 epochs are halved after their first one, too many slow
+ones are lost: fewer searches reach the best known result (67 % in place of 83 %, `tests/benchmarks/README.md`).
+"""
+
+
+def known_rank(spec: StudySpec) -> KnownRank:
+    """Return the pruner of a study: `pruning.rank`, with "auto" resolved.
+
+    It is then "none" for exact configurations, "asha" for budgets of `ASHA_TRIALS` or more, and "median" for smaller
+    ones. It is also "median" for training functions, which may report at any interval, and for a study that sets
+    `startup_trials`, which asha ignores.
+    """
+    rank = spec.pruning.rank
+    if rank != "auto":
+        return rank
+    if spec.configurations:
+        return "none"
+    is_median = spec.objective is not None or spec.pruning.startup_trials != PruningSpec().startup_trials
+    return "asha" if spec.trials >= ASHA_TRIALS and not is_median else "median"
+
+
+def with_rank(spec: StudySpec) -> StudySpec:
+    """Return `spec` with `pruning.rank` "auto" resolved, as a new study is stored; asha gets its first rung."""
+    pruning = replace(spec.pruning, rank=known_rank(spec))
+    if spec.pruning.rank == "auto" and pruning.rank == "asha" and has_usual_warmup(pruning):
+        pruning = replace(pruning, warmup_epochs=max(1, epoch_span(spec).most // FIRST_RUNG))
+    return replace(spec, pruning=pruning)
+
+
+def has_usual_warmup(pruning: PruningSpec) -> bool:
+    """Return True if `warmup_epochs` is not set, so that "auto" may choose it."""
+    return pruning.warmup_epochs == PruningSpec().warmup_epochs
 
 
 def check_fits(spec: StudySpec, training_examples: int) -> None:
@@ -281,17 +332,21 @@ def sampler_in_words(sampler: SamplerSpec) -> str:
 
 def pruning_in_words(spec: StudySpec) -> str:
     """Return the conditions that stop a trial early, `none` if there are none."""
-    pruning = spec.pruning
+    pruning = with_rank(spec).pruning
     after = f"after {format_count(pruning.startup_trials, 'trial')} and {format_count(pruning.warmup_epochs, 'epoch')}"
     rank = {
         "none": "",
         "median": f"median {after}",
         "percentile": f"best {pruning.percentile:g} percent {after}",
-        "asha": f"asha with reduction factor {pruning.reduction_factor}",
+        "asha": f"asha with reduction factor {pruning.reduction_factor}{_first_rung_in_words(pruning)}",
         "hyperband": f"hyperband with reduction factor {pruning.reduction_factor}",
     }[known_rank(spec)]
     expected = f"expected, so never fatal: {', '.join(pruning.expected)}" if pruning.expected else ""
     return "; ".join(filter(None, [_diagnosis_in_words(pruning), rank, expected])) or "none"
+
+
+def _first_rung_in_words(pruning: PruningSpec) -> str:
+    return f" from {pruning.warmup_epochs:,} epochs on" if pruning.warmup_epochs > 1 else ""
 
 
 def _diagnosis_in_words(pruning: PruningSpec) -> str:

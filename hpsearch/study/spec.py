@@ -387,9 +387,9 @@ class PruningSpec:
     """The conditions that stop a trial early.
 
     `diagnosis` stops trials whose verdict is fatal; those of a training function only if it is "act". `rank` is one of
-    Optuna's pruners; "auto" is resolved by `known_rank`. `startup_trials` must have finished and a trial must be
-    `warmup_epochs` old for median and percentile to stop it; `percentile` is the share in percent that percentile
-    keeps; `reduction_factor` is asha's and hyperband's.
+    Optuna's pruners; "auto" is resolved by `plan.with_rank`. `startup_trials` must have finished and a trial must be
+    `warmup_epochs` old for median and percentile to stop it; that is also the age of asha's first rung. `percentile` is
+    the share in percent that percentile keeps; `reduction_factor` is asha's and hyperband's.
 
     `fatal` are the causes whose verdict stops a trial, and `expected` those that the study has on purpose, which never
     count as problems; both in the order of `DIAGNOSED_CAUSES`. `audit` is the share (0..1) of the trials that diagnosis
@@ -565,47 +565,6 @@ def with_target_scale(spec: StudySpec) -> StudySpec:
         outputs.update(value for name, value in exact.params if name == "model.output")
     scale: TargetScale = "standard" if outputs <= {"auto", "identity"} else "none"
     return replace(spec, data=replace(spec.data, target_scale=scale))
-
-
-SEARCH_RANKS: Final[tuple[RankName, ...]] = ("median", "asha")
-"""The pruners that `pruning.rank = "auto"` becomes in a search, by its budget."""
-
-RANKS_WITH_FACTOR: Final[tuple[RankName, ...]] = ("asha", "hyperband")
-"""The pruners that have a reduction factor."""
-
-ASHA_TRIALS: Final = 100
-"""The smallest budget, in trials, for which `pruning.rank = "auto"` is asha.
-
-With 100 trials asha trained 22 % fewer epochs than the median pruner, and its best results were as good. With 12 and 20
-trials they were 0.8 and 0.3 points poorer, and in real searches with 50 trials 0.4 (`tests/benchmarks/README.md`).
-"""
-
-
-def known_rank(spec: StudySpec) -> KnownRank:
-    """Return the pruner of a study: `pruning.rank`, with "auto" resolved.
-
-    It is then "none" for exact configurations, "asha" for budgets of `ASHA_TRIALS` or more, and "median" for smaller
-    ones. It is also "median" for training functions, which may report at any interval, and for a study that sets one of
-    the keys that asha ignores.
-    """
-    rank = spec.pruning.rank
-    if rank != "auto":
-        return rank
-    if spec.configurations:
-        return "none"
-    is_median = spec.objective is not None or _sets_median(spec.pruning)
-    return "asha" if spec.trials >= ASHA_TRIALS and not is_median else "median"
-
-
-def _sets_median(pruning: PruningSpec) -> bool:
-    """Return True if a key is set that the median pruner reads and asha does not."""
-    usual = PruningSpec()
-    return (pruning.startup_trials, pruning.warmup_epochs) != (usual.startup_trials, usual.warmup_epochs)
-
-
-def with_rank(spec: StudySpec) -> StudySpec:
-    """Return `spec` with `pruning.rank` "auto" resolved, as a new study is stored."""
-    return replace(spec, pruning=replace(spec.pruning, rank=known_rank(spec)))
 
 
 def resolve(spec: StudySpec, *, task: KnownTask) -> StudySpec:

@@ -23,7 +23,8 @@ from hpsearch.storage.stored_studies import FOREIGN_REMEDY
 from hpsearch.storage.transfer import Selection, Transfer
 from hpsearch.study.json_form import spec_to_json
 from hpsearch.study.metrics import Metric
-from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, Range, TrainingSpec, with_rank
+from hpsearch.study.plan import with_rank
+from hpsearch.study.spec import NO_DATA, Choices, ObjectiveSpec, Range, TrainingSpec
 from hpsearch.trials import TrialState
 from tests.contract.laboratory import FINGERPRINT, Lab, a_spec, stock_storage
 
@@ -88,8 +89,9 @@ def test_a_study_keeps_the_pruner_that_was_chosen_for_it(store: Store) -> None:
     assert study.spec.pruning.rank == "median"
     older = replace(spec, trials=500, pruning=replace(spec.pruning, reduction_factor=4))
     assert store.studies.create(older, fingerprint=FINGERPRINT) == study
-    large = store.studies.create(a_spec(trials=200), fingerprint=FINGERPRINT)
-    assert large.spec.pruning.rank == "asha"
+    epochs = TrainingSpec(epochs=100)
+    large = store.studies.create(a_spec(trials=200, training=epochs), fingerprint=FINGERPRINT)
+    assert (large.spec.pruning.rank, large.spec.pruning.warmup_epochs) == ("asha", 3)
     smaller = replace(large.spec, trials=5, pruning=spec.pruning)
     assert store.studies.create(smaller, fingerprint=FINGERPRINT) == large
     other = replace(spec, pruning=replace(spec.pruning, rank="asha", reduction_factor=4))

@@ -130,6 +130,15 @@ def test_rungs_are_ages(spec_of: SpecOf) -> None:
     }
 
 
+def test_the_first_rung_comes_after_the_warm_up(spec_of: SpecOf) -> None:
+    """Asha leaves a trial alone until it is `warmup_epochs` old, and halves at twice that age next."""
+    searcher = Searcher(spec_of("random", pruning=PruningSpec(rank="asha", warmup_epochs=3)))
+    for number in range(1, 5):
+        assert report(searcher, number, [0.1 * number] * 3) in (None, 2)
+    assert report(searcher, 9, [0.0, 0.0, 0.0]) == 2
+    assert report(searcher, 10, [0.0, 0.0, 0.9, 0.0, 0.0, 0.0]) is None
+
+
 @pytest.mark.parametrize("rank", ["asha", "hyperband"])
 @pytest.mark.parametrize("others", [0.0, 0.9])
 def test_a_trial_that_goes_on_completes_the_same_rungs(

@@ -15,8 +15,9 @@ from hpsearch.study.configurations import (
     spanned_dimensions,
 )
 from hpsearch.study.json_form import spec_from_json, spec_to_json
+from hpsearch.study.plan import known_rank
 from hpsearch.study.reader import parse_study, read_study
-from hpsearch.study.spec import Choices, ExactConfiguration, Initializer, Range, known_rank
+from hpsearch.study.spec import Choices, ExactConfiguration, Initializer, Range
 
 TEXT = """
 name = "exact"

@@ -1,6 +1,7 @@
 """The plan that a dry run prints."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,15 +16,19 @@ from hpsearch.study.plan import (
     parameter_count,
     plan,
     with_fitting_batches,
+    with_rank,
 )
 from hpsearch.study.spec import (
     DEFAULT_SEARCH,
     Choices,
     DataSpec,
     Dimension,
+    ExactConfiguration,
     ModelSpec,
+    ObjectiveSpec,
     PruningSpec,
     Range,
+    RankName,
     SamplerSpec,
     StudySpec,
     TrainingSpec,
@@ -165,6 +170,10 @@ def test_samplers_in_words(sampler: SamplerSpec, text: str) -> None:
         ),
         (PruningSpec(diagnosis=False), "asha with reduction factor 2"),
         (
+            PruningSpec(diagnosis=False, rank="asha", warmup_epochs=3),
+            "asha with reduction factor 2 from 3 epochs on",
+        ),
+        (
             PruningSpec(rank="percentile", percentile=12.5),
             f"{FATAL}; best 12.5 percent after 5 trials and 1 epoch",
         ),
@@ -188,6 +197,32 @@ def test_samplers_in_words(sampler: SamplerSpec, text: str) -> None:
 def test_pruning_in_words(pruning: PruningSpec, text: str) -> None:
     """The text has only the settings that a pruner uses."""
     assert planned(replace(DIGITS, pruning=pruning)).pruning == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "rank", "warmup"),
+    [
+        ({"trials": 99}, "median", 1),
+        ({"trials": 100}, "asha", 1),
+        ({"trials": 100, "training": TrainingSpec(epochs=200)}, "asha", 6),
+        (
+            {"trials": 100, "search": (Range(name="training.epochs", low=10, high=64, integer=True),)},
+            "asha",
+            2,
+        ),
+        ({"trials": 100, "pruning": PruningSpec(warmup_epochs=4)}, "asha", 4),
+        ({"trials": 100, "pruning": PruningSpec(startup_trials=20)}, "median", 1),
+        ({"trials": 100, "objective": ObjectiveSpec(function="train:objective")}, "median", 1),
+        ({"trials": 100, "configurations": (ExactConfiguration(name="x", params=()),)}, "none", 1),
+        ({"trials": 5, "pruning": PruningSpec(rank="hyperband")}, "hyperband", 1),
+    ],
+)
+def test_the_pruner_follows_from_the_study(changes: dict[str, Any], rank: RankName, warmup: int) -> None:
+    """Large studies of the built-in network get asha with five halvings at most; an explicit pruner is kept."""
+    resolved = with_rank(replace(DIGITS, **changes)).pruning
+    assert (resolved.rank, resolved.warmup_epochs) == (rank, warmup)
+    again = replace(DIGITS, **(changes | {"pruning": resolved}))
+    assert with_rank(again) == again
 
 
 def test_a_minibatch_larger_than_the_training_part_is_refused() -> None:

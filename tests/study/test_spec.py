@@ -1,7 +1,7 @@
 """The specification: diagnosed and fatal causes, the meaning of "auto", and a trial's configuration."""
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -21,15 +21,12 @@ from hpsearch.study.spec import (
     KnownTask,
     Loss,
     ModelSpec,
-    ObjectiveSpec,
     PruningSpec,
-    RankName,
     StudySpec,
     TrainingSpec,
     configure,
     fault_in_words,
     resolve,
-    with_rank,
 )
 from hpsearch.trials import ParameterValue
 from hpsearch.verdicts import Cause
@@ -73,22 +70,6 @@ def test_auto_follows_from_the_task(task: KnownTask, metric: Metric, loss: Loss)
         "auto",
     )
     assert resolve(study, task=task) == study
-
-
-@pytest.mark.parametrize(
-    ("changes", "rank"),
-    [
-        ({"trials": 99}, "median"),
-        ({"trials": 100}, "asha"),
-        ({"trials": 100, "objective": ObjectiveSpec(function="train:objective")}, "median"),
-        ({"trials": 100, "pruning": PruningSpec(warmup_epochs=3)}, "median"),
-        ({"trials": 100, "pruning": PruningSpec(startup_trials=20)}, "median"),
-        ({"trials": 5, "pruning": PruningSpec(rank="hyperband")}, "hyperband"),
-    ],
-)
-def test_the_pruner_follows_from_the_budget(changes: dict[str, Any], rank: RankName) -> None:
-    """Large studies of the built-in network get asha, others the median pruner; an explicit pruner is kept."""
-    assert with_rank(replace(SMALLEST, **changes)).pruning.rank == rank
 
 
 def test_explicit_values_are_kept() -> None:
