@@ -181,6 +181,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "percentile 25": Variant(pruning=PruningSpec(rank="percentile")),
     "asha, 4": Variant(pruning=PruningSpec(rank="asha", reduction_factor=4)),
     "asha, 2": Variant(pruning=PruningSpec(rank="asha")),
+    "default pruner": Variant(pruning=PruningSpec()),
     "asha, 2; QMC start": Variant(pruning=PruningSpec(rank="asha"), start="qmc"),
     "asha, 2; a fifth in flight": Variant(pruning=PruningSpec(rank="asha"), in_flight=1 / 5),
     "hyperband, 4": Variant(pruning=PruningSpec(rank="hyperband", reduction_factor=4)),
@@ -239,6 +240,11 @@ def searched_ranges(spec: StudySpec) -> tuple[Range, ...]:
     return tuple(each for each in spec.search if isinstance(each, Range))
 
 
+def with_epochs(task: Task, epochs: int | None) -> Task:
+    """Return a task whose trials have that many epochs, or the task itself for None."""
+    return task if epochs is None else replace(task, training=replace(task.training, epochs=epochs))
+
+
 def prepared_task(task: Task) -> tuple[StudySpec, PreparedData]:
     """Return the study of a task and its data."""
     spec = with_target_scale(task.spec)
@@ -288,11 +294,11 @@ def trained_pool(task: Task, size: int) -> Pool:
     )
 
 
-def pool_of(name: str, folder: Path, size: int) -> Pool:
-    """Return the pool of the task of that name, from its file in `folder` if it is there, else trained and stored."""
-    path = folder / f"{name.replace(', ', '-')}-{size}.npz"
+def pool_of(name: str, task: Task, folder: Path, size: int) -> Pool:
+    """Return the pool of a task of that name, from its file in `folder` if it is there, else trained and stored."""
+    path = folder / f"{name.replace(', ', '-')}-{task.training.epochs}-{size}.npz"
     if not path.exists():
-        pool = trained_pool(TASKS[name], size)
+        pool = trained_pool(task, size)
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(path, **vars(pool))
     with np.load(path) as stored:
@@ -478,11 +484,18 @@ def line(name: str, own: Outcomes, other: Outcomes, trials: int) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table(pools: Mapping[str, Pool], variants: Sequence[str], *, seeds: int, trials: int) -> Iterator[str]:
+def table(
+    pools: Mapping[str, Pool],
+    tasks: Mapping[str, Task],
+    variants: Sequence[str],
+    *,
+    seeds: int,
+    trials: int,
+) -> Iterator[str]:
     """Yield the lines of the Markdown table, each as soon as its searches are replayed."""
     yield "| search | epochs | cohort | reached | best | total | sampler |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    specs = {name: replace(prepared_task(TASKS[name])[0], trials=trials) for name in pools}
+    specs = {name: replace(prepared_task(tasks[name])[0], trials=trials) for name in pools}
     targets = {name: pool.best_known() - POINTS for name, pool in pools.items()}
     reference: Outcomes = {}
     for title in variants:
@@ -497,11 +510,13 @@ def table(pools: Mapping[str, Pool], variants: Sequence[str], *, seeds: int, tri
         yield line(title, outcomes, reference, trials)
 
 
-def real(task: str, variants: Sequence[str], *, seeds: int, trials: int, target: float) -> Iterator[str]:
+def real(
+    name: str, task: Task, variants: Sequence[str], *, seeds: int, trials: int, target: float
+) -> Iterator[str]:
     """Yield a table of real searches of a task, with the seeds of the replays; variants with a `start` are left out."""
-    yield f"| real searches of {task} | reached | epochs until then | epochs in all | mean best |"
+    yield f"| real searches of {name} | reached | epochs until then | epochs in all | mean best |"
     yield "| --- | --- | --- | --- | --- |"
-    spec, data = prepared_task(TASKS[task])
+    spec, data = prepared_task(task)
     for title in variants:
         variant = VARIANTS[title]
         if variant.start is not None:
@@ -536,6 +551,7 @@ def main() -> None:
     parser.add_argument(
         "--pool", type=int, default=POOL, help="configurations that are trained for each task"
     )
+    parser.add_argument("--epochs", type=int, help="epochs of every task, in place of its own 10 to 30")
     folder = Path(gettempdir()) / "hpsearch-searches"
     parser.add_argument("--cache", type=Path, default=folder, help="folder of the pools")
     parser.add_argument(
@@ -545,9 +561,10 @@ def main() -> None:
     write = sys.stdout.write
     write(f"{COLUMNS}\n")
     pools = {}
-    for name in options.tasks:
+    tasks = {name: with_epochs(TASKS[name], options.epochs) for name in options.tasks}
+    for name, task in tasks.items():
         began_s = time.process_time()
-        pools[name] = pool_of(name, options.cache, options.pool)
+        pools[name] = pool_of(name, task, options.cache, options.pool)
         complete = int((pools[name].causes == "").sum())
         write(
             f"{name}: {complete} of {options.pool} configurations are complete, best known "
@@ -557,10 +574,17 @@ def main() -> None:
     some = options.variants or [name for name in VARIANTS if name not in SLOW]
     chosen = list(dict.fromkeys((REFERENCE, *some)))
     write("\n")
-    lines = [table(pools, chosen, seeds=options.seeds, trials=options.trials)]
+    lines = [table(pools, tasks, chosen, seeds=options.seeds, trials=options.trials)]
     if options.real:
         lines += [
-            real(name, chosen, seeds=options.real, trials=options.trials, target=pool.best_known() - POINTS)
+            real(
+                name,
+                tasks[name],
+                chosen,
+                seeds=options.real,
+                trials=options.trials,
+                target=pool.best_known() - POINTS,
+            )
             for name, pool in pools.items()
         ]
     for text in chain.from_iterable(lines):
