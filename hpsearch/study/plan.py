@@ -123,7 +123,7 @@ FIRST_RUNG: Final = 32
 """The age of asha's first rung, which "auto" chooses, is the number of epochs divided by this, at least 1.
 
 So at most five halvings precede the last rung. If trials of 100 epochs are halved after their first one, too many slow
-ones are lost: fewer searches reach the best known result (67 % in place of 83 %, `tests/benchmarks/README.md`).
+ones are lost: fewer searches reach the best known result (72 % in place of 82 %, `tests/benchmarks/README.md`).
 """
 
 
