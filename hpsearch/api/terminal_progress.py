@@ -113,13 +113,14 @@ class Display:
     def _announce(self) -> None:
         """Print lines that cannot wait for the main thread, which may be busy or waiting for the database.
 
-        These are the notes, and once that a request to stop has arrived.
+        These are the notes, and once that a request to stop has arrived, also if the run ends at once.
         """
         while not self._left.wait(0.05):
             self._write_notes()
             if self.stop.is_requested:
-                self._write(_STOPPING)
-                return
+                break
+        if self.stop.is_requested:
+            self._write(_STOPPING)
 
     def _write_notes(self) -> None:
         with self._saying:

@@ -95,6 +95,14 @@ def test_a_request_to_stop_is_answered_at_once(capsys: pytest.CaptureFixture[str
         assert "finishing; Ctrl-C again to stop at once\n" in capsys.readouterr().err
 
 
+def test_a_request_to_stop_is_answered_if_the_run_ends_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A drain that is quicker than the thread that prints is announced too."""
+    stop = StopRequest()
+    with Display(STUDY, stop, write=write_message):
+        stop.request()
+    assert capsys.readouterr().err.count("finishing; Ctrl-C again to stop at once\n") == 1
+
+
 def test_a_lowered_budget_is_done() -> None:
     """More finished trials than the budget leave no time and cause no fault."""
     pace = Pace()

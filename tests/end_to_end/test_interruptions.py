@@ -70,7 +70,9 @@ def test_ctrl_c_hands_back_and_the_study_goes_on(folder: "Folder", expected: Res
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr is not None
-        assert process.stderr.read().endswith("Stopped. Run the same command again to continue.\n")
+        said = process.stderr.read()
+        assert "finishing; Ctrl-C again to stop at once\n" in said
+        assert said.endswith("Stopped. Run the same command again to continue.\n")
     shown = folder.json("study", "show", "long")
     assert shown["running"] == 0
     assert 4 <= shown["finished"] < TRIALS
