@@ -222,10 +222,10 @@ class Trial:
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Pause Python's garbage collector while a large number of trials is made; also a decorator.
+    """Pause Python's garbage collector while a large number of records is made; also a decorator.
 
-    Trials have no cycles, but each new one counts towards the next collection, which visits all that exist: of 20,000
-    trials that were read from PostgreSQL, collections took 40 % of the time.
+    Records have no cycles, but each new one counts towards the next collection, which visits all that exist: of the
+    time in which 20,000 trials were read from PostgreSQL, collections took 40 %.
     """
     was_enabled = gc.isenabled()
     gc.disable()

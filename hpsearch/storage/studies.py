@@ -55,14 +55,7 @@ from hpsearch.storage.study_rows import (
 from hpsearch.study.json_form import checked_spec, spec_to_json
 from hpsearch.study.plan import RANKS_WITH_FACTOR, SEARCH_RANKS, has_usual_warmup, with_rank
 from hpsearch.study.schema import MOST_INTEGER
-from hpsearch.study.spec import (
-    BudgetSpec,
-    Dimension,
-    NotifySpec,
-    PruningSpec,
-    Range,
-    StudySpec,
-)
+from hpsearch.study.spec import BudgetSpec, Dimension, NotifySpec, PruningSpec, Range, StudySpec
 from hpsearch.trials import ParameterValue, TrialState
 
 _T = TypeVar("_T")

@@ -361,7 +361,7 @@ def test_an_operation_says_if_no_worker_is_running(site: Site) -> None:
     for worker in site.store.workers.all():
         site.store.workers.unregister(worker.identity.name)
     assert "No worker is running" not in operate(site, operation="pause").json["sentence"]
-    operate(site, operation="resume")
+    assert "No worker is running" in operate(site, operation="resume").json["sentence"]
     assert operate(site, operation="edit", trials="90", priority="0").json["sentence"].splitlines() == [
         'Study "digits": the budget is 90 trials now (it was 61)',
         "No worker is running: hpsearch worker start --study digits starts one.",

@@ -6,11 +6,9 @@ is kept as it is. All else is JSON. Records are taken apart and put together by 
 so a new field needs nothing here but a corpus made anew, or its name in NEWER.
 """
 
-import gc
 import json
 import lzma
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -22,6 +20,7 @@ import numpy as np
 
 from hpsearch.nn.arrays import Array
 from hpsearch.telemetry import Epoch, LayerSample, Sample, Telemetry
+from hpsearch.trials import collection_paused
 from tests.benchmarks.diagnosis.runs import Run
 
 CORPUS: Final = Path(__file__).parent / "corpus.xz"
@@ -96,21 +95,9 @@ def load(path: Path = CORPUS) -> list[Run]:
             f" (got version {head['version']}): make it anew with `python -m tests.benchmarks.diagnosis.generate`"
         )
     read = _Columns(memoryview(body)[start:])
-    with _without_collector():
+    with collection_paused():
         kept = {kind: read.records(kind, head["counts"][kind.__name__]) for kind in _COLUMNS}
         return _assembled(head["runs"], kept)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Keep the garbage collector from walking over a million new records, none of which is garbage, again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _assembled(raw_runs: Sequence[Mapping[str, Any]], kept: Mapping[type[Any], Sequence[Any]]) -> list[Run]:
